@@ -1,0 +1,56 @@
+# Every target sets up by itself. Another interpreter: `PYTHON=python3.12 make test`.
+# More options for pytest: `make test ARGS="-k otf -x"`.
+
+PYTHON ?= python3
+ARGS   ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# The stamps carry the interpreter's version, so that another PYTHON gets an environment of its own.
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+CREATED        := $(VENV)/.created-$(PYTHON_VERSION)
+INSTALLED      := $(VENV)/.installed
+
+DEMO := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+
+demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it, reconstruct an image.
+	$(BIN)/python train.py --config=configs/f_actin.py:quick --workdir=$(DEMO)
+	$(BIN)/python evaluate.py --config=configs/f_actin.py:quick --workdir=$(DEMO) --out=$(DEMO)/evaluation --overwrite --save_raw
+	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --workdir=$(DEMO) --out=$(DEMO)/reconstruction --overwrite --preview
+	@echo "Pictures:"
+	@find $(DEMO)/evaluation $(DEMO)/reconstruction -name '*.png' | sort | sed 's/^/  /'
+
+test: $(INSTALLED)  ## Run the tests.
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)  ## Check style, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(INSTALLED)  ## Measure the network's speed and memory.
+	$(BIN)/python -m benchmarks.network
+
+clean:  ## Remove the environment and the caches; keep runs/.
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CREATED):
+	@test -n "$(PYTHON_VERSION)" || { echo "make: $(PYTHON) is not a Python interpreter; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: $(PYTHON) is Python $(PYTHON_VERSION), oidn_jax needs 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# Silent unless it fails: the log of a good installation says nothing that anybody needs.
+$(INSTALLED): $(CREATED) pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (Python $(PYTHON_VERSION)); this takes a minute or two the first time ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt > $(VENV)/install.log 2>&1 \
+	  || { cat $(VENV)/install.log >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,176 @@
+"""OIDN: super-resolution from raw SIM frames through a learnable object-to-image degradation.
+
+Source: Jin et al., "Physical prior-guided deep learning for SIM reconstruction: modeling object-to-image
+degradation", Optics Express 32(21), 2024, and the behaviour of the authors' published code, to which the outputs and
+gradients of this module are equal in float32. It differs where it computes less (the unused sixth PSF convolution is
+left out, see also `ComplexConv`) and where it accepts more (any image of at least 16 x 16 pixels, any number of frames).
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from oidn_jax.models.attention import DomainWeights, FrequencyAttention, SpatialAttention
+from oidn_jax.models.degradation import PSFHead, degrade
+from oidn_jax.models.layers import Conv, pixel_shuffle
+
+SMALLEST_IMAGE = 16
+
+
+class ADDB(nn.Module):
+    """Adaptive dynamic-domain fusion block.
+
+    y = conv(relu(conv(x))); out = x + y + relu(conv1x1(y (alpha A_spatial(y) + beta A_frequency(y)))).
+    """
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Features of the same shape."""
+        width = x.shape[-1]
+        y = Conv(width, dtype=self.dtype, name="conv_0")(x)
+        y = Conv(width, dtype=self.dtype, name="conv_1")(nn.relu(y))
+        alpha, beta = DomainWeights(name="domain_weights")(y)
+        spatial = SpatialAttention(dtype=self.dtype, name="spatial_attention")(y)
+        frequency = FrequencyAttention(dtype=self.dtype, name="frequency_attention")(y)
+        gate = (alpha * spatial + beta * frequency).astype(self.dtype)
+        fused = Conv(width, kernel_size=1, dtype=self.dtype, name="fusion")(y * gate[:, None, None, :])
+        return x + (y + nn.relu(fused))
+
+
+class ADDG(nn.Module):
+    """Adaptive dynamic-domain fusion group: `blocks` ADDBs, a convolution, and a skip over them all."""
+
+    blocks: int
+    dtype: jnp.dtype = jnp.float32
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Features of the same shape."""
+        block = nn.remat(ADDB) if self.remat else ADDB
+        y, _ = _scan(self.blocks)(block(dtype=self.dtype, name="blocks"), x, None)
+        return x + Conv(x.shape[-1], dtype=self.dtype, name="conv")(y)
+
+
+def _scan(length: int):
+    """Apply a module `length` times, its parameters stacked along a new leading axis: compiled once, not `length` times."""
+    return nn.scan(
+        lambda module, x, _: (module(x), None),
+        variable_axes={"params": 0, "intermediates": 0},
+        split_rngs={"params": True},
+        length=length,
+    )
+
+
+class OIDN(nn.Module):
+    """The network. Fields are the `model` section of a configuration.
+
+    Fields:
+        width: channels of the body. groups, blocks: ADDGs, and ADDBs in each.
+        orientations, phases: of the illumination; frames = orientations * phases.
+        scale: super-resolution factor. psf_size: taps of the PSF along an axis, even.
+        psf_init: "theoretical" (Airy PSF of na, emission_wavelength_nm and the super-resolved pixel) or "authors".
+        psf_normalisation: "softmax" (as published) or "none" (the learnable values are the PSF; an ablation in which
+            the energy-consistency loss matters).
+        na, emission_wavelength_nm, pixel_size_nm: of the microscope; the pixel size is that of the raw frames.
+        dtype: "float32" or "bfloat16", of the convolutions; parameters, FFT, statistics and the last layers of the
+            heads stay float32.
+        remat: recompute activations in the backward pass, for less memory and more time.
+
+    Raises:
+        ValueError: if a field, or the shape of the input, is not legal.
+    """
+
+    width: int = 64
+    groups: int = 4
+    blocks: int = 4
+    orientations: int = 3
+    phases: int = 3
+    scale: int = 2
+    psf_size: int = 8
+    psf_init: str = "theoretical"
+    psf_normalisation: str = "softmax"
+    na: float = 1.3
+    emission_wavelength_nm: float = 525.0
+    pixel_size_nm: float = 62.6
+    dtype: str = "float32"
+    remat: bool = False
+
+    def __post_init__(self):
+        """Check the fields."""
+        for name in ("width", "groups", "blocks", "orientations", "phases", "scale"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a whole number of at least 1")
+        if not (isinstance(self.psf_size, int) and self.psf_size >= 2 and self.psf_size % 2 == 0):
+            raise ValueError(f"psf_size is {self.psf_size!r}; it must be an even whole number")
+        choices = {
+            "psf_init": ("theoretical", "authors"),
+            "psf_normalisation": ("softmax", "none"),
+            "dtype": ("float32", "bfloat16"),
+        }
+        for name, legal in choices.items():
+            if getattr(self, name) not in legal:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; legal: {', '.join(map(repr, legal))}")
+        super().__post_init__()
+
+    @property
+    def frames(self) -> int:
+        """Raw frames per image."""
+        return self.orientations * self.phases
+
+    @nn.compact
+    def __call__(self, raw_frames: Float[Array, "b h w frames"]) -> tuple[Array, dict[str, Array]]:
+        """Super-resolve normalised raw frames.
+
+        Returns:
+            `sr_image` (b, scale*h, scale*w, 1), float32, no output activation, and the intermediates
+            `psf` (b, psf_size, psf_size, frames), `psf_correction` (the mirrored quadrant, same shape),
+            `noise` and `upsampled_frames` (b, scale*h, scale*w, frames): sr_image = degrade(upsampled_frames - noise, psf).
+        """
+        self._check_input(raw_frames)
+        dtype = jnp.dtype(self.dtype)
+        shallow = Conv(self.width, dtype=dtype, name="head")(raw_frames)
+        group = ADDG(blocks=self.blocks, dtype=dtype, remat=self.remat, name="groups")
+        deep, _ = _scan(self.groups)(group, shallow, None)
+        features = Conv(self.width, dtype=dtype, name="body_conv")(deep) + shallow
+
+        psf, psf_correction = PSFHead(
+            frames=self.frames,
+            size=self.psf_size,
+            initialisation=self.psf_init,
+            normalisation=self.psf_normalisation,
+            na=self.na,
+            emission_wavelength_nm=self.emission_wavelength_nm,
+            pixel_size_nm=self.pixel_size_nm / self.scale,
+            name="psf_head",
+        )(features)
+
+        noise = nn.relu(Conv(self.width * self.scale**2, dtype=dtype, name="noise_expand")(features))
+        noise = Conv(1, name="noise_merge")(pixel_shuffle(noise, self.scale))
+        noise = Conv(self.frames, name="noise_per_frame")(noise)
+        upsampled = Conv(self.frames, name="frames_merge")(shallow)
+        upsampled = Conv(self.frames * self.scale**2, name="frames_expand")(upsampled)
+        upsampled_frames = pixel_shuffle(upsampled, self.scale)
+
+        sr_image = degrade(upsampled_frames - noise, psf)
+        intermediates = {
+            "psf": psf,
+            "psf_correction": psf_correction,
+            "noise": noise,
+            "upsampled_frames": upsampled_frames,
+        }
+        return sr_image, intermediates
+
+    def _check_input(self, raw_frames: Array) -> None:
+        if raw_frames.ndim != 4 or raw_frames.shape[-1] != self.frames:
+            raise ValueError(
+                f"raw_frames has the shape {tuple(raw_frames.shape)}; this network takes (b, h, w, {self.frames}): "
+                f"{self.orientations} orientations x {self.phases} phases, on the last axis"
+            )
+        if min(raw_frames.shape[1:3]) < SMALLEST_IMAGE:
+            raise ValueError(
+                f"raw_frames are {raw_frames.shape[1]} x {raw_frames.shape[2]} pixels; "
+                f"the smallest image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
+            )

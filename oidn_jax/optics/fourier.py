@@ -1,0 +1,113 @@
+"""The one Fourier convention of the project.
+
+Every transform is orthonormal (`norm="ortho"`, so Parseval's theorem holds with no factor). Two layouts exist:
+the half spectrum of a real image, zero frequency first, as `rfft2` returns it; and the centred full spectrum, zero
+frequency at index `n // 2` of each axis, as it is shown and as a convolution over neighbouring frequencies needs it.
+No other module calls an FFT.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+
+def frequency_radius(height: int, width: int) -> Float[np.ndarray, "height half_width"]:
+    """Modulus of the frequency, in cycles per pixel, on the half-spectrum grid of `rfft2`."""
+    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+
+
+def centred_frequency_radius(size: int) -> Float[np.ndarray, "size size"]:
+    """Modulus of the frequency, in cycles per pixel, on the centred full grid (zero at index size // 2)."""
+    frequency = (np.arange(size) - size // 2) / size
+    return np.hypot(frequency[:, None], frequency[None, :])
+
+
+def rfft2(image: Float[Array, "*batch height width"]) -> Complex[Array, "*batch height half_width"]:
+    """Orthonormal transform of real images over the last two axes: half spectrum, zero frequency first."""
+    return jnp.fft.rfft2(image, norm="ortho")
+
+
+def irfft2(
+    spectrum: Complex[Array, "*batch height half_width"], *, shape: tuple[int, int]
+) -> Float[Array, "*batch height width"]:
+    """Inverse of `rfft2`; `shape` is (height, width) of the image, because a half spectrum leaves it open."""
+    return jnp.fft.irfft2(spectrum, s=shape, norm="ortho")
+
+
+def fft2(image: Array) -> Complex[Array, "*batch height width"]:
+    """Orthonormal transform over the last two axes: full spectrum, zero frequency first."""
+    return jnp.fft.fft2(image, norm="ortho")
+
+
+def filter_image(
+    image: Float[Array, "*batch height width"], transfer_function: Float[Array | np.ndarray, "height half_width"]
+) -> Float[Array, "*batch height width"]:
+    """Multiply the spectrum of real images with a transfer function given on the half-spectrum grid.
+
+    Equal to the periodic convolution with the function's inverse transform; a transfer function of 1 at zero
+    frequency keeps the mean.
+    """
+    spectrum = rfft2(image)
+    factor = jnp.asarray(transfer_function, image.dtype).reshape((1,) * (image.ndim - 2) + spectrum.shape[-2:])
+    return irfft2(spectrum * factor, shape=(image.shape[-2], image.shape[-1]))
+
+
+def _negate_rows(x: Array) -> Array:
+    """Row ky to row -ky of a spectrum whose rows are in zero-first order."""
+    return jnp.concatenate([x[..., :1, :], jnp.flip(x[..., 1:, :], axis=-2)], axis=-2)
+
+
+@jax.custom_vjp
+def centred_spectrum(
+    images: Float[Array, "b h w c"],
+) -> tuple[Float[Array, "b h w c"], Float[Array, "b h w c"]]:
+    """Real and imaginary part of the centred orthonormal spectrum of each channel.
+
+    F(k) = (h w)^(-1/2) sum_r x(r) exp(-2 pi i k.r), the zero frequency at index (h // 2, w // 2).
+
+    Only half of the spectrum of a real image is computed; the rest follows from F(-k) = conj F(k). The same symmetry
+    makes the gradient one real inverse transform, where automatic differentiation would run a complex transform of
+    the full size.
+    """
+    h, w = images.shape[1:3]
+    half = rfft2(jnp.moveaxis(images, -1, 1))
+
+    def complete(part: Array, sign: float) -> Array:
+        negative = sign * _negate_rows(part[..., w // 2 : 0 : -1])
+        full = jnp.concatenate([negative, part[..., : (w + 1) // 2]], axis=-1)
+        return jnp.moveaxis(jnp.roll(full, h // 2, axis=-2), 1, -1)
+
+    return complete(half.real, 1.0), complete(half.imag, -1.0)
+
+
+def _centred_spectrum_forward(images: Array):
+    return centred_spectrum(images), None
+
+
+def _centred_spectrum_backward(_: None, cotangents: tuple[Array, Array]):
+    """The adjoint, Re(F^-1(g)) for g = g_real + i g_imag: only the Hermitian part of g contributes."""
+    h, w = cotangents[0].shape[1:3]
+
+    def hermitian_half(part: Array, sign: float) -> Array:
+        part = jnp.roll(part, -(h // 2), axis=-2)
+        positive = jnp.concatenate([part[..., w // 2 :], part[..., : (w + 1) % 2]], axis=-1)
+        mirrored = _negate_rows(jnp.flip(part[..., : w // 2 + 1], axis=-1))
+        return 0.5 * (positive + sign * mirrored)
+
+    # The barrier keeps XLA from fusing the transposition into the reversed reads, at twice the time on a CPU.
+    real, imag = jax.lax.optimization_barrier(tuple(jnp.moveaxis(part, -1, 1) for part in cotangents))
+    half = jax.lax.complex(hermitian_half(real, 1.0), hermitian_half(imag, -1.0))
+    return (jnp.moveaxis(irfft2(half, shape=(h, w)), 1, -1),)
+
+
+centred_spectrum.defvjp(_centred_spectrum_forward, _centred_spectrum_backward)
+
+
+def numpy_centred_ifft2(spectrum: Float[np.ndarray, "height width"]) -> Complex[np.ndarray, "height width"]:
+    """Inverse transform from a centred spectrum to a centred image (zero at index n // 2), in float64.
+
+    Not orthonormal: carries 1 / (h w), so that a transfer function of 1 at zero frequency gives an image of sum 1.
+    numpy, so that constants of a network can be computed while it is traced.
+    """
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(spectrum)))

@@ -1,0 +1,96 @@
+"""OIDN against the authors' numbers, and the laws of its parts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from tests.golden_oidn import golden_frames, our_gradient_norm, to_our_tree
+
+from oidn_jax import losses
+from oidn_jax.models.oidn import OIDN
+
+SMALL = {"width": 16, "groups": 1, "blocks": 2, "psf_init": "authors"}
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    from pathlib import Path
+
+    with np.load(Path(__file__).parents[1] / "data" / "oidn_small.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def authors_parameters(numbers):
+    return to_our_tree({name.removeprefix("param/"): v for name, v in numbers.items() if name.startswith("param/")})
+
+
+def sampled(activation):
+    return np.asarray(activation).transpose(0, 3, 1, 2)[:, :, 5:-5:17, 3:-3:19]
+
+
+@pytest.fixture(scope="module")
+def run(authors_parameters):
+    model = OIDN(**SMALL)
+    apply = jax.jit(lambda p, x: model.apply({"params": p}, x, capture_intermediates=True))
+    (sr_image, intermediates), captured = apply(authors_parameters, jnp.asarray(golden_frames()))
+    return sr_image, intermediates, captured["intermediates"]
+
+
+def test_outputs_equal_the_authors(run, numbers):
+    sr_image, intermediates, _ = run
+    np.testing.assert_allclose(np.asarray(sr_image).transpose(0, 3, 1, 2), numbers["output/sr"], atol=1e-4)
+    np.testing.assert_allclose(
+        np.asarray(intermediates["psf"]).transpose(0, 3, 1, 2), numbers["output/psf"], atol=1e-7
+    )
+
+
+def test_activations_equal_the_authors(run, numbers):
+    _, intermediates, captured = run
+    group = captured["groups"]
+    block = {name: value for name, value in group["blocks"].items()}
+
+    def first(value, *, stacked):
+        value = value["__call__"][0]
+        return value[(0,) * stacked]
+
+    y = first(block["conv_1"], stacked=2)
+    spatial = first(block["spatial_attention"], stacked=2)[:, None, None, :]
+    frequency = first(block["frequency_attention"], stacked=2)[:, None, None, :]
+    ours = {
+        "head": captured["head"]["__call__"][0],
+        "spatial0": y * spatial,
+        "frequency0": y * frequency,
+        "addb0": first(block, stacked=2),
+        "addg0": first(group, stacked=1),
+        "body": captured["body_conv"]["__call__"][0],
+        "tail": captured["noise_merge"]["__call__"][0],
+    }
+    for name, activation in ours.items():
+        np.testing.assert_allclose(
+            sampled(activation), numbers[f"activation_sampled/{name}"], atol=1e-4, err_msg=name
+        )
+
+
+def test_gradient_norms_equal_the_authors(authors_parameters, numbers):
+    model = OIDN(**SMALL)
+    target = golden_frames(channels=1, size=256)
+
+    def loss(parameters):
+        sr_image, intermediates = model.apply({"params": parameters}, jnp.asarray(golden_frames()))
+        penalty = losses.psf_monotonicity(intermediates["psf_correction"])
+        return ((sr_image - target) ** 2).mean() + 1e-3 * penalty, penalty
+
+    (value, penalty), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(authors_parameters)
+    np.testing.assert_allclose(penalty, numbers["output/psf_monotonic_penalty"], rtol=1e-4)
+    np.testing.assert_allclose(value, numbers["grad/loss"], rtol=1e-4)
+    checked = 0
+    for name, expected in zip(numbers["grad/param_names"], numbers["grad/param_norms"], strict=True):
+        if not np.isnan(expected):
+            ours = our_gradient_norm(gradients, str(name))
+            # The last PSF convolution's bias adds the same to all logits of a softmax: its gradient is round-off.
+            atol = 1e-8 if name == "Conv_2_5.bias" else 0.0
+            np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=atol, err_msg=str(name))
+            checked += 1
+    assert checked == 65
