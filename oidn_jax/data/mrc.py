@@ -1,0 +1,159 @@
+"""Reads the two kinds of MRC file: Priism/DeltaVision (.mrc, .dv, .otf) and MRC2014.
+
+Contract: pixels come back as stored, [section, y, x], never flipped and never scaled by the header's minimum and
+maximum. The first 1024 bytes hold the same sizes, mode and lengths in both kinds; what differs is
+
+| | Priism | MRC2014 | neither mark |
+|---|---|---|---|
+| mark | int16 -16224 at byte 96 | `MAP ` at byte 208 | |
+| length unit | micrometre | angstrom | unknown: no pixel size |
+| mode 0 | uint8 | int8 | int8 |
+| sections | time, wave and z interleaved | z | z |
+
+The header is parsed here because neither library reads both kinds: `mrc` refuses MRC2014, and `mrcfile` refuses Priism,
+or in its permissive mode takes micrometres for angstrom.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from oidn_jax.data.errors import InputError
+
+MRC_SUFFIXES = (".mrc", ".dv", ".otf", ".mrcs", ".map", ".st", ".rec")
+
+_HEADER_BYTES = 1024
+_PRIISM_STAMP = -16224
+_HEADER = np.dtype(
+    {
+        "names": ["size_xyz", "mode", "samples", "lengths", "extended", "stamp", "times", "sequence", "waves", "map"],
+        "formats": ["3i4", "i4", "3i4", "3f4", "i4", "i2", "i2", "i2", "i2", "S4"],
+        "offsets": [0, 12, 28, 40, 92, 96, 180, 182, 196, 208],
+        "itemsize": _HEADER_BYTES,
+    }
+)
+_DTYPES = {1: "i2", 2: "f4", 6: "u2"}
+_COMPLEX_MODES = (3, 4)
+# Priism `sequence`: the axes of the sections from the slowest to the fastest (the format's own names, ZTW, WZT and ZWT,
+# are written the other way round). A wave is a colour channel, hence C.
+_SECTION_AXES = {0: "CTZ", 1: "TZC", 2: "TCZ"}
+
+
+@dataclass(frozen=True)
+class MrcHeader:
+    """What an MRC file says about its pixels.
+
+    Attributes:
+        path: the file.
+        shape: stored shape; the last two axes are y, x.
+        axes: one letter per axis of `shape`, of T (time), C (wave), Z (section), Y, X.
+        dtype: stored dtype, with its byte order.
+        pixel_size_nm: (y, x) spacing in nanometres as written, or None where the file gives no unit.
+        time_interval_s: always None: MRC has no such field.
+        data_offset: where the pixels start, in bytes.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    axes: str
+    dtype: np.dtype
+    pixel_size_nm: tuple[float, float] | None
+    time_interval_s: float | None
+    data_offset: int
+
+    def read(self) -> np.ndarray:
+        """Reads all pixels into memory, in the stored shape and dtype."""
+        pixels = np.fromfile(self.path, self.dtype, count=math.prod(self.shape), offset=self.data_offset)
+        return pixels.reshape(self.shape)
+
+
+def is_mrc(head: bytes) -> bool:
+    """Tells from a file's first bytes whether they carry the Priism stamp or the MRC2014 map stamp."""
+    stamp = int.from_bytes(head[96:98], "little", signed=True), int.from_bytes(head[96:98], "big", signed=True)
+    return _PRIISM_STAMP in stamp or head[208:212] == b"MAP "
+
+
+def read_mrc_header(path: Path) -> MrcHeader:
+    """Reads and checks the header of an MRC file without touching the pixels.
+
+    Args:
+        path: an existing file that `is_mrc` accepts or whose name ends in one of `MRC_SUFFIXES`.
+
+    Returns:
+        The header.
+
+    Raises:
+        InputError: not an MRC file, a truncated one, or one whose mode is not 0, 1, 2 or 6.
+    """
+    found = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    if found < _HEADER_BYTES:
+        raise InputError(
+            f"{path} is truncated or not an MRC file: {found} bytes found, {_HEADER_BYTES} needed for the "
+            "header alone; copy the file again"
+        )
+    header = _parse(head)
+    nx, ny, nz = (int(n) for n in header["size_xyz"])
+    if not (0 < nx < 65536 and 0 < ny < 65536 and nz > 0 and header["extended"] >= 0):
+        raise InputError(f"{path} is not an MRC file: its header gives the size {nx} x {ny} x {nz}; check the file")
+    is_priism = bool(header["stamp"] == _PRIISM_STAMP)
+    dtype = _dtype(path, int(header["mode"]), is_priism).newbyteorder(header.dtype["mode"].byteorder)
+    data_offset = _HEADER_BYTES + int(header["extended"])
+    needed = data_offset + nx * ny * nz * dtype.itemsize
+    if found < needed:
+        raise InputError(f"{path} is truncated: {found} bytes found, {needed} needed; copy the file again")
+    sections, axes = _sections(header, nz) if is_priism else ((nz,), "Z")
+    return MrcHeader(
+        path, (*sections, ny, nx), axes + "YX", dtype, _pixel_size_nm(header, is_priism), None, data_offset
+    )
+
+
+def _parse(head: bytes) -> np.void:
+    """Gives the header fields, in the byte order that makes the image width smaller than 65536."""
+    little = np.frombuffer(head, _HEADER.newbyteorder("<"))[0]
+    if 0 <= little["size_xyz"][0] < 65536:
+        return little
+    return np.frombuffer(head, _HEADER.newbyteorder(">"))[0]
+
+
+def _dtype(path: Path, mode: int, is_priism: bool) -> np.dtype:
+    if mode in _COMPLEX_MODES:
+        raise InputError(
+            f"{path} holds complex numbers (mode {mode}), an OTF or a spectrum; give a file of raw SIM frames"
+        )
+    dtypes = {0: "u1" if is_priism else "i1", **_DTYPES}
+    if mode not in dtypes:
+        raise InputError(f"{path} has the MRC mode {mode}; readable modes: {sorted(dtypes)}; convert it to TIFF")
+    return np.dtype(dtypes[mode])
+
+
+def _sections(header: np.void, nz: int) -> tuple[tuple[int, ...], str]:
+    """Unravels the sections of a Priism file into time, wave and z."""
+    times, waves = max(int(header["times"]), 1), max(int(header["waves"]), 1)
+    axes = _SECTION_AXES.get(int(header["sequence"]))
+    # Writers that only fill in the sizes leave numbers here that do not divide the sections: then these mean nothing.
+    if axes is None or nz % (times * waves):
+        return (nz,), "Z"
+    lengths = {"T": times, "C": waves, "Z": nz // (times * waves)}
+    return tuple(lengths[axis] for axis in axes), axes
+
+
+def _pixel_size_nm(header: np.void, is_priism: bool) -> tuple[float, float] | None:
+    """Computes spacing = length / samples, (y, x) in nanometres; None where the unit or the length is not set."""
+    lengths = [float(length) for length in header["lengths"]]
+    if is_priism:
+        nm_per_unit = 1000.0
+    elif header["map"] == b"MAP ":
+        nm_per_unit = 0.1
+    else:
+        return None
+    # All ones is what writers leave in a header whose spacing nobody has set.
+    if lengths == [1.0, 1.0, 1.0]:
+        return None
+    dx, dy = (
+        nm_per_unit * length / max(int(n), 1) for length, n in zip(lengths[:2], header["samples"][:2], strict=True)
+    )
+    return dy, dx

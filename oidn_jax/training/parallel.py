@@ -1,0 +1,98 @@
+"""Everything that knows about devices and hosts: data parallelism by `jax.pmap`.
+
+`jax.pmap` is jit and shard_map inside since JAX 0.8 and in maintenance; nothing outside this file knows that it is
+used. With `out_axes=None` the outputs are taken from one replica, so a step must `pmean` all that depends on its batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from oidn_jax.data.errors import InputError
+
+AXIS = "batch"
+
+
+def initialise(distributed: Any) -> None:
+    """Join the other hosts, if the `distributed` section of the configuration says so; before any other use of jax.
+
+    Without a coordinator the cluster's own environment (SLURM, TPU pods, ...) tells who takes part.
+    """
+    if not distributed.enabled:
+        return
+    if distributed.coordinator:
+        jax.distributed.initialize(
+            coordinator_address=distributed.coordinator,
+            num_processes=distributed.num_processes,
+            process_id=distributed.process_id,
+        )
+    else:
+        jax.distributed.initialize()
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes logs and pictures."""
+    return jax.process_index() == 0
+
+
+def describe_devices() -> str:
+    """For example `2 cpu devices on 1 host`."""
+    count, hosts = jax.device_count(), jax.process_count()
+    devices = f"{count} {jax.devices()[0].platform} device{'s' * (count > 1)}"
+    return f"{devices} on {hosts} host{'s' * (hosts > 1)}"
+
+
+def per_device_batch(batch_size: int) -> int:
+    """Samples per device of a global batch.
+
+    Raises:
+        InputError: if the devices cannot share it evenly.
+    """
+    count = jax.device_count()
+    if batch_size < 1 or batch_size % count:
+        raise InputError(
+            f"config.train.batch_size is {batch_size}; it must be a multiple of the {describe_devices()}: "
+            f"for example --config.train.batch_size={max(batch_size // count, 1) * count}"
+        )
+    return batch_size // count
+
+
+def replicated_sharding() -> NamedSharding:
+    """Where the state lives: a copy on each device of the batch mesh."""
+    return NamedSharding(Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec())
+
+
+def replicate(tree: Any) -> Any:
+    """Put a tree of host values on every device. Done before the first step, which otherwise would compile twice."""
+    sharding = replicated_sharding()
+    return jax.tree.map(lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda _: np.asarray(x)), tree)
+
+
+def data_parallel(step: Callable) -> Callable:
+    """`step(state, batch) -> (state, metrics)` over the devices: the state on all of them, the batch split."""
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0)
+
+
+def on_each_device(generate: Callable) -> Callable:
+    """`generate(key) -> batch` on each device, as a function of (key, step).
+
+    Each device gets `fold_in(fold_in(key, step), device)`, so that the data of a step depend on nothing else.
+    """
+
+    def generate_here(_: Any, key: Any, step: Any) -> Any:
+        return generate(jax.random.fold_in(jax.random.fold_in(key, step), jax.lax.axis_index(AXIS)))
+
+    mapped = jax.pmap(generate_here, axis_name=AXIS, in_axes=(0, None, None))
+    device_slots = np.arange(jax.local_device_count())
+    return lambda key, step: mapped(device_slots, key, np.int32(step))
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set on any host; all hosts must ask at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))

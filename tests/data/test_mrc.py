@@ -1,0 +1,182 @@
+"""MRC files of both kinds, packed by hand to the byte and written by the libraries of the two communities."""
+
+import os
+import struct
+from pathlib import Path
+
+import mrc
+import mrcfile
+import numpy as np
+import pytest
+
+from oidn_jax.data import InputError, inspect_raw_stack, read_raw_stack
+
+FRAMES = np.random.default_rng(0).integers(0, 30000, (9, 20, 24)).astype(np.uint16)
+TWICE = np.stack([FRAMES, FRAMES[::-1]])
+DATA = os.environ.get("OIDN_TEST_DATA")
+
+
+def priism(sections, *, order="<", mode=6, extended=0, times=1, waves=1, sequence=0, spacing=(0.0626, 0.0626, 0.16)):
+    """A Priism file, as BioSR's are, with a header that lies about the minimum and maximum."""
+    header = bytearray(1024 + extended)
+    struct.pack_into(f"{order}4i", header, 0, *sections.shape[::-1], mode)
+    struct.pack_into(f"{order}3i", header, 28, 1, 1, 1)
+    struct.pack_into(f"{order}3f", header, 40, *spacing)
+    struct.pack_into(f"{order}3f", header, 76, 0, 1, 0.5)
+    struct.pack_into(f"{order}i", header, 92, extended)
+    struct.pack_into(f"{order}h", header, 96, -16224)
+    struct.pack_into(f"{order}2h", header, 180, times, sequence)
+    struct.pack_into(f"{order}6h", header, 196, waves, 525, 0, 0, 0, 0)
+    header[1024:] = b"\xab" * extended
+    return bytes(header) + sections.astype(sections.dtype.newbyteorder(order)).tobytes()
+
+
+def save(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def refusal(path):
+    with pytest.raises(InputError) as cheap:
+        inspect_raw_stack(path)
+    with pytest.raises(InputError) as full:
+        read_raw_stack(path)
+    assert str(cheap.value) == str(full.value)
+    assert "\n" not in str(full.value)
+    return str(full.value)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("extended", [0, 1024])
+@pytest.mark.parametrize("suffix", [".mrc", ".dv", ".otf", ".tif", ""])
+def test_priism(tmp_path, order, extended, suffix):
+    path = save(tmp_path / f"cell{suffix}", priism(FRAMES, order=order, extended=extended))
+    stack = read_raw_stack(path)
+    assert inspect_raw_stack(path) == stack.frames.shape == (1, 9, 20, 24)
+    assert stack.frames.dtype == np.dtype("=u2")
+    assert stack.pixel_size_nm == pytest.approx(62.6, rel=1e-6)
+    assert stack.time_interval_s is None
+    assert stack.source == path
+    np.testing.assert_array_equal(stack.frames[0], FRAMES)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("mode", "dtype"), [(0, "u1"), (1, "i2"), (2, "f4"), (6, "u2")])
+def test_priism_modes_agree_with_the_mrc_library(tmp_path, order, mode, dtype):
+    frames = (FRAMES.astype(float) / 150 + 0.25).astype(dtype)
+    path = save(tmp_path / "cell.dv", priism(frames, order=order, mode=mode))
+    stack = read_raw_stack(path)
+    assert stack.frames.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(stack.frames[0], frames)
+    np.testing.assert_array_equal(stack.frames[0], mrc.imread(path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "stored"),
+    [
+        ({"times": 2}, TWICE),
+        ({"times": 2, "sequence": 1}, TWICE),
+        ({"times": 2, "sequence": 2}, TWICE),
+        ({"times": 9}, FRAMES[None]),
+        # Two colours: sequence 0 keeps them apart, 1 and 2 interleave them.
+        ({"waves": 2}, TWICE),
+        ({"waves": 2, "sequence": 1}, TWICE.swapaxes(0, 1)),
+        ({"waves": 2, "sequence": 2}, TWICE),
+        # Fields nobody has filled in.
+        ({"times": 0, "waves": 0}, TWICE),
+        ({"times": 7, "sequence": 77}, TWICE),
+        ({"times": 5}, TWICE),
+    ],
+)
+def test_priism_time_and_waves(tmp_path, fields, stored):
+    path = save(tmp_path / "cell.dv", priism(stored.reshape(-1, 20, 24), **fields))
+    expected = FRAMES[None] if stored.size == FRAMES.size else TWICE
+    np.testing.assert_array_equal(read_raw_stack(path).frames, expected)
+
+
+@pytest.mark.parametrize("spacing", [(0, 0, 0), (1, 1, 1), (1e-4, 1e-4, 1e-4), (62.6, 62.6, 160), (float("nan"),) * 3])
+def test_an_implausible_spacing_is_no_pixel_size(tmp_path, spacing):
+    path = save(tmp_path / "cell.mrc", priism(FRAMES, spacing=spacing))
+    assert read_raw_stack(path).pixel_size_nm is None
+    assert read_raw_stack(path, pixel_size_nm=62.6).pixel_size_nm == 62.6
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    path = save(tmp_path / "cell.mrc", priism(FRAMES, spacing=(0.06, 0.07, 0.1)))
+    with pytest.raises(InputError, match=r"70 nm in y and 60 nm in x.*--pixel-size-nm"):
+        read_raw_stack(path)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i2", "<u2", ">u2", "<f4", ">f4"])
+def test_mrc2014(tmp_path, dtype):
+    frames = (FRAMES // 300).astype(dtype)
+    path = tmp_path / "cell.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(frames)
+        file.voxel_size = 626.0
+    stack = read_raw_stack(path)
+    assert stack.frames.dtype == np.dtype(dtype).newbyteorder("=")
+    assert stack.pixel_size_nm == pytest.approx(62.6, rel=1e-6)
+    np.testing.assert_array_equal(stack.frames[0], frames)
+
+
+def test_mrc2014_without_voxel_size(tmp_path):
+    path = tmp_path / "cell.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(FRAMES)
+        file.voxel_size = 1.0
+    assert read_raw_stack(path).pixel_size_nm is None
+
+
+def test_a_header_without_either_mark_has_no_unit(tmp_path):
+    content = bytearray(priism(FRAMES, spacing=(626, 626, 1600)))
+    content[96:98] = bytes(2)
+    stack = read_raw_stack(save(tmp_path / "old.mrc", content))
+    np.testing.assert_array_equal(stack.frames[0], FRAMES)
+    assert stack.pixel_size_nm is None
+    assert "is not a TIFF or MRC file" in refusal(save(tmp_path / "old.dat", content))
+
+
+@pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
+def test_a_real_acquisition():
+    stack = read_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc")
+    assert stack.frames.shape == (1, 9, 256, 256)
+    assert stack.frames.dtype == np.uint16
+    assert stack.pixel_size_nm == pytest.approx(62.6, abs=0.1)
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [3, 4])
+def test_complex_files(tmp_path, mode):
+    message = refusal(save(tmp_path / "otf.otf", priism(FRAMES, mode=mode) * 4))
+    assert f"complex numbers (mode {mode})" in message
+    assert "give a file of raw SIM frames" in message
+
+
+def test_unknown_modes(tmp_path):
+    assert "MRC mode 12; readable modes: [0, 1, 2, 6]" in refusal(save(tmp_path / "a.mrc", priism(FRAMES, mode=12)))
+
+
+def test_truncated_pixels_count_the_extended_header(tmp_path):
+    content = priism(FRAMES, extended=512)
+    path = save(tmp_path / "cell.mrc", content[:-1])
+    assert f"truncated: {len(content) - 1} bytes found, {len(content)} needed" in refusal(path)
+    assert read_raw_stack(save(path, content + b"more")).frames.shape == (1, 9, 20, 24)
+
+
+@pytest.mark.parametrize("kept", [1, 500, 1023])
+def test_a_truncated_header(tmp_path, kept):
+    message = refusal(save(tmp_path / "cell.mrc", priism(FRAMES)[:kept]))
+    assert f"truncated or not an MRC file: {kept} bytes found, 1024 needed" in message
+
+
+def test_a_text_named_mrc(tmp_path):
+    assert "is not an MRC file" in refusal(save(tmp_path / "notes.mrc", b"hello " * 500))
+
+
+def test_a_wrong_number_of_frames(tmp_path):
+    message = refusal(save(tmp_path / "cell.mrc", priism(FRAMES[:8])))
+    assert "holds 8 images (shape (1, 1, 8, 20, 24), axes CTZYX)" in message
+    assert "3 orientations x 3 phases = 9" in message

@@ -1,0 +1,370 @@
+"""TIFF files of every kind a microscope or ImageJ leaves behind, and what is said about those that cannot be used."""
+
+import logging
+import os
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+
+from oidn_jax.data import InputError, inspect_raw_stack, read_raw_stack
+
+FRAMES = np.random.default_rng(0).integers(0, 60000, (9, 20, 24)).astype(np.uint16)
+TWICE = np.stack([FRAMES, FRAMES[::-1]])
+GREY = {"photometric": "minisblack"}
+
+
+def save(path, data, **options):
+    tifffile.imwrite(path, data, **({} if options.get("imagej") else GREY) | options)
+    return path
+
+
+def refusal(path, **options):
+    """The message with which both the cheap and the full reading refuse a file."""
+    with pytest.raises(InputError) as cheap:
+        inspect_raw_stack(path, **options)
+    with pytest.raises(InputError) as full:
+        read_raw_stack(path, **options)
+    assert str(cheap.value) == str(full.value)
+    assert "\n" not in str(full.value)
+    return str(full.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"metadata": None},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"byteorder": ">", "bigtiff": True},
+        {"compression": "zlib"},
+        {"tile": (16, 16)},
+        {"rowsperstrip": 3},
+        {"imagej": True, "metadata": {"axes": "CYX"}},
+        {"imagej": True, "metadata": {"axes": "TYX"}},
+        {"imagej": True, "metadata": {"axes": "ZYX"}},
+        {"ome": True, "metadata": {"axes": "TYX"}},
+        {"ome": True, "metadata": {"axes": "CYX"}, "byteorder": ">"},
+    ],
+)
+def test_nine_frames_are_read_as_stored(tmp_path, options):
+    path = save(tmp_path / "cell.tif", FRAMES, **options)
+    stack = read_raw_stack(str(path))
+    assert inspect_raw_stack(path) == stack.frames.shape == (1, 9, 20, 24)
+    assert stack.frames.dtype == np.dtype("=u2")
+    assert stack.frames.flags.c_contiguous
+    assert stack.source == path
+    np.testing.assert_array_equal(stack.frames[0], FRAMES)
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "<i2", ">i4", "<f2", ">f4", "<f8"])
+def test_every_real_dtype_is_kept(tmp_path, dtype):
+    frames = (FRAMES // 300).astype(dtype)
+    stack = read_raw_stack(save(tmp_path / "cell.tif", frames, byteorder=">"))
+    assert stack.frames.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(stack.frames[0], frames)
+
+
+def test_pages_saved_one_by_one_are_joined(tmp_path):
+    path = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for frame in FRAMES:
+            writer.write(frame, contiguous=False, **GREY)
+    np.testing.assert_array_equal(read_raw_stack(path).frames[0], FRAMES)
+
+
+def test_a_tiff_named_mrc_is_read_as_tiff(tmp_path):
+    path = save(tmp_path / "cell.tif", FRAMES)
+    np.testing.assert_array_equal(read_raw_stack(path.rename(tmp_path / "cell.mrc")).frames[0], FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("axes", "stored", "expected"),
+    [
+        ("TCYX", TWICE, TWICE),
+        ("TZYX", TWICE, TWICE),
+        ("CTYX", TWICE.swapaxes(0, 1), TWICE),
+        ("CZYX", TWICE, TWICE),
+        ("ZYX", TWICE.reshape(18, 20, 24), TWICE),
+        ("TYX", TWICE.reshape(18, 20, 24), TWICE),
+        ("ZTYX", TWICE.swapaxes(0, 1), TWICE),
+        ("ZCYX", FRAMES.reshape(3, 3, 20, 24), FRAMES[None]),
+        ("CZYX", FRAMES.reshape(3, 3, 20, 24), FRAMES[None]),
+        ("TZYX", FRAMES.reshape(3, 3, 20, 24), FRAMES[None]),
+        ("ZTYX", FRAMES.reshape(3, 3, 20, 24), FRAMES[None]),
+        ("TZCYX", TWICE.reshape(2, 3, 3, 20, 24), TWICE),
+        ("ZCTYX", np.moveaxis(TWICE.reshape(2, 3, 3, 20, 24), 0, 2), TWICE),
+        ("ZTYX", np.moveaxis(TWICE.reshape(2, 9, 20, 24), 0, 1), TWICE),
+        # 9 times and 9 channels: the channels are the frames.
+        ("CTYX", np.stack([FRAMES + n for n in range(9)], 1), np.stack([FRAMES + n for n in range(9)])),
+        ("TCYX", np.stack([FRAMES + n for n in range(9)]), np.stack([FRAMES + n for n in range(9)])),
+        # 9 times of two channels: the only axis of length 9 is the time.
+        ("TCYX", TWICE.swapaxes(0, 1), TWICE),
+        # 9 slices and 9 channels: stored order, the fast axis makes the acquisition.
+        ("ZCYX", np.stack([FRAMES + n for n in range(9)]), np.stack([FRAMES + n for n in range(9)])),
+    ],
+)
+def test_frame_axis_rule(tmp_path, axes, stored, expected):
+    path = save(tmp_path / "cell.ome.tif", stored, metadata={"axes": axes})
+    stack = read_raw_stack(path)
+    assert inspect_raw_stack(path) == expected.shape
+    np.testing.assert_array_equal(stack.frames, expected)
+
+
+def test_other_numbers_of_frames(tmp_path):
+    frames = np.arange(25 * 20 * 24, dtype=np.uint16).reshape(25, 20, 24)
+    path = save(tmp_path / "nonlinear.tif", frames)
+    assert inspect_raw_stack(path, orientations=5, phases=5) == (1, 25, 20, 24)
+    widefield = save(tmp_path / "widefield.tif", frames[0])
+    assert inspect_raw_stack(widefield, orientations=1, phases=1) == (1, 1, 20, 24)
+
+
+def test_phase_slow_files_are_reordered(tmp_path):
+    frames = np.concatenate([TWICE, TWICE[:, :6]], axis=1)  # 3 orientations x 5 phases
+    phase_slow = frames.reshape(2, 3, 5, 20, 24).swapaxes(1, 2).reshape(frames.shape)
+    path = save(tmp_path / "omx.ome.tif", phase_slow, metadata={"axes": "TZYX"})
+    stack = read_raw_stack(path, phases=5, frame_order="phase-orientation")
+    np.testing.assert_array_equal(stack.frames, frames)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected_nm"),
+    [
+        ({}, None),
+        ({"resolution": (72, 72), "resolutionunit": "inch"}, None),
+        ({"resolution": (1e7 / 65, 1e7 / 65), "resolutionunit": "centimeter"}, 65),
+        ({"resolution": (2.54e7 / 65, 2.54e7 / 65), "resolutionunit": "inch"}, 65),
+        ({"imagej": True, "resolution": (1 / 0.065,) * 2, "metadata": {"unit": "um"}}, 65),
+        ({"imagej": True, "resolution": (1 / 0.065,) * 2, "metadata": {"unit": "micron"}}, 65),
+        ({"imagej": True, "resolution": (1 / 0.065,) * 2, "metadata": {"unit": "\\u00B5m"}}, 65),
+        ({"imagej": True, "resolution": (1 / 65,) * 2, "metadata": {"unit": "nm"}}, 65),
+        ({"imagej": True, "resolution": (1 / 6.5e-5,) * 2, "metadata": {"unit": "mm"}}, 65),
+        ({"imagej": True, "resolution": (1 / 6.5e-6,) * 2, "metadata": {"unit": "cm"}}, 65),
+        ({"imagej": True, "resolution": (1, 1), "metadata": {"unit": "pixel"}}, None),
+        ({"imagej": True, "resolution": (72, 72), "metadata": {"unit": "inch"}}, None),
+        ({"ome": True, "metadata": {"axes": "CYX"}}, None),
+        ({"ome": True, "metadata": {"axes": "CYX", "PhysicalSizeX": 0.065, "PhysicalSizeY": 0.065}}, 65),
+        (
+            {
+                "ome": True,
+                "metadata": {
+                    "axes": "CYX",
+                    "PhysicalSizeX": 65.0,
+                    "PhysicalSizeXUnit": "nm",
+                    "PhysicalSizeY": 650.0,
+                    "PhysicalSizeYUnit": "Å",
+                },
+            },
+            65,
+        ),
+    ],
+)
+def test_pixel_size(tmp_path, options, expected_nm):
+    path = save(tmp_path / "cell.tif", FRAMES, **options)
+    found = read_raw_stack(path).pixel_size_nm
+    assert found == (None if expected_nm is None else pytest.approx(expected_nm, rel=1e-5))
+    assert read_raw_stack(path, pixel_size_nm=80.0).pixel_size_nm == 80.0
+
+
+def test_a_single_page_without_resolution_tags(tmp_path):
+    # tifffile always writes the tags: rename them to private ones.
+    path = save(tmp_path / "cell.tif", FRAMES)
+    content = path.read_bytes()
+    for tag, private in ((282, 65000), (283, 65001), (296, 65002)):
+        content = content.replace(struct.pack("<HH", tag, 3 if tag == 296 else 5), struct.pack("<HH", private, 7))
+    path.write_bytes(content)
+    assert read_raw_stack(path).pixel_size_nm is None
+
+
+def test_pixels_that_are_not_square_need_an_override(tmp_path):
+    path = save(tmp_path / "cell.tif", FRAMES, imagej=True, resolution=(10, 10.5), metadata={"unit": "um"})
+    assert inspect_raw_stack(path) == (1, 9, 20, 24)
+    with pytest.raises(InputError, match=r"95\.2381 nm in y and 100 nm in x.*--pixel-size-nm") as error:
+        read_raw_stack(path)
+    assert "\n" not in str(error.value)
+    assert read_raw_stack(path, pixel_size_nm=100.0).pixel_size_nm == 100.0
+
+
+@pytest.mark.parametrize("pixel_size_nm", [0.0, -62.6, float("nan"), float("inf")])
+def test_an_override_must_be_a_size(tmp_path, pixel_size_nm):
+    path = save(tmp_path / "cell.tif", FRAMES)
+    with pytest.raises(InputError, match=r"pixel_size_nm is .*positive number of nanometres"):
+        read_raw_stack(path, pixel_size_nm=pixel_size_nm)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected_s"),
+    [
+        ({"imagej": True, "metadata": {"axes": "TZYX", "finterval": 2.5}}, 2.5),
+        ({"imagej": True, "metadata": {"axes": "TZYX", "finterval": 250.0, "tunit": "ms"}}, 0.25),
+        ({"imagej": True, "metadata": {"axes": "TZYX"}}, None),
+        ({"ome": True, "metadata": {"axes": "TZYX", "TimeIncrement": 2.5}}, 2.5),
+        ({"ome": True, "metadata": {"axes": "TZYX", "TimeIncrement": 2.0, "TimeIncrementUnit": "min"}}, 120),
+        ({}, None),
+    ],
+)
+def test_time_interval(tmp_path, options, expected_s):
+    assert read_raw_stack(save(tmp_path / "cell.tif", TWICE, **options)).time_interval_s == expected_s
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 8, 10])
+def test_a_wrong_number_of_frames(tmp_path, n):
+    frames = np.resize(FRAMES, (n, 20, 24))
+    message = refusal(save(tmp_path / "cell.tif", frames))
+    assert f"holds {n} images" in message
+    assert "(20, 24)" in message or f"({n}, 20, 24)" in message
+    assert "3 orientations x 3 phases = 9" in message
+
+
+@pytest.mark.parametrize(("name", "value"), [("orientations", 0), ("phases", -3)])
+def test_orientations_and_phases_must_be_positive(tmp_path, name, value):
+    path = save(tmp_path / "cell.tif", FRAMES)
+    assert f"{name} is {value}; give a positive whole number" in refusal(path, **{name: value})
+
+
+def test_frame_order_lists_the_legal_ones(tmp_path):
+    with pytest.raises(InputError, match="'zap'; legal: orientation-phase, phase-orientation"):
+        read_raw_stack(save(tmp_path / "cell.tif", FRAMES), frame_order="zap")
+
+
+def test_small_images(tmp_path):
+    assert "15 x 24 pixels; at least 16 x 16" in refusal(save(tmp_path / "cell.tif", FRAMES[:, :15]))
+    assert inspect_raw_stack(save(tmp_path / "fits.tif", FRAMES[:, :16, :16])) == (1, 9, 16, 16)
+
+
+def test_colour_images(tmp_path):
+    with pytest.warns(DeprecationWarning, match="stored as RGB"):
+        tifffile.imwrite(tmp_path / "untagged.tif", FRAMES[:3])
+    tifffile.imwrite(tmp_path / "rgb.tif", FRAMES[:, :, :3], photometric="rgb")
+    for name in ("untagged", "rgb"):
+        assert "colour image" in refusal(tmp_path / f"{name}.tif")
+
+
+def test_pages_that_are_not_images(tmp_path):
+    path = save(tmp_path / "cell.tif", np.moveaxis(FRAMES, 0, 2), metadata={"axes": "YXC"})
+    assert "axes YXC; the last two must be YX" in refusal(path)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "complex64"])
+def test_pixels_that_are_not_real_numbers(tmp_path, dtype):
+    message = refusal(save(tmp_path / "cell.tif", FRAMES.astype(dtype)))
+    assert f"holds {dtype} pixels" in message
+    assert "integers or real floats" in message
+
+
+def test_images_of_different_shapes(tmp_path):
+    path = tmp_path / "mixed.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(FRAMES, **GREY)
+        writer.write(FRAMES[0, :18], **GREY)
+    assert "different kinds (uint16 (18, 24), uint16 (9, 20, 24))" in refusal(path)
+
+
+def test_an_ome_set_with_an_absent_file(tmp_path):
+    path = save(tmp_path / "cell.ome.tif", FRAMES, metadata={"axes": "CYX"})
+    content = path.read_bytes()
+    # The directories after the first are cut off: the metadata promise nine planes, the file holds one.
+    first = struct.unpack_from("<I", content, 4)[0]
+    entries = struct.unpack_from("<H", content, first)[0]
+    end = first + 2 + 12 * entries
+    path.write_bytes(content[:end] + bytes(4) + content[end + 4 :])
+    assert "lacks planes that its OME metadata promise" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"metadata": None},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"compression": "zlib"},
+        {"tile": (16, 16)},
+        {"imagej": True},
+        {"ome": True, "metadata": {"axes": "CYX"}},
+    ],
+)
+@pytest.mark.parametrize("kept", [5, 60, 200, 0.5, 0.9])
+def test_truncated_files(tmp_path, capfd, options, kept):
+    path = save(tmp_path / "cell.tif", FRAMES, **options)
+    size = path.stat().st_size
+    kept = int(size * kept) if isinstance(kept, float) else kept
+    os.truncate(path, kept)
+    message = refusal(path)
+    assert f"truncated: {kept} bytes found, at least" in message
+    needed = int(message.split("at least ")[1].split()[0])
+    assert kept < needed <= size
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_large_imagej_stack_with_one_directory(tmp_path, caplog):
+    path = save(tmp_path / "cell.tif", FRAMES, imagej=True)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages.first.dataoffsets[0]
+    # As ImageJ does beyond 4 GB: one directory, then all pixels, then nothing.
+    pointer = 8 + 2 + 12 * struct.unpack_from("<H", content, 8)[0]
+    content = content[:pointer] + bytes(4) + content[pointer + 4 : start + FRAMES.nbytes]
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_raw_stack(path).frames[0], FRAMES)
+    path.write_bytes(content[:-1000])
+    assert f"truncated: {len(content) - 1000} bytes found, at least {len(content)} needed" in refusal(path)
+    assert caplog.records == []
+
+
+def test_a_stack_with_one_directory(tmp_path):
+    path = save(tmp_path / "cell.tif", FRAMES, truncate=True)
+    np.testing.assert_array_equal(read_raw_stack(path).frames[0], FRAMES)
+    size = path.stat().st_size
+    os.truncate(path, size - 1000)
+    assert f"truncated: {size - 1000} bytes found, at least {size} needed" in refusal(path)
+
+
+def test_damaged_pixels_are_one_line_and_no_log(tmp_path, capfd, caplog):
+    path = save(tmp_path / "cell.tif", FRAMES, compression="zlib", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages.first.dataoffsets[0]
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 100)
+    with pytest.raises(InputError, match=r"cannot be read as TIFF .*save it again uncompressed") as error:
+        read_raw_stack(path)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+    # The silence ends with the reading.
+    logging.getLogger("tifffile").warning("heard")
+    assert [record.getMessage() for record in caplog.records] == ["heard"]
+
+
+def test_not_a_tiff(tmp_path):
+    text = tmp_path / "notes.tif"
+    text.write_text("hello " * 50)
+    assert "is not a TIFF file (it starts with b'hello he')" in refusal(text)
+    other = tmp_path / "cell.czi"
+    other.write_bytes(b"ZISRAWFILE" * 200)
+    assert "is not a TIFF or MRC file" in refusal(other)
+    assert "convert the raw frames to OME-TIFF" in refusal(other)
+
+
+def test_paths_that_are_no_files(tmp_path, monkeypatch):
+    assert "does not exist" in refusal(tmp_path / "absent.tif")
+    assert "is a folder" in refusal(tmp_path)
+    empty = tmp_path / "empty.tif"
+    empty.touch()
+    assert "is empty (0 bytes)" in refusal(empty)
+    assert "cannot be opened (Not a directory)" in refusal(empty / "cell.tif")
+
+    def forbidden(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(empty), "open", forbidden)
+    assert "cannot be opened (Permission denied)" in refusal(empty)
+
+
+def test_a_message_is_one_line_whatever_the_file_is_called(tmp_path):
+    assert "does not exist" in refusal(tmp_path / "a\nb.tif")
