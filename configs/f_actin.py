@@ -16,9 +16,9 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config = default.get_config()
     config.name = f"f_actin:{variant}"
     if variant == "quick":
-        config.model.update(width=24, groups=1, blocks=3)
+        config.model.update(width=16, groups=2, blocks=2)
         config.train.update(
-            steps=1200,
+            steps=700,
             patch=64,
             learning_rate=2e-3,
             schedule="cosine",
@@ -26,8 +26,8 @@ def get_config(variant: str = "paper") -> ConfigDict:
             clip_norm=1.0,
             ema_decay=0.98,
             log_every=20,
-            evaluate_every=300,
-            checkpoint_every=300,
+            evaluate_every=175,
+            checkpoint_every=175,
         )
         config.evaluation.update(scenes=4)
     elif variant != "paper":

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.golden_oidn import golden_frames
 
 from oidn_jax import losses
+from tests.golden_oidn import golden_frames
 
 
 @pytest.fixture(scope="module")

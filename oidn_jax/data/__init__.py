@@ -12,7 +12,7 @@ Contract:
 from oidn_jax.data.checks import check_pixels
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.raw_stack import RawStack, inspect_raw_stack, read_raw_stack
-from oidn_jax.data.writers import output_name, write_sr_tiff
+from oidn_jax.data.writers import output_name, write_raw_tiff, write_sr_tiff
 
 __all__ = [
     "InputError",
@@ -21,5 +21,6 @@ __all__ = [
     "inspect_raw_stack",
     "output_name",
     "read_raw_stack",
+    "write_raw_tiff",
     "write_sr_tiff",
 ]

@@ -81,6 +81,31 @@ def write_sr_tiff(
     return path
 
 
+def write_raw_tiff(
+    path: str | Path, raw_frames: Shaped[np.ndarray, "frames y x"], *, pixel_size_nm: float, overwrite: bool = False
+) -> Path:
+    """Writes raw frames as an ImageJ stack of 16-bit counts, atomically: what a camera file looks like.
+
+    Args:
+        path: the file to write; missing folders are made.
+        raw_frames: uint16 counts, orientation slow and phase fast.
+        pixel_size_nm: of the raw grid.
+        overwrite: replace an existing file.
+
+    Raises:
+        InputError: as `write_sr_tiff`.
+        ValueError: frames that are not uint16.
+    """
+    path = Path(path)
+    if raw_frames.dtype != np.uint16:
+        raise ValueError(f"raw_frames are {raw_frames.dtype}; raw files hold uint16")
+    _check_target(path, n_bytes=raw_frames.nbytes, is_ome=False, overwrite=overwrite)
+    resolution = (1000 / pixel_size_nm, 1000 / pixel_size_nm)
+    options = {"imagej": True, "resolution": resolution, "metadata": {"axes": "TYX", "unit": "um"}}
+    _write_atomically(path, raw_frames, {"data": raw_frames, **options})
+    return path
+
+
 def _checked_image(sr_image: np.ndarray) -> np.ndarray:
     """Gives the image as (time, y, x) float32."""
     image = np.asarray(sr_image)

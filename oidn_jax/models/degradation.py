@@ -6,7 +6,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from oidn_jax.models.layers import LAYOUT, Conv
+from oidn_jax.models.layers import Conv, conv_same
 from oidn_jax.optics.fourier import numpy_centred_ifft2
 from oidn_jax.optics.otf import airy_psf
 
@@ -36,13 +36,8 @@ def degrade(frames: Float[Array, "b h w frames"], psf: Float[Array, "b n n frame
     out[p] = sum_f sum_u psf[u, f] frames[p + u - n // 2, f]. A PSF that is 1 at tap n // 2 of a single frame and 0
     elsewhere is the identity. One ordinary frames-to-1 convolution per sample.
     """
-    n = psf.shape[1]
-    padding = [(n // 2, n - 1 - n // 2)] * 2
-
-    def one_sample(frames: Array, psf: Array) -> Array:
-        return jax.lax.conv_general_dilated(frames[None], psf[..., None], (1, 1), padding, dimension_numbers=LAYOUT)[0]
-
-    return jnp.stack([one_sample(frames[i], psf[i]) for i in range(frames.shape[0])])
+    samples = [conv_same(frames[i : i + 1], psf[i][..., None]) for i in range(frames.shape[0])]
+    return jnp.concatenate(samples)
 
 
 class PSFHead(nn.Module):

@@ -19,33 +19,39 @@ def bias_init(fan_in: int):
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
+def _convolve(x: Array, kernel: Array, *, before: tuple[int, int]) -> Array:
+    """Size-keeping cross-correlation; `before` is the zero padding in front of each axis."""
+    padding = [(pad, size - 1 - pad) for pad, size in zip(before, kernel.shape[:2], strict=True)]
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=LAYOUT)
+
+
 @jax.custom_vjp
 def conv_same(x: Float[Array, "b h w in"], kernel: Float[Array, "kh kw in out"]) -> Float[Array, "b h w out"]:
-    """Cross-correlation with zero padding that keeps the size, y[p] = sum_u x[p + u - k // 2] kernel[u]; k odd.
+    """Cross-correlation with zero padding that keeps the size, y[p] = sum_u x[p + u - k // 2] kernel[u].
 
     The gradient by the kernel is ours on a CPU: XLA computes it there as one convolution whose kernel is as large as
     the image and reaches a fifth of the rate of the forward convolution; see `_kernel_gradient_by_products`.
     """
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
+    return _convolve(x, kernel, before=(kernel.shape[0] // 2, kernel.shape[1] // 2))
 
 
 def _kernel_gradient_by_xla(x: Array, gradient: Array, kernel_shape: tuple[int, ...]) -> Array:
-    (transposed,) = jax.linear_transpose(
-        lambda kernel: jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT),
-        jax.ShapeDtypeStruct(kernel_shape, x.dtype),
-    )(gradient)
-    return transposed
+    before = (kernel_shape[0] // 2, kernel_shape[1] // 2)
+    transpose = jax.linear_transpose(
+        lambda kernel: _convolve(x, kernel, before=before), jax.ShapeDtypeStruct(kernel_shape, x.dtype)
+    )
+    return transpose(gradient)[0]
 
 
 def _kernel_gradient_by_products(x: Array, gradient: Array, kernel_shape: tuple[int, ...]) -> Array:
     """sum_p x[p + u - k // 2] gradient[p] for all taps u, as one matrix product per row of the kernel.
 
-    The shift along x is moved to the gradient, whose shifted copies lie side by side: a product of (in, pixels) with
-    (pixels, kw * out), large enough to run at the rate of the forward convolution.
+    The shift along the width is moved to the gradient, whose shifted copies lie side by side: a product of
+    (in, pixels) with (pixels, kw * out), large enough to run at about the rate of the forward convolution.
     """
     (h, w), (kh, kw, channels_in, channels_out) = x.shape[1:3], kernel_shape
-    rows = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (0, 0), (0, 0)))
-    columns = jnp.pad(gradient, ((0, 0), (0, 0), (kw // 2, kw // 2), (0, 0)))
+    rows = jnp.pad(x, ((0, 0), (kh // 2, kh - 1 - kh // 2), (0, 0), (0, 0)))
+    columns = jnp.pad(gradient, ((0, 0), (0, 0), (kw - 1 - kw // 2, kw // 2), (0, 0)))
     shifted = jnp.concatenate([columns[:, :, kw - 1 - v : kw - 1 - v + w] for v in range(kw)], axis=-1)
     # Without the barrier XLA fuses the copies into the products, which then run element by element.
     shifted = jax.lax.optimization_barrier(shifted).reshape(-1, kw * channels_out)
@@ -59,6 +65,7 @@ def _conv_same_forward(x: Array, kernel: Array):
 
 def _conv_same_backward(residuals: tuple[Array, Array], gradient: Array):
     x, kernel = residuals
+    kh, kw = kernel.shape[:2]
     flipped = jnp.flip(kernel, axis=(0, 1)).swapaxes(2, 3)
     kernel_gradient = jax.lax.platform_dependent(
         x,
@@ -66,14 +73,14 @@ def _conv_same_backward(residuals: tuple[Array, Array], gradient: Array):
         cpu=partial(_kernel_gradient_by_products, kernel_shape=kernel.shape),
         default=partial(_kernel_gradient_by_xla, kernel_shape=kernel.shape),
     )
-    return conv_same(gradient, flipped), kernel_gradient
+    return _convolve(gradient, flipped, before=(kh - 1 - kh // 2, kw - 1 - kw // 2)), kernel_gradient
 
 
 conv_same.defvjp(_conv_same_forward, _conv_same_backward)
 
 
 class Conv(nn.Module):
-    """Convolution with bias: size-keeping for stride 1 and an odd kernel, else strided with explicit padding.
+    """Convolution with bias: size-keeping for stride 1, else with `padding` zeros on each side.
 
     Computes in `dtype` with float32 parameters `kernel` (HWIO) and `bias`.
     """
@@ -81,7 +88,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
-    padding: int = 1
+    padding: int = 0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -91,7 +98,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", kernel_init, shape).astype(self.dtype)
         bias = self.param("bias", bias_init(shape[0] * shape[1] * shape[2]), (self.features,)).astype(self.dtype)
         x = x.astype(self.dtype)
-        if self.stride == 1 and self.kernel_size % 2 == 1:
+        if self.stride == 1:
             y = conv_same(x, kernel)
         else:
             padding = [(self.padding, self.padding)] * 2

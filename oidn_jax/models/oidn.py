@@ -3,7 +3,8 @@
 Source: Jin et al., "Physical prior-guided deep learning for SIM reconstruction: modeling object-to-image
 degradation", Optics Express 32(21), 2024, and the behaviour of the authors' published code, to which the outputs and
 gradients of this module are equal in float32. It differs where it computes less (the unused sixth PSF convolution is
-left out, see also `ComplexConv`) and where it accepts more (any image of at least 16 x 16 pixels, any number of frames).
+left out, see also `ComplexConv`) and where it accepts more (any image of at least 16 x 16 pixels, any number of
+frames).
 """
 
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class ADDG(nn.Module):
 
 
 def _scan(length: int):
-    """Apply a module `length` times, its parameters stacked along a new leading axis: compiled once, not `length` times."""
+    """Apply a module `length` times, its parameters stacked along a new leading axis, and compile it once."""
     return nn.scan(
         lambda module, x, _: (module(x), None),
         variable_axes={"params": 0, "intermediates": 0},
@@ -127,7 +128,8 @@ class OIDN(nn.Module):
         Returns:
             `sr_image` (b, scale*h, scale*w, 1), float32, no output activation, and the intermediates
             `psf` (b, psf_size, psf_size, frames), `psf_correction` (the mirrored quadrant, same shape),
-            `noise` and `upsampled_frames` (b, scale*h, scale*w, frames): sr_image = degrade(upsampled_frames - noise, psf).
+            `noise` and `upsampled_frames` (b, scale*h, scale*w, frames):
+            sr_image = degrade(upsampled_frames - noise, psf).
         """
         self._check_input(raw_frames)
         dtype = jnp.dtype(self.dtype)

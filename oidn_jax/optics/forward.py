@@ -8,7 +8,7 @@ from oidn_jax.optics.fourier import filter_image
 
 
 def bin_pixels(image: Float[Array, "*batch h w"], *, factor: int) -> Float[Array, "*batch h2 w2"]:
-    """Mean over factor x factor pixels: a camera pixel (i, j) covers the fine pixels factor*i ... factor*i + factor - 1.
+    """Mean over factor x factor pixels: camera pixel i covers the fine pixels factor*i to factor*i + factor - 1.
 
     Raises:
         ValueError: if the image is not a multiple of the factor.

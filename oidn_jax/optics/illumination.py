@@ -20,7 +20,7 @@ def sinusoidal_illumination(
     phase: Float[Array, "orientations phases"],
     modulation_depth: Float[Array, "orientations"],
 ) -> Float[Array, "orientations phases h w"]:
-    """Illumination patterns of mean 1 and range [1 - m, 1 + m] on a grid whose first pixel is the origin of the phase."""
+    """Patterns of mean 1 and range [1 - m, 1 + m]; the first pixel of the grid is the origin of the phase."""
     y, x = jnp.arange(shape[0], dtype=jnp.float32), jnp.arange(shape[1], dtype=jnp.float32)
     # Rank promotion is off in the tests, so the axes are spelt out: orientations, phases, y, x.
     along_y = wave_vector[:, 0, None, None, None] * y[None, None, :, None]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from oidn_jax.optics.forward import bin_pixels, form_raw_frames
@@ -64,7 +65,7 @@ class AcquisitionSettings:
     def __post_init__(self):
         """Check the fields."""
         otf_cutoff(na=self.na, emission_wavelength_nm=self.emission_wavelength_nm, pixel_size_nm=self.pixel_size_nm)
-        airy_otf(0.0, cutoff=1.0, damping=self.otf_damping)
+        airy_otf(np.zeros(1), cutoff=1.0, damping=self.otf_damping)
         for name in ("orientations", "phases", "scale", "illumination_na", "excitation_wavelength_nm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")

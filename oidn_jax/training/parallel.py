@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from oidn_jax.data.errors import InputError
 
@@ -91,8 +91,25 @@ def on_each_device(generate: Callable) -> Callable:
     return lambda key, step: mapped(device_slots, key, np.int32(step))
 
 
-def any_process(flag: bool) -> bool:
-    """Whether the flag is set on any host; all hosts must ask at the same step."""
+def any_process(flag: bool, *, ask: bool) -> bool:
+    """Whether the flag is set on any host.
+
+    Args:
+        flag: of this host.
+        ask: whether to ask the other hosts now, the same on all of them; where not, several hosts answer False.
+    """
     if jax.process_count() == 1:
         return flag
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+    return ask and bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+def from_main_process(value: float) -> float:
+    """The main process's value on every host, so that all decide alike."""
+    if jax.process_count() == 1:
+        return value
+    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
+
+
+def first_device() -> SingleDeviceSharding:
+    """Where a network lives that is only evaluated."""
+    return SingleDeviceSharding(jax.local_devices()[0])

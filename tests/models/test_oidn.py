@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from tests.golden_oidn import golden_frames, our_gradient_norm, to_our_tree
 
 from oidn_jax import losses
 from oidn_jax.models.oidn import OIDN
+from tests.golden_oidn import golden_frames, our_gradient_norm, to_our_tree
 
 SMALL = {"width": 16, "groups": 1, "blocks": 2, "psf_init": "authors"}
 
@@ -41,15 +40,13 @@ def run(authors_parameters):
 def test_outputs_equal_the_authors(run, numbers):
     sr_image, intermediates, _ = run
     np.testing.assert_allclose(np.asarray(sr_image).transpose(0, 3, 1, 2), numbers["output/sr"], atol=1e-4)
-    np.testing.assert_allclose(
-        np.asarray(intermediates["psf"]).transpose(0, 3, 1, 2), numbers["output/psf"], atol=1e-7
-    )
+    np.testing.assert_allclose(np.asarray(intermediates["psf"]).transpose(0, 3, 1, 2), numbers["output/psf"], atol=1e-7)
 
 
 def test_activations_equal_the_authors(run, numbers):
-    _, intermediates, captured = run
+    _, _, captured = run
     group = captured["groups"]
-    block = {name: value for name, value in group["blocks"].items()}
+    block = group["blocks"]
 
     def first(value, *, stacked):
         value = value["__call__"][0]
@@ -68,9 +65,7 @@ def test_activations_equal_the_authors(run, numbers):
         "tail": captured["noise_merge"]["__call__"][0],
     }
     for name, activation in ours.items():
-        np.testing.assert_allclose(
-            sampled(activation), numbers[f"activation_sampled/{name}"], atol=1e-4, err_msg=name
-        )
+        np.testing.assert_allclose(sampled(activation), numbers[f"activation_sampled/{name}"], atol=1e-4, err_msg=name)
 
 
 def test_gradient_norms_equal_the_authors(authors_parameters, numbers):

@@ -1,0 +1,57 @@
+"""What the scripts share: flags of a configuration, and user mistakes as one line with exit code 2."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from oidn_jax.data.errors import InputError
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script: a user's mistake prints `error: ...` on stderr and exits with 2, Ctrl-C exits with 130.
+
+    Anything else is a bug of ours and keeps its traceback.
+    """
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def define_config() -> Any:
+    """Define `--config=FILE[:variant]` with its overrides `--config.section.field=value`; returns the flag holder."""
+    return config_flags.DEFINE_config_file("config", None, "configuration file, for example configs/f_actin.py:quick")
+
+
+def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
+    """Parse absl flags, `--help` included.
+
+    Raises:
+        InputError: for an unknown flag or configuration field, a value of the wrong type, a missing required flag or
+            a leftover argument.
+    """
+    if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
+        print(sys.modules["__main__"].__doc__ or "")
+        print(flags.FLAGS.main_module_help())
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(list(argv))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError) as error:
+        raise InputError(_flag_message(error)) from error
+    if len(rest) > 1:
+        raise InputError(f"unexpected argument {rest[1]!r}; options are written --name=value, see --help")
+    for name in required:
+        if flags.FLAGS[name].value is None:
+            raise InputError(f"--{name} is missing; see --help")
+
+
+def _flag_message(error: Exception) -> str:
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"{message.strip().splitlines()[0] if message.strip() else type(error).__name__}; see --help"

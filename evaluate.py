@@ -1,0 +1,42 @@
+"""Score a network on held-out scenes: python evaluate.py --config=FILE[:variant] --workdir=DIR --out=DIR.
+
+Writes metrics.json, metrics.csv and panels to the output folder, and the table to the terminal.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from configs.command_line import define_config, parse_flags, run_script
+
+CONFIG = define_config()
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the training run")
+OUT = flags.DEFINE_string("out", None, "folder for the results")
+CHECKPOINT = flags.DEFINE_enum("checkpoint", None, ["best", "last"], "default: the best where there is one")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace an evaluation that is there")
+SAVE_RAW = flags.DEFINE_bool("save_raw", False, "also write the first scene's raw frames of each level as TIFF")
+
+
+def main() -> None:
+    """Parse, load, evaluate."""
+    parse_flags(sys.argv, required=["config", "workdir", "out"])
+
+    from rich.console import Console
+
+    from oidn_jax.evaluation.report import evaluate
+    from oidn_jax.training.checkpoint import load_model
+
+    model = load_model(WORKDIR.value, checkpoint=CHECKPOINT.value, expect=CONFIG.value)
+    evaluate(
+        CONFIG.value,
+        model,
+        Path(OUT.value),
+        overwrite=OVERWRITE.value,
+        save_raw=SAVE_RAW.value,
+        show=Console(width=None if sys.stdout.isatty() else 120).print,
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,155 @@
+"""Held-out simulated scenes and the scores of methods on them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from oidn_jax.data.errors import InputError
+from oidn_jax.evaluation.figures import save_panel
+from oidn_jax.metrics import image as metrics
+from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
+from oidn_jax.simulation.pairs import settings_from_config, simulate_pairs
+
+Method = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class HeldOutScenes:
+    """The same scenes at every fluorescence level, normalised.
+
+    Attributes:
+        raw_frames: by level, (scenes, h, w, frames).
+        target: (scenes, scale*h, scale*w, 1), the same at every level.
+    """
+
+    raw_frames: Mapping[str, np.ndarray]
+    target: np.ndarray
+
+
+def simulate_held_out(config: Any) -> HeldOutScenes:
+    """The scenes of `config.evaluation`, whose seed no training run draws from.
+
+    Raises:
+        InputError: for settings that are not legal.
+    """
+    evaluation = config.evaluation
+    if evaluation.scenes < 1 or evaluation.size < SMALLEST_IMAGE:
+        raise InputError(
+            f"config.evaluation has scenes={evaluation.scenes}, size={evaluation.size}; it needs at least 1 scene of "
+            f"at least {SMALLEST_IMAGE} pixels"
+        )
+    settings = settings_from_config(config.simulation)
+    simulate = jax.jit(
+        partial(
+            simulate_pairs,
+            settings=settings,
+            size=(evaluation.size, evaluation.size),
+            normalisation=config.data.normalisation,
+        )
+    )
+    key = jax.random.key(evaluation.seed)
+    pairs = {
+        name: jax.device_get(simulate(key, jnp.full((evaluation.scenes,), i, jnp.int32)))
+        for i, name in enumerate(settings.levels)
+    }
+    return HeldOutScenes(
+        raw_frames={name: pair["raw_frames"] for name, pair in pairs.items()},
+        target=pairs[settings.levels[0]]["target"],
+    )
+
+
+def widefield(raw_frames: Float[Array | np.ndarray, "b h w frames"], *, scale: int) -> Float[Array, "b h2 w2"]:
+    """The mean of the frames on the super-resolved grid (cubic interpolation): what a microscope without SIM shows."""
+    mean = jnp.asarray(raw_frames).mean(-1)
+    b, h, w = mean.shape
+    return jax.image.resize(mean, (b, scale * h, scale * w), "cubic")
+
+
+def network_method(network: OIDN, params: Any) -> Method:
+    """The network's image, one scene at a time, clipped to [0, 1] as in the paper's evaluation."""
+    apply = jax.jit(lambda frames: network.apply({"params": params}, frames[None])[0][0, ..., 0])
+    return lambda raw_frames: jnp.stack([jnp.clip(apply(jnp.asarray(frames)), 0.0, 1.0) for frames in raw_frames])
+
+
+@jax.jit
+def score_images(image: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> dict[str, Float[Array, "b"]]:
+    """PSNR, SSIM, NRMSE and MSE of each image, in two normalisations; the target is in [0, 1], data range 1.
+
+    `minmax_*`: the image min-max normalised, as the target is. `affine_*`: after the least-squares match
+    a image + b, which no difference of brightness or offset can spoil.
+    """
+    scores = {}
+    for name, normalised in (
+        ("minmax", metrics.min_max_normalise(image)),
+        ("affine", metrics.affine_match(image, target)),
+    ):
+        scores[f"{name}_psnr"] = metrics.psnr(normalised, target, data_range=1.0)
+        scores[f"{name}_ssim"] = metrics.ssim(normalised, target, data_range=1.0)
+        scores[f"{name}_nrmse"] = metrics.nrmse(normalised, target, data_range=1.0)
+        scores[f"{name}_mse"] = metrics.mse(normalised, target)
+    return scores
+
+
+def score_methods(scenes: HeldOutScenes, methods: Mapping[str, Method]) -> list[dict[str, Any]]:
+    """One row per level, method and scene: `level`, `method`, `scene` and the scores of `score_images`."""
+    rows = []
+    target = jnp.asarray(scenes.target[..., 0])
+    for level, raw_frames in scenes.raw_frames.items():
+        for name, method in methods.items():
+            scores = jax.device_get(score_images(method(raw_frames), target))
+            for i in range(len(raw_frames)):
+                values = {score: float(value[i]) for score, value in scores.items()}
+                rows.append({"level": level, "method": name, "scene": i, **values})
+    return rows
+
+
+class Validation:
+    """The evaluation inside the training loop: mean min-max scores over all levels, and a panel."""
+
+    def __init__(self, config: Any) -> None:
+        """Simulates the scenes once."""
+        self._scenes = simulate_held_out(config)
+        self._panels = config.evaluation.panels
+
+    def __call__(self, network: OIDN, params: Any, *, figure_path: Path) -> dict[str, float]:
+        """`ssim`, `psnr` over all levels and scenes; the panel shows the medium of the levels."""
+        rows = score_methods(self._scenes, {"oidn": network_method(network, params)})
+        levels = list(self._scenes.raw_frames)
+        level = levels[len(levels) // 2]
+        raw_frames = self._scenes.raw_frames[level][: self._panels]
+        save_panel(
+            figure_path,
+            network_panel(network, params, raw_frames, self._scenes.target),
+            pixel_size_nm=network.pixel_size_nm / network.scale,
+            title=f"{level} fluorescence",
+        )
+        return {
+            "ssim": float(np.mean([row["minmax_ssim"] for row in rows])),
+            "psnr": float(np.mean([row["minmax_psnr"] for row in rows])),
+        }
+
+
+def network_panel(
+    network: OIDN, params: Any, raw_frames: np.ndarray, target: np.ndarray
+) -> list[dict[str, np.ndarray]]:
+    """For each scene the pictures of a panel: widefield, prediction, target, learned PSF (mean over the frames)."""
+    apply = jax.jit(lambda frames: network.apply({"params": params}, frames[None]))
+    pictures = []
+    for i, frames in enumerate(raw_frames):
+        sr_image, intermediates = apply(jnp.asarray(frames))
+        pictures.append(
+            {
+                "widefield": np.asarray(widefield(frames[None], scale=network.scale)[0]),
+                "prediction": np.clip(np.asarray(sr_image[0, ..., 0]), 0.0, 1.0),
+                "target": np.asarray(target[i, ..., 0]),
+                "learned PSF": np.asarray(intermediates["psf"][0].mean(-1)),
+            }
+        )
+    return pictures

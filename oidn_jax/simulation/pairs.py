@@ -1,0 +1,56 @@
+"""Normalised training pairs from simulated acquisitions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from oidn_jax.data.errors import InputError
+from oidn_jax.data.normalisation import fit_min_max
+from oidn_jax.simulation.acquisition import AcquisitionSettings, simulate_acquisition
+
+
+def settings_from_config(section: Mapping[str, Any]) -> AcquisitionSettings:
+    """The `simulation` section of a configuration as settings.
+
+    Raises:
+        InputError: for a field that is missing, unknown or not legal.
+    """
+    fields = dict(section)
+    try:
+        fields["peak_photons"] = dict(fields["peak_photons"])
+        return AcquisitionSettings(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"config.simulation: {error}") from error
+
+
+def simulate_pairs(
+    key: Array,
+    levels: Int[Array, "b"],
+    *,
+    settings: AcquisitionSettings,
+    size: tuple[int, int],
+    normalisation: str,
+) -> dict[str, Array]:
+    """`raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), each acquisition min-max normalised.
+
+    Sample i is drawn from `fold_in(key, i)`, so the same key gives the same scenes at every level and batch size.
+    """
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(levels.shape[0]))
+    acquisitions = jax.vmap(lambda k, level: simulate_acquisition(k, level, settings=settings, size=size))(keys, levels)
+    raw_frames, target = acquisitions
+    return {
+        "raw_frames": fit_min_max(raw_frames, mode=normalisation).apply(raw_frames),
+        "target": fit_min_max(target).apply(target),
+    }
+
+
+def simulate_training_batch(
+    key: Array, *, batch_size: int, settings: AcquisitionSettings, size: tuple[int, int], normalisation: str
+) -> dict[str, Array]:
+    """`simulate_pairs` at a random fluorescence level for each sample."""
+    level_key, scene_key = jax.random.split(key)
+    levels = jax.random.randint(level_key, (batch_size,), 0, len(settings.levels))
+    return simulate_pairs(scene_key, levels, settings=settings, size=size, normalisation=normalisation)

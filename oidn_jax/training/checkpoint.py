@@ -1,0 +1,168 @@
+"""Checkpoints: the one place that knows orbax.
+
+A workdir holds `checkpoints/last` (to resume from) and `checkpoints/best` (highest validation SSIM), each with one
+checkpoint of two items: `state`, the whole training state, and `record`, a JSON with the configuration, the version
+and the scores. orbax writes to a temporary folder and renames it, so an unfinished checkpoint is never seen.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from oidn_jax import __version__
+from oidn_jax.data.errors import InputError
+from oidn_jax.models.trained import TrainedModel
+from oidn_jax.training import parallel
+from oidn_jax.training.state import TrainState, build_model, build_optimizer, initial_state
+
+KINDS = ("best", "last")
+# Fields of `config.model` that change how a network is computed, not which one it is.
+COMPUTATION_FIELDS = ("dtype", "remat", "psf_init")
+
+
+class Section(dict):
+    """A nested dict whose fields are also attributes: a configuration read back from a checkpoint."""
+
+    def __getattr__(self, name: str) -> Any:
+        """The field `name`."""
+        try:
+            value = self[name]
+        except KeyError as error:
+            raise AttributeError(name) from error
+        return Section(value) if isinstance(value, dict) else value
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """A configuration as nested dicts, lists and numbers: what its JSON form gives back."""
+    return json.loads(json.dumps(config.to_dict() if hasattr(config, "to_dict") else config))
+
+
+def _folder(workdir: Path, kind: str) -> Path:
+    return workdir.absolute() / "checkpoints" / kind
+
+
+class Checkpoints:
+    """Writes the last and the best checkpoint of a workdir; use as a context manager, which waits for the writes."""
+
+    def __init__(self, workdir: Path) -> None:
+        """Opens the workdir, creating it if needed.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
+        try:
+            self._managers = {kind: ocp.CheckpointManager(_folder(workdir, kind), options=options) for kind in KINDS}
+        except OSError as error:
+            raise InputError(f"cannot write to the workdir {workdir}: {error.strerror or error}") from error
+
+    def __enter__(self) -> "Checkpoints":
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Waits until every checkpoint is complete."""
+        for manager in self._managers.values():
+            manager.wait_until_finished()
+            manager.close()
+
+    def save(self, kind: str, state: TrainState, *, config: dict[str, Any], scores: dict[str, float]) -> None:
+        """Save a state; a checkpoint of the same step is already the same and is kept."""
+        step = int(state.step)
+        if self._managers[kind].latest_step() == step:
+            return
+        record = {"version": __version__, "step": step, "config": config, "scores": scores}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
+        self._managers[kind].save(step, args=items)
+
+
+def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
+    """The record of the newest complete checkpoint of that kind, or None."""
+    if not _folder(workdir, kind).is_dir():
+        return None
+    with ocp.CheckpointManager(_folder(workdir, kind)) as manager:
+        step = manager.latest_step()
+        if step is None:
+            return None
+        return manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+
+
+def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
+    """The state of the newest checkpoint of that kind, on today's devices.
+
+    Args:
+        workdir: with a checkpoint of that kind.
+        kind: "best" or "last".
+        like: a state of the same structure, whose shapes and shardings the result has; `jax.ShapeDtypeStruct` leaves
+            are enough.
+
+    Raises:
+        InputError: if the checkpoint is of another structure.
+    """
+    with ocp.CheckpointManager(_folder(workdir, kind)) as manager:
+        step = manager.latest_step()
+        try:
+            return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"the checkpoint at step {step} in {workdir} does not fit this configuration "
+                f"({str(error).splitlines()[0][:160]}); use another --workdir or the configuration it was trained with"
+            ) from error
+
+
+def check_same_network(ours: dict[str, Any], theirs: dict[str, Any], *, workdir: Path) -> None:
+    """Refuse a checkpoint of another architecture, input or optimiser state.
+
+    Raises:
+        InputError: naming the first field that differs.
+    """
+
+    def identity(config: dict[str, Any]) -> dict[str, Any]:
+        model = {f"model.{k}": v for k, v in config["model"].items() if k not in COMPUTATION_FIELDS}
+        return model | {"data.normalisation": config["data"]["normalisation"]}
+
+    a, b = identity(ours), identity(theirs)
+    for name in sorted(a.keys() | b.keys()):
+        if a.get(name) != b.get(name):
+            raise InputError(
+                f"the checkpoint in {workdir} is of another network: config.{name} is {b.get(name)!r} there and "
+                f"{a.get(name)!r} here; use another --workdir or the configuration it was trained with"
+            )
+
+
+def load_model(workdir: str | Path, *, checkpoint: str | None = None, expect: Any = None) -> TrainedModel:
+    """The trained network of a workdir, with its moving-average weights if it has them.
+
+    Args:
+        workdir: of a training run.
+        checkpoint: "best" or "last"; None takes the best where there is one, else the last.
+        expect: a configuration whose network it must be.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it is of another network.
+    """
+    workdir = Path(workdir)
+    if checkpoint not in (None, *KINDS):
+        raise InputError(f"checkpoint is {checkpoint!r}; legal: {', '.join(map(repr, KINDS))}")
+    if not workdir.is_dir():
+        raise InputError(f"there is no workdir {workdir}; give the --workdir of a training run of train.py")
+    for kind in (checkpoint,) if checkpoint else KINDS:
+        record = read_record(workdir, kind)
+        if record is not None:
+            break
+    else:
+        wanted = f"{checkpoint} checkpoint" if checkpoint else "checkpoint"
+        raise InputError(f"{workdir} holds no {wanted}; train one with train.py --workdir={workdir}")
+
+    if expect is not None:
+        check_same_network(plain_config(expect), record["config"], workdir=workdir)
+    config = Section(record["config"])
+    network = build_model(config)
+    like = jax.eval_shape(lambda: initial_state(config, network, build_optimizer(config.train)))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=parallel.first_device()), like)
+    params = read_state(workdir, kind, like=like).evaluation_params
+    origin = {"version": record["version"], "checkpoint": kind, "step": record["step"], "name": config["name"]}
+    return TrainedModel(network=network, params=params, config=record["config"], origin=origin)

@@ -1,0 +1,182 @@
+"""Arrays in, arrays out: one normalisation, the units of the raw frames, and backing off when memory runs out."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from oidn_jax.data.errors import InputError
+from oidn_jax.data.normalisation import fit_min_max
+from oidn_jax.reconstruction import Tiling, default_tiling, reconstruct
+from tests.reconstruction.fakes import Constant, Identity, acquisition, fake, untrained, upsampled
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return untrained()
+
+
+def frames_last(stack):
+    return stack.transpose(0, 2, 3, 1)
+
+
+def test_one_tile_is_the_network_on_the_normalised_image(tiny):
+    raw_frames = frames_last(acquisition(32, 40)).astype(np.float32)
+    normalisation = fit_min_max(raw_frames)
+    expected = normalisation.invert_image(np.asarray(tiny(normalisation.apply(raw_frames))))
+    result = reconstruct(raw_frames, tiny, tile=40)
+    assert (result.shape, result.dtype) == ((1, 64, 80, 1), np.float32)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 100), (61, 45)])
+def test_the_network_by_tiles_gives_every_size(tiny, shape):
+    result = reconstruct(frames_last(acquisition(*shape)), tiny, tile=16, overlap=4)
+    assert result.shape == (1, 2 * shape[0], 2 * shape[1], 1)
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", ">u2", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("normalisation", ["joint", "per_frame"])
+def test_the_identity_keeps_the_units(dtype, normalisation):
+    raw_frames = (frames_last(acquisition(45, 61, times=2)) // 8).astype(dtype)
+    model = fake(Identity, normalisation=normalisation)
+    result = reconstruct(raw_frames, model, tile=20, overlap=5)
+    mean = raw_frames.astype(np.float64).mean(-1)
+    if normalisation == "per_frame":
+        fitted = fit_min_max(raw_frames.astype(np.float64), mode="per_frame")
+        mean = fitted.invert_image(fitted.apply(raw_frames.astype(np.float64)).mean(-1, keepdims=True))[..., 0]
+    np.testing.assert_allclose(result[..., 0], upsampled(mean), atol=2e-6 * raw_frames.max())
+    assert {shape[1:] for shape in model.shapes} == {(20, 20, 9)}
+
+
+def test_wide_pixels_are_normalised_before_they_become_float32():
+    """A small signal on a large offset, which float32 cannot tell apart."""
+    signal, seen = frames_last(acquisition(20, 20)).astype(np.float64), []
+
+    class Seen(Identity):
+        def __call__(self, tile):
+            seen.append(tile)
+            return super().__call__(tile)
+
+    for offset in (0, 2**40):
+        reconstruct(signal + offset, fake(Seen))
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+def test_the_whole_image_has_one_normalisation():
+    """A network that says 0.5 everywhere gives the middle of the image's range everywhere, whatever a tile holds."""
+    raw_frames = frames_last(acquisition(64, 64))
+    raw_frames[:, :32] //= 4
+    result = reconstruct(raw_frames, fake(Constant), tile=16, overlap=4)
+    middle = (float(raw_frames.min()) + float(raw_frames.max())) / 2
+    np.testing.assert_allclose(result, middle, rtol=1e-6)
+
+
+def test_each_time_point_is_reconstructed_by_itself(tiny):
+    raw_frames = frames_last(acquisition(20, 24, times=3))
+    together = reconstruct(raw_frames, tiny, tile=16)
+    for t in range(3):
+        np.testing.assert_array_equal(together[t], reconstruct(raw_frames[t : t + 1], tiny, tile=16)[0])
+
+
+def test_the_default_tiling_is_that_of_the_training():
+    assert default_tiling(fake(Identity, patch=128)) == Tiling(128, 32)
+    assert default_tiling(fake(Identity, patch=32)) == Tiling(64, 16)
+    assert default_tiling(fake(Identity), tile=40) == Tiling(40, 10)
+    assert default_tiling(fake(Identity), overlap=3) == Tiling(64, 3)
+    model = fake(Identity, patch=80)
+    reconstruct(frames_last(acquisition(90, 100)), model)
+    assert set(model.shapes) == {(1, 80, 80, 9)}
+
+
+def test_progress_counts_every_tile():
+    calls = []
+    raw_frames = frames_last(acquisition(40, 40, times=2))
+    reconstruct(raw_frames, fake(Identity), tile=24, overlap=4, progress=lambda *c: calls.append(c))
+    assert calls == [(i + 1, 8) for i in range(8)]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError(OUT_OF_MEMORY)], ids=["host", "device"])
+def test_backs_off_to_smaller_tiles(error):
+    raw_frames = frames_last(acquisition(300, 280, times=2))
+    model, calls = fake(Identity, patch=400, largest=80, error=error), []
+    with pytest.warns(RuntimeWarning, match="memory ran out") as caught:
+        result = reconstruct(raw_frames, model, progress=lambda *c: calls.append(c))
+    np.testing.assert_allclose(result[..., 0], upsampled(raw_frames.mean(-1)), atol=2e-6 * raw_frames.max())
+    assert list(dict.fromkeys(model.shapes)) == [(1, n, m, 9) for n, m in [(300, 280), (150, 150), (75, 75)]]
+    assert [re.findall(r"tiles of (\d+)", str(w.message)) for w in caught] == [["300", "150"], ["150", "75"]]
+    assert not any("\n" in str(w.message) for w in caught)
+    assert calls[-1][0] == calls[-1][1]
+
+
+def test_memory_that_runs_out_later_starts_all_time_points_again():
+    """One result has one tiling, so the first time point must not keep the larger tiles."""
+    raw_frames = frames_last(acquisition(128, 128, times=2))
+
+    class Later(Identity):
+        def __call__(self, tile):
+            if tile.shape[1] == 128 and len(self.shapes) == 1:
+                raise MemoryError
+            return super().__call__(tile) * 0 + tile.shape[1]
+
+    with pytest.warns(RuntimeWarning, match="tiles of 64"):
+        result = reconstruct(raw_frames, fake(Later), tile=128)
+    low, high = raw_frames.min((1, 2, 3)).astype(float), raw_frames.max((1, 2, 3)).astype(float)
+    np.testing.assert_allclose(result[:, 0, 0, 0], low + 64 * (high - low), rtol=1e-6)
+
+
+def test_gives_up_below_the_smallest_tile():
+    raw_frames = frames_last(acquisition(100, 100))
+    message = "memory ran out with tiles of 64 raw pixels, and tiles are not made smaller than 64"
+    with pytest.warns(RuntimeWarning), pytest.raises(InputError, match=message):
+        reconstruct(raw_frames, fake(Identity, largest=16), tile=100)
+
+
+def test_other_errors_of_the_device_are_not_taken_for_memory():
+    error = jax.errors.JaxRuntimeError("INTERNAL: something else")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        reconstruct(frames_last(acquisition(100, 100)), fake(Identity, largest=16, error=error))
+
+
+def test_a_diverged_model_is_told():
+    with pytest.raises(InputError, match=r"the model gave 6400 NaN or infinite pixels.* another checkpoint"):
+        reconstruct(frames_last(acquisition(40, 40)), fake(Constant, value=np.nan))
+
+
+def with_pixel(value):
+    raw_frames = frames_last(acquisition()).astype(np.float32)
+    raw_frames[0, 3, 4, 5] = value
+    return raw_frames
+
+
+GOOD = frames_last(acquisition())
+
+
+@pytest.mark.parametrize(
+    ("raw_frames", "message"),
+    [
+        (GOOD[0], r"shape \(40, 48, 9\); this model takes \(b, h, w, 9\)"),
+        (GOOD[..., :8], r"shape \(1, 40, 48, 8\); this model takes"),
+        (acquisition(), r"shape \(1, 9, 40, 48\)"),
+        (GOOD[:0], r"shape \(0, 40, 48, 9\).* at least one time point"),
+        (GOOD[:, :15], "15 x 48 pixels; the smallest image is 16 x 16"),
+        (GOOD[:, :, :15], "40 x 15 pixels"),
+        (GOOD.astype(complex), "of type complex128; give integers or real floats"),
+        (GOOD > 0, "of type bool"),
+        (with_pixel(np.nan), "1 NaN or infinite pixels"),
+        (with_pixel(np.inf), "1 NaN or infinite pixels"),
+    ],
+)
+def test_wrong_frames(raw_frames, message):
+    with pytest.raises(InputError, match=message):
+        reconstruct(raw_frames, fake(Identity))
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(8, None), (64, 32), (None, -1)])
+def test_wrong_tiles(tile, overlap):
+    with pytest.raises(InputError, match="raw pixels"):
+        reconstruct(GOOD, fake(Identity), tile=tile, overlap=overlap)
