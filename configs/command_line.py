@@ -1,5 +1,6 @@
 """What the scripts share: flags of a configuration, and user mistakes as one line with exit code 2."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,8 +44,13 @@ def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
         sys.exit(0)
     try:
         rest = flags.FLAGS(list(argv))
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError) as error:
-        raise InputError(_flag_message(error)) from error
+        for name in flags.FLAGS:
+            # A file that could not be loaded is reported only when the configuration is used.
+            getattr(flags.FLAGS[name].value, "lock", None)
+    except (flags.Error, LookupError, AttributeError, NameError, TypeError, ValueError) as error:
+        raise InputError(f"{_flag_message(error, argv)}; see --help") from error
+    except (OSError, ImportError, SyntaxError) as error:
+        raise InputError(f"--config cannot be loaded: {_last_line(error)}") from error
     if len(rest) > 1:
         raise InputError(f"unexpected argument {rest[1]!r}; options are written --name=value, see --help")
     for name in required:
@@ -52,6 +58,20 @@ def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
             raise InputError(f"--{name} is missing; see --help")
 
 
-def _flag_message(error: Exception) -> str:
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return f"{message.strip().splitlines()[0] if message.strip() else type(error).__name__}; see --help"
+def _flag_message(error: Exception, argv: Sequence[str]) -> str:
+    message = str(error)
+    if "whilst parsing config file" in message:  # followed by a traceback, which ends with what matters
+        return re.sub(r"^\w+: ", "", _last_line(error))
+    if isinstance(error, KeyError | AttributeError):
+        names = re.findall(r"\w+", re.sub(r"\\+[n'\"]", " ", message))
+        for argument in argv:
+            field = argument.split("=")[0].removeprefix("--")
+            if names and argument.startswith("--config.") and names[0] in field.split("."):
+                guess = re.search(r'Did you mean "(\w+)"', message)
+                hint = f"; did you mean {guess[1]!r}?" if guess else ""
+                return f"{argument}: the configuration has no field {names[0]!r}{hint}"
+    return message.strip().splitlines()[0] if message.strip() else type(error).__name__
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -40,10 +40,10 @@ def simulate_held_out(config: Any) -> HeldOutScenes:
         InputError: for settings that are not legal.
     """
     evaluation = config.evaluation
-    if evaluation.scenes < 1 or evaluation.size < SMALLEST_IMAGE:
+    if evaluation.scenes < 1 or evaluation.panels < 1 or evaluation.size < SMALLEST_IMAGE:
         raise InputError(
-            f"config.evaluation has scenes={evaluation.scenes}, size={evaluation.size}; it needs at least 1 scene of "
-            f"at least {SMALLEST_IMAGE} pixels"
+            f"config.evaluation has scenes={evaluation.scenes}, panels={evaluation.panels}, size={evaluation.size}; it "
+            f"needs at least 1 scene of at least {SMALLEST_IMAGE} pixels, and shows at least 1 in its panels"
         )
     settings = settings_from_config(config.simulation)
     simulate = jax.jit(

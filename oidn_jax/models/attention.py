@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from oidn_jax.models.layers import Conv, bias_init, conv_same, kernel_init
@@ -29,7 +30,7 @@ class SpatialAttention(nn.Module):
     s = relu(conv3x3(y)); A = sigmoid(gate_convolution(concat(mean_hw s, max_hw s))), range (0, 1).
     """
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
@@ -48,7 +49,7 @@ class ComplexConv(nn.Module):
     """
 
     features: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -95,7 +96,7 @@ class FrequencyAttention(nn.Module):
     The zero frequency of an orthonormal transform grows with the image size, and so does the gate.
     """
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, "b c"]:

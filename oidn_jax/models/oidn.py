@@ -9,6 +9,7 @@ frames).
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from oidn_jax.models.attention import DomainWeights, FrequencyAttention, SpatialAttention
@@ -24,7 +25,7 @@ class ADDB(nn.Module):
     y = conv(relu(conv(x))); out = x + y + relu(conv1x1(y (alpha A_spatial(y) + beta A_frequency(y)))).
     """
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -44,7 +45,7 @@ class ADDG(nn.Module):
     """Adaptive dynamic-domain fusion group: `blocks` ADDBs, a convolution, and a skip over them all."""
 
     blocks: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     remat: bool = False
 
     @nn.compact

@@ -1,6 +1,5 @@
 """Normalised training pairs from simulated acquisitions."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.simulation.acquisition import AcquisitionSettings, simulate_acquisition
 
 
-def settings_from_config(section: Mapping[str, Any]) -> AcquisitionSettings:
+def settings_from_config(section: Any) -> AcquisitionSettings:
     """The `simulation` section of a configuration as settings.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ class TrainingDiverged(RuntimeError):
     """The loss or its gradient was not finite; the last good state has been saved."""
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """What the loop asks of an evaluation."""
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Int
 
 from oidn_jax.data.errors import InputError
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
@@ -21,11 +20,12 @@ class TrainState(struct.PyTreeNode):
     no longer changes, so it stays the last good one however late the host notices. `ema_params` is None without EMA.
     """
 
-    step: Int[Array, ""]
+    # Any: jax rebuilds the tree with shapes, shardings and placeholders in the place of the int32 and float32 arrays.
+    step: Any
     params: Any
     opt_state: Any
     ema_params: Any
-    halted_at: Int[Array, ""]
+    halted_at: Any
 
     @property
     def evaluation_params(self) -> Any:

@@ -51,7 +51,7 @@ def train_step(
     (loss, terms), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     if settings.axis_name is not None:
         loss, terms, gradients = jax.lax.pmean((loss, terms, gradients), settings.axis_name)
-    gradient_norm = optax.global_norm(gradients)
+    gradient_norm = optax.tree.norm(gradients)
     updates, opt_state = settings.optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema_params = state.ema_params

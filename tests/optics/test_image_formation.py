@@ -26,8 +26,8 @@ def test_airy_otf_is_one_at_zero_falls_and_ends_at_the_cutoff():
     assert values[0] == 1.0
     assert np.all(np.diff(values) <= 0)
     assert np.all(values[frequency >= 0.31] == 0)
-    np.testing.assert_allclose(otf.airy_otf(np.array(0.155), cutoff=0.31), 0.391, atol=1e-3)
-    np.testing.assert_allclose(otf.airy_otf(np.array(0.155), cutoff=0.31, damping=0.25), 0.391 / 2, atol=1e-3)
+    np.testing.assert_allclose(otf.airy_otf(np.array([0.155]), cutoff=0.31), 0.391, atol=1e-3)
+    np.testing.assert_allclose(otf.airy_otf(np.array([0.155]), cutoff=0.31, damping=0.25), 0.391 / 2, atol=1e-3)
     with pytest.raises(ValueError, match=r"damping is 0\.0; it must be in"):
         otf.airy_otf(frequency, cutoff=0.31, damping=0.0)
 
