@@ -10,9 +10,7 @@ from absl import flags
 from configs.command_line import define_config, parse_flags, run_script
 
 CONFIG = define_config()
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "folder of the run; default runs/CONFIGURATION"
-)
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; default runs/CONFIGURATION")
 
 
 def main() -> None:

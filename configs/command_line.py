@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from oidn_jax.data.errors import InputError
@@ -16,6 +16,7 @@ def run_script(main: Callable[[], None]) -> None:
 
     Anything else is a bug of ours and keeps its traceback.
     """
+    logging.set_verbosity(logging.ERROR)  # orbax's remarks about its options are not for users
     try:
         main()
     except InputError as error:
@@ -44,11 +45,10 @@ def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
         sys.exit(0)
     try:
         rest = flags.FLAGS(list(argv))
-        for name in flags.FLAGS:
-            # A file that could not be loaded is reported only when the configuration is used.
-            getattr(flags.FLAGS[name].value, "lock", None)
-    except (flags.Error, LookupError, AttributeError, NameError, TypeError, ValueError) as error:
-        raise InputError(f"{_flag_message(error, argv)}; see --help") from error
+        # Of a file that could not be loaded, ml_collections tells only when the configuration is used.
+        getattr(flags.FLAGS["config"].value, "lock", None)
+    except (flags.Error, KeyError, AttributeError, NameError, TypeError, ValueError) as error:
+        raise InputError(f"{_flag_message(error)}; see --help") from error
     except (OSError, ImportError, SyntaxError) as error:
         raise InputError(f"--config cannot be loaded: {_last_line(error)}") from error
     if len(rest) > 1:
@@ -58,18 +58,14 @@ def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
             raise InputError(f"--{name} is missing; see --help")
 
 
-def _flag_message(error: Exception, argv: Sequence[str]) -> str:
+def _flag_message(error: Exception) -> str:
     message = str(error)
     if "whilst parsing config file" in message:  # followed by a traceback, which ends with what matters
         return re.sub(r"^\w+: ", "", _last_line(error))
-    if isinstance(error, KeyError | AttributeError):
-        names = re.findall(r"\w+", re.sub(r"\\+[n'\"]", " ", message))
-        for argument in argv:
-            field = argument.split("=")[0].removeprefix("--")
-            if names and argument.startswith("--config.") and names[0] in field.split("."):
-                guess = re.search(r'Did you mean "(\w+)"', message)
-                hint = f"; did you mean {guess[1]!r}?" if guess else ""
-                return f"{argument}: the configuration has no field {names[0]!r}{hint}"
+    unknown = re.match(r"[\\'\"]+(\w+)[\\'\"]", message)  # ml_collections quotes the name, and then its quotes
+    if isinstance(error, KeyError | AttributeError) and unknown:
+        guess = re.search(r'Did you mean "(\w+)"', message)
+        return f"the configuration has no field {unknown[1]!r}" + (f"; did you mean {guess[1]!r}?" if guess else "")
     return message.strip().splitlines()[0] if message.strip() else type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""What every test relies on: four simulated CPU devices, strict broadcasting, a seeded key, the golden files.
+"""What every test relies on: four simulated CPU devices, strict broadcasting, a seeded key, golden files, a tiny run.
 
 The settings are environment variables because jax reads them when it is first imported, and because a script that a
 test starts as a subprocess then runs under the same rules. Each of them gives way to what the user has set already.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN_FOLDER = ROOT / "tests" / "data"
@@ -30,6 +31,27 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
+
+# A run of seconds, as changes of `configs/f_actin.py:quick`. The schedule does not depend on the number of steps, so a
+# run of other length is the same compiled program.
+TINY = {
+    "model.width": 8,
+    "model.groups": 1,
+    "model.blocks": 1,
+    "simulation.margin": 4,
+    "simulation.filament_length_um": 2.0,
+    "train.steps": 4,
+    "train.batch_size": 4,
+    "train.patch": 16,
+    "train.schedule": "step",
+    "train.warmup_steps": 0,
+    "train.log_every": 2,
+    "train.evaluate_every": 2,
+    "train.checkpoint_every": 2,
+    "evaluation.scenes": 1,
+    "evaluation.size": 32,
+    "evaluation.panels": 1,
+}
 
 
 @pytest.fixture
@@ -53,3 +75,34 @@ def golden() -> Callable[[str], dict[str, np.ndarray]]:
             return dict(archive)
 
     return load
+
+
+def make_tiny_config() -> ConfigDict:
+    from configs import f_actin
+
+    config = f_actin.get_config("quick")
+    config.update_from_flattened_dict(TINY)
+    return config
+
+
+@pytest.fixture
+def tiny_config() -> ConfigDict:
+    """The configuration of `tiny_workdir`, to change at will."""
+    return make_tiny_config()
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """The flags that make `tiny_config` for a script."""
+    return ["--config=configs/f_actin.py:quick", *(f"--config.{name}={value}" for name, value in TINY.items())]
+
+
+@pytest.fixture(scope="session")
+def tiny_workdir(tmp_path_factory) -> Path:
+    """The workdir of a finished run of `tiny_config`, with both checkpoints. Only to be read: copy it to change it."""
+    from oidn_jax.evaluation.held_out import Validation
+    from oidn_jax.training.loop import train
+
+    workdir, config = tmp_path_factory.mktemp("tiny") / "run", make_tiny_config()
+    assert train(config, workdir, evaluator=Validation(config), say=lambda line: None).finished
+    return workdir

@@ -53,8 +53,10 @@ def evaluate(
     Raises:
         InputError: if the folder cannot be used or already holds results.
     """
-    _prepare_folder(out, overwrite=overwrite)
+    if not overwrite:
+        _refuse_existing(out)
     scenes = simulate_held_out(config)
+    _make_folder(out)
     methods = {
         "widefield": lambda frames: widefield(frames, scale=model.scale),
         "oidn": network_method(model.network, model.params),
@@ -67,24 +69,32 @@ def evaluate(
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    (out / "metrics.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     _write_pictures(scenes, model, out, panels=config.evaluation.panels)
     if save_raw:
         _write_raw(scenes, model, out, overwrite=overwrite)
+    (out / "metrics.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     show(f"wrote {out}: metrics.json, metrics.csv and a panel for each level")
     return result
 
 
-def _prepare_folder(out: Path, *, overwrite: bool) -> None:
-    if (out / "metrics.json").exists() and not overwrite:
-        raise InputError(f"{out} already holds an evaluation; give --overwrite to replace it, or another --out")
+def _refuse_existing(out: Path) -> None:
+    for pattern in ("metrics.json", "metrics.csv", "panel_*.png", "raw_*.tif"):
+        for path in sorted(out.glob(pattern)):
+            raise InputError(
+                f"{out} already holds an evaluation ({path.name}); give --overwrite to replace it, or another --out"
+            )
+
+
+def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"cannot write to the output folder {out}: {error.strerror or error}") from error
+        raise InputError(
+            f"cannot write to the output folder {out}: {error.strerror or error}; give another --out"
+        ) from error
 
 
 def mean_scores(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -53,11 +53,6 @@ def filter_image(
     return irfft2(spectrum * factor, shape=(image.shape[-2], image.shape[-1]))
 
 
-def _negate_rows(x: Array) -> Array:
-    """Row ky to row -ky of a spectrum whose rows are in zero-first order."""
-    return jnp.concatenate([x[..., :1, :], jnp.flip(x[..., 1:, :], axis=-2)], axis=-2)
-
-
 @jax.custom_vjp
 def centred_spectrum(
     images: Float[Array, "b h w c"],
@@ -74,8 +69,9 @@ def centred_spectrum(
     half = rfft2(jnp.moveaxis(images, -1, 1))
 
     def complete(part: Array, sign: float) -> Array:
-        negative = sign * _negate_rows(part[..., w // 2 : 0 : -1])
-        full = jnp.concatenate([negative, part[..., : (w + 1) // 2]], axis=-1)
+        mirrored = part[..., w // 2 : 0 : -1]
+        mirrored = jnp.concatenate([mirrored[..., :1, :], jnp.flip(mirrored[..., 1:, :], axis=-2)], axis=-2)
+        full = jnp.concatenate([sign * mirrored, part[..., : (w + 1) // 2]], axis=-1)
         return jnp.moveaxis(jnp.roll(full, h // 2, axis=-2), 1, -1)
 
     return complete(half.real, 1.0), complete(half.imag, -1.0)
@@ -86,19 +82,25 @@ def _centred_spectrum_forward(images: Array):
 
 
 def _centred_spectrum_backward(_: None, cotangents: tuple[Array, Array]):
-    """The adjoint, Re(F^-1(g)) for g = g_real + i g_imag: only the Hermitian part of g contributes."""
+    """The adjoint, Re(F^-1(g)) for g = g_real + i g_imag: only the Hermitian part of g contributes.
+
+    The reversals are done while the channels are contiguous, and the inverse transform one axis at a time, so that
+    each transposition is a plain one: fused with a reversal it takes twice the time on a CPU.
+    """
     h, w = cotangents[0].shape[1:3]
 
     def hermitian_half(part: Array, sign: float) -> Array:
-        part = jnp.roll(part, -(h // 2), axis=-2)
-        positive = jnp.concatenate([part[..., w // 2 :], part[..., : (w + 1) % 2]], axis=-1)
-        mirrored = _negate_rows(jnp.flip(part[..., : w // 2 + 1], axis=-1))
+        """(g(k) + sign g(-k)) / 2 for kx = 0 ... w // 2, rows in zero-first order."""
+        part = jnp.roll(part, -(h // 2), axis=1)
+        positive = jnp.concatenate([part[:, :, w // 2 :], part[:, :, : (w + 1) % 2]], axis=2)
+        mirrored = jnp.flip(part[:, :, : w // 2 + 1], axis=2)
+        mirrored = jnp.concatenate([mirrored[:, :1], jnp.flip(mirrored[:, 1:], axis=1)], axis=1)
         return 0.5 * (positive + sign * mirrored)
 
-    # The barrier keeps XLA from fusing the transposition into the reversed reads, at twice the time on a CPU.
-    real, imag = jax.lax.optimization_barrier(tuple(jnp.moveaxis(part, -1, 1) for part in cotangents))
-    half = jax.lax.complex(hermitian_half(real, 1.0), hermitian_half(imag, -1.0))
-    return (jnp.moveaxis(irfft2(half, shape=(h, w)), 1, -1),)
+    half = jax.lax.complex(hermitian_half(cotangents[0], 1.0), hermitian_half(cotangents[1], -1.0))
+    columns = jnp.fft.ifft(jnp.moveaxis(half, 1, -1), norm="ortho")  # (b, kx, c, y)
+    images = jnp.fft.irfft(jnp.moveaxis(columns, 1, -1), n=w, norm="ortho")  # (b, c, y, x)
+    return (jnp.moveaxis(images, 1, -1),)
 
 
 centred_spectrum.defvjp(_centred_spectrum_forward, _centred_spectrum_backward)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from oidn_jax import __version__
@@ -44,8 +46,18 @@ def _folder(workdir: Path, kind: str) -> Path:
     return workdir.absolute() / "checkpoints" / kind
 
 
+def _reader(workdir: Path, kind: str) -> ocp.CheckpointManager:
+    """A manager that only reads, and on which this process does not wait for the others."""
+    this_process = parallel.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=this_process, active_processes={this_process}, barrier_sync_key_prefix=f"read_{this_process}"
+    )
+    options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone)
+    return ocp.CheckpointManager(_folder(workdir, kind), options=options)
+
+
 class Checkpoints:
-    """Writes the last and the best checkpoint of a workdir; use as a context manager, which waits for the writes."""
+    """Writes the last and the best checkpoint of a workdir; use as a context manager."""
 
     def __init__(self, workdir: Path) -> None:
         """Opens the workdir, creating it if needed.
@@ -53,7 +65,9 @@ class Checkpoints:
         Raises:
             InputError: if it cannot be written.
         """
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
+        # Not asynchronous: two managers that write at once wait for each other's barriers when there are several hosts,
+        # and 40 MB take a fraction of a second.
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
         try:
             self._managers = {kind: ocp.CheckpointManager(_folder(workdir, kind), options=options) for kind in KINDS}
         except OSError as error:
@@ -64,18 +78,21 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Waits until every checkpoint is complete."""
+        """Closes both."""
         for manager in self._managers.values():
-            manager.wait_until_finished()
             manager.close()
 
     def save(self, kind: str, state: TrainState, *, config: dict[str, Any], scores: dict[str, float]) -> None:
-        """Save a state; a checkpoint of the same step is already the same and is kept."""
+        """Save a state; a checkpoint of the same step is already the same and is kept.
+
+        All processes call this. The state is saved from the host's copy, so a checkpoint knows nothing of the devices
+        and hosts it was trained on.
+        """
         step = int(state.step)
         if self._managers[kind].latest_step() == step:
             return
         record = {"version": __version__, "step": step, "config": config, "scores": scores}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
+        items = ocp.args.Composite(state=ocp.args.StandardSave(jax.device_get(state)), record=ocp.args.JsonSave(record))
         self._managers[kind].save(step, args=items)
 
 
@@ -83,7 +100,7 @@ def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
     """The record of the newest complete checkpoint of that kind, or None."""
     if not _folder(workdir, kind).is_dir():
         return None
-    with ocp.CheckpointManager(_folder(workdir, kind)) as manager:
+    with _reader(workdir, kind) as manager:
         step = manager.latest_step()
         if step is None:
             return None
@@ -91,19 +108,19 @@ def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
 
 
 def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
-    """The state of the newest checkpoint of that kind, on today's devices.
+    """The state of the newest checkpoint of that kind, as numpy arrays.
 
     Args:
         workdir: with a checkpoint of that kind.
         kind: "best" or "last".
-        like: a state of the same structure, whose shapes and shardings the result has; `jax.ShapeDtypeStruct` leaves
-            are enough.
+        like: a state of the same structure and shapes; `jax.ShapeDtypeStruct` leaves are enough.
 
     Raises:
         InputError: if the checkpoint is of another structure.
     """
-    with ocp.CheckpointManager(_folder(workdir, kind)) as manager:
+    with _reader(workdir, kind) as manager:
         step = manager.latest_step()
+        like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
         try:
             return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
         except (ValueError, KeyError, TypeError) as error:
@@ -162,7 +179,6 @@ def load_model(workdir: str | Path, *, checkpoint: str | None = None, expect: An
     config = Section(record["config"])
     network = build_model(config)
     like = jax.eval_shape(lambda: initial_state(config, network, build_optimizer(config.train)))
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=parallel.first_device()), like)
-    params = read_state(workdir, kind, like=like).evaluation_params
+    params = jax.tree.map(jnp.asarray, read_state(workdir, kind, like=like).evaluation_params)
     origin = {"version": record["version"], "checkpoint": kind, "step": record["step"], "name": config["name"]}
     return TrainedModel(network=network, params=params, config=record["config"], origin=origin)

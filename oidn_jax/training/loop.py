@@ -136,11 +136,9 @@ def _starting_state(
     if record is None:
         return parallel.replicate(fresh), -np.inf
     checkpoint.check_same_network(ours, record["config"], workdir=source)
-    sharding = parallel.replicated_sharding()
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), fresh)
-    state = checkpoint.read_state(source, "last", like=like)
+    state = checkpoint.read_state(source, "last", like=fresh)
     # A run that diverged goes on from its last good state; only a changed setting can help it, and that is the user's.
-    state = state.replace(halted_at=parallel.replicate(fresh.halted_at))
+    state = parallel.replicate(state.replace(halted_at=fresh.halted_at))
     best = checkpoint.read_record(source, "best")
     say(f"resuming from step {int(state.step)} of {source}")
     return state, best["scores"]["ssim"] if best else -np.inf

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from oidn_jax.data.errors import InputError
 
@@ -34,9 +34,14 @@ def initialise(distributed: Any) -> None:
         jax.distributed.initialize()
 
 
+def process_index() -> int:
+    """Number of this process among the hosts."""
+    return jax.process_index()
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that writes logs and pictures."""
-    return jax.process_index() == 0
+    return process_index() == 0
 
 
 def describe_devices() -> str:
@@ -61,15 +66,13 @@ def per_device_batch(batch_size: int) -> int:
     return batch_size // count
 
 
-def replicated_sharding() -> NamedSharding:
-    """Where the state lives: a copy on each device of the batch mesh."""
-    return NamedSharding(Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec())
-
-
 def replicate(tree: Any) -> Any:
-    """Put a tree of host values on every device. Done before the first step, which otherwise would compile twice."""
-    sharding = replicated_sharding()
-    return jax.tree.map(lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda _: np.asarray(x)), tree)
+    """Put a tree of host values on every device of this host, as pmap returns it.
+
+    Done before the first step, which otherwise would compile twice.
+    """
+    sharding = NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec())
+    return jax.device_put(jax.device_get(tree), sharding)
 
 
 def data_parallel(step: Callable) -> Callable:
@@ -108,8 +111,3 @@ def from_main_process(value: float) -> float:
     if jax.process_count() == 1:
         return value
     return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
-
-
-def first_device() -> SingleDeviceSharding:
-    """Where a network lives that is only evaluated."""
-    return SingleDeviceSharding(jax.local_devices()[0])
