@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
         read_noise=1.6,
         filaments_per_100_um2=(10.0, 60.0),
         filament_length_um=10.0,
-        background=(0.0, 0.3),
+        background=(0.0, 1.0),
         background_blur_um=0.6,
         margin=16,
         **shared,

@@ -18,7 +18,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
     if variant == "quick":
         config.model.update(width=16, groups=2, blocks=2)
         config.train.update(
-            steps=700,
+            steps=500,
             patch=64,
             learning_rate=2e-3,
             schedule="cosine",
@@ -26,8 +26,8 @@ def get_config(variant: str = "paper") -> ConfigDict:
             clip_norm=1.0,
             ema_decay=0.98,
             log_every=20,
-            evaluate_every=175,
-            checkpoint_every=175,
+            evaluate_every=125,
+            checkpoint_every=125,
         )
         config.evaluation.update(scenes=4)
     elif variant != "paper":

@@ -103,7 +103,7 @@ def score_methods(scenes: HeldOutScenes, methods: Mapping[str, Method]) -> list[
     target = jnp.asarray(scenes.target[..., 0])
     for level, raw_frames in scenes.raw_frames.items():
         for name, method in methods.items():
-            scores = jax.device_get(score_images(method(raw_frames), target))
+            scores = jax.device_get(score_images(method(jnp.asarray(raw_frames)), target))
             for i in range(len(raw_frames)):
                 values = {score: float(value[i]) for score, value in scores.items()}
                 rows.append({"level": level, "method": name, "scene": i, **values})

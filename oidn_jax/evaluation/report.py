@@ -111,7 +111,7 @@ def mean_scores(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def score_table(means: Sequence[Mapping[str, Any]]) -> Table:
     """The means as a table for the terminal."""
-    scores = [name for name in means[0] if name not in ("level", "method", "scenes")]
+    scores = [f"{match}_{name}" for match in ("minmax", "affine") for name in ("psnr", "ssim", "nrmse", "mse")]
     table = Table(
         title=f"means over {means[0]['scenes']} scenes, image min-max normalised / affinely matched to the target"
     )

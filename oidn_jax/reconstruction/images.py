@@ -1,7 +1,7 @@
 """Raw frames of any size to super-resolved images, in memory.
 
-Contract: each time point is normalised as a whole, by the model's own mode; the network sees it in tiles of one shape
-(`tiling`), one at a time; what comes back is in the units of the raw frames. Where the device's memory does not suffice
+Contract: each time point is normalised as a whole, by the model's own mode, and mirrored at its border; the network sees
+it in tiles of one shape (`tiling`), one at a time; what comes back is in the units of the raw frames. Where the device's memory does not suffice
 the tiles are halved, with a warning, and all time points are computed again, so that one result has one tiling.
 
 The result depends on the tile: the attention of the network takes statistics of the tile it sees, and its PSF is
@@ -24,6 +24,10 @@ from oidn_jax.reconstruction.tiling import Tiling, map_tiles
 
 # Backing off ends here: below it, the statistics of a tile have little to do with those of the image.
 SMALLEST_BACKED_OFF_TILE = 64
+
+# Raw pixels mirrored around an image before it is tiled, and cropped after: the zeros that a convolution sees beyond the
+# edge of a frame with background would draw a dark frame into the image.
+BORDER = 16
 
 _OUT_OF_MEMORY = ("resource_exhausted", "out of memory")
 
@@ -108,14 +112,14 @@ def reconstruct_with_tiling(
     b, h, w, _ = raw_frames.shape
     images = np.empty((b, model.scale * h, model.scale * w, 1), np.float32)
     while not _fits_into_memory(partial(_reconstruct_into, images, raw_frames, model, tiling, progress)):
-        smaller = tiling.smaller((h, w), smallest=SMALLEST_BACKED_OFF_TILE)
+        smaller = tiling.smaller((h + 2 * BORDER, w + 2 * BORDER), smallest=SMALLEST_BACKED_OFF_TILE)
         if smaller is None:
             raise InputError(
-                f"memory ran out with tiles of {min(tiling.tile, max(h, w))} raw pixels, and tiles are not made "
+                f"memory ran out with tiles of {min(tiling.tile, max(h, w) + 2 * BORDER)} raw pixels, and tiles are not made "
                 f"smaller than {SMALLEST_BACKED_OFF_TILE}; close other programs or use a device with more memory"
             )
         warn(
-            f"memory ran out with tiles of {min(tiling.tile, max(h, w))} raw pixels; starting again with tiles of "
+            f"memory ran out with tiles of {min(tiling.tile, max(h, w) + 2 * BORDER)} raw pixels; starting again with tiles of "
             f"{smaller.tile} (give --tile, or tile=, to start there)"
         )
         tiling = smaller
@@ -134,7 +138,9 @@ def _reconstruct_into(
     tiling: Tiling,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    done, total = 0, len(raw_frames) * tiling.count((raw_frames.shape[1], raw_frames.shape[2]))
+    _, h, w, _ = raw_frames.shape
+    done, total = 0, len(raw_frames) * tiling.count((h + 2 * BORDER, w + 2 * BORDER))
+    inside = slice(model.scale * BORDER, -model.scale * BORDER)
 
     def network(tile: np.ndarray) -> np.ndarray:
         return np.asarray(model(tile[None]))[0, :, :, 0]
@@ -150,8 +156,9 @@ def _reconstruct_into(
         frames = frames.astype(np.result_type(frames.dtype, np.float32))
         normalisation = fit_min_max(frames, mode=model.normalisation)
         normalised = normalisation.apply(frames).astype(np.float32)
-        blended = map_tiles(network, normalised, tiling, scale=model.scale, on_tile=count)
-        image[...] = normalisation.invert_image(blended[..., None])
+        mirrored = np.pad(normalised, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
+        blended = map_tiles(network, mirrored, tiling, scale=model.scale, on_tile=count)
+        image[...] = normalisation.invert_image(blended[inside, inside, None])
 
 
 def _fits_into_memory(compute: Callable[[], None]) -> bool:

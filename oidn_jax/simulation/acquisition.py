@@ -58,7 +58,7 @@ class AcquisitionSettings:
     read_noise: float = 1.6  # electrons
     filaments_per_100_um2: tuple[float, float] = (10.0, 60.0)
     filament_length_um: float = 10.0
-    background: tuple[float, float] = (0.0, 0.3)  # out-of-focus light, of the in-focus mean
+    background: tuple[float, float] = (0.0, 1.0)  # out-of-focus light, of the in-focus mean
     background_blur_um: float = 0.6
     margin: int = 16  # raw pixels simulated around the frames and cropped
 

@@ -46,11 +46,14 @@ def test_the_size_of_a_panel_and_that_it_shows_something(tmp_path, rows):
     assert [file.name for file in path.parent.iterdir()] == ["panel.png"]
 
 
-def test_names_units_and_title(tmp_path, drawn):
-    save_panel(tmp_path / "panel.png", [row()], pixel_size_nm=30.0, title="low fluorescence")
+def test_pictures_names_units_and_title(tmp_path, drawn):
+    given = row()
+    save_panel(tmp_path / "panel.png", [given], pixel_size_nm=30.0, title="low fluorescence")
     (figure,) = drawn
     pictures = [axis for axis in figure.axes if axis.get_title()]
     assert [axis.get_title() for axis in pictures] == ["widefield", "prediction", "learned PSF, 240 nm wide"]
+    for axis, expected in zip(pictures, given.values(), strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), expected)
     assert figure.get_suptitle() == "low fluorescence"
     assert [text.get_text() for text in pictures[0].texts] == ["0.2 µm"]
     assert len(pictures[2].texts) == 0

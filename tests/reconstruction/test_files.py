@@ -348,7 +348,10 @@ def test_progress_runs_from_zero_to_one(tmp_path, run):
     calls = []
     inputs = write(tmp_path / "a.tif", acquisition(32, 32)), write(tmp_path / "b.tif", acquisition(32, 64, times=2))
     run(*inputs, tile=32, overlap=0, progress=lambda name, fraction: calls.append((name, fraction)))
-    assert calls == [("a.tif", 1 / 5), *[("b.tif", i / 5) for i in range(2, 6)]]
+    # Weighed by pixels: a has one fifth of them. Mirrored at the border, a has 2 x 2 tiles and b twice 2 x 3.
+    assert [name for name, _ in calls] == ["a.tif"] * 4 + ["b.tif"] * 12
+    expected = [i / 20 for i in range(1, 5)] + [0.2 + 0.8 * i / 12 for i in range(1, 13)]
+    np.testing.assert_allclose([fraction for _, fraction in calls], expected)
 
 
 def test_warnings_go_to_stderr_and_results_to_stdout(tmp_path, capsys):

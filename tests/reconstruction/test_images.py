@@ -23,11 +23,12 @@ def frames_last(stack):
     return stack.transpose(0, 2, 3, 1)
 
 
-def test_one_tile_is_the_network_on_the_normalised_image(tiny):
+def test_one_tile_is_the_network_on_the_normalised_mirrored_image(tiny):
     raw_frames = frames_last(acquisition(32, 40)).astype(np.float32)
     normalisation = fit_min_max(raw_frames)
-    expected = normalisation.invert_image(np.asarray(tiny(normalisation.apply(raw_frames))))
-    result = reconstruct(raw_frames, tiny, tile=40)
+    mirrored = np.pad(normalisation.apply(raw_frames), ((0, 0), (16, 16), (16, 16), (0, 0)), mode="symmetric")
+    expected = normalisation.invert_image(np.asarray(tiny(mirrored))[:, 32:-32, 32:-32])
+    result = reconstruct(raw_frames, tiny, tile=72)
     assert (result.shape, result.dtype) == ((1, 64, 80, 1), np.float32)
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -97,18 +98,18 @@ def test_progress_counts_every_tile():
     calls = []
     raw_frames = frames_last(acquisition(40, 40, times=2))
     reconstruct(raw_frames, fake(Identity), tile=24, overlap=4, progress=lambda *c: calls.append(c))
-    assert calls == [(i + 1, 8) for i in range(8)]
+    assert calls == [(i + 1, 32) for i in range(32)]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError(OUT_OF_MEMORY)], ids=["host", "device"])
 def test_backs_off_to_smaller_tiles(error):
     raw_frames = frames_last(acquisition(300, 280, times=2))
-    model, calls = fake(Identity, patch=400, largest=80, error=error), []
+    model, calls = fake(Identity, patch=400, largest=83, error=error), []
     with pytest.warns(RuntimeWarning, match="memory ran out") as caught:
         result = reconstruct(raw_frames, model, progress=lambda *c: calls.append(c))
     np.testing.assert_allclose(result[..., 0], upsampled(raw_frames.mean(-1)), atol=2e-6 * raw_frames.max())
-    assert list(dict.fromkeys(model.shapes)) == [(1, n, m, 9) for n, m in [(300, 280), (150, 150), (75, 75)]]
-    assert [re.findall(r"tiles of (\d+)", str(w.message)) for w in caught] == [["300", "150"], ["150", "75"]]
+    assert list(dict.fromkeys(model.shapes)) == [(1, n, m, 9) for n, m in [(332, 312), (166, 166), (83, 83)]]
+    assert [re.findall(r"tiles of (\d+)", str(w.message)) for w in caught] == [["332", "166"], ["166", "83"]]
     assert not any("\n" in str(w.message) for w in caught)
     assert calls[-1][0] == calls[-1][1]
 

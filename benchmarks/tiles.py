@@ -1,0 +1,71 @@
+"""How a reconstruction depends on the tile: python -m benchmarks.tiles --workdir=DIR.
+
+The frequency attention takes statistics of the tile it sees, so the same image in other tiles is another result. Large
+held-out scenes are reconstructed in tiles of several sizes and as a whole, and scored against their target.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from configs.command_line import run_script
+from oidn_jax.metrics import image as metrics
+from oidn_jax.reconstruction import reconstruct
+from oidn_jax.reconstruction.images import BORDER
+from oidn_jax.simulation.acquisition import simulate_acquisition
+from oidn_jax.simulation.pairs import settings_from_config
+from oidn_jax.training.checkpoint import load_model
+
+
+def main() -> None:
+    """Parse, simulate, reconstruct, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", required=True, type=Path)
+    parser.add_argument("--size", type=int, default=256, help="raw pixels of the scenes (default 256)")
+    parser.add_argument("--scenes", type=int, default=4, help="at medium fluorescence (default 4)")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[48, 64, 96, 128, 192])
+    options = parser.parse_args()
+
+    model = load_model(options.workdir)
+    settings = settings_from_config(model.config["simulation"])
+    simulate = jax.jit(
+        lambda key: simulate_acquisition(
+            key, settings.levels.index("medium"), settings=settings, size=(options.size, options.size)
+        )
+    )
+    scenes = [simulate(jax.random.fold_in(jax.random.key(77), i)) for i in range(options.scenes)]
+    raw_frames = np.stack([np.asarray(scene.raw_frames) for scene in scenes])
+    target = metrics.min_max_normalise(jnp.stack([scene.target[..., 0] for scene in scenes]))
+
+    whole_tile = options.size + 2 * BORDER
+    images, seconds = {}, {}
+    for tile in [*options.tiles, whole_tile]:
+        reconstruct(raw_frames[:1], model, tile=tile)  # compiles
+        start = time.perf_counter()
+        images[tile] = reconstruct(raw_frames, model, tile=tile)[..., 0]
+        seconds[tile] = (time.perf_counter() - start) / options.scenes
+
+    table = Table(title=f"{options.scenes} scenes of {options.size} x {options.size} raw pixels, patch {model.patch}")
+    for column in ("tile", "affine PSNR", "affine SSIM", "difference to whole", "seconds per image"):
+        table.add_column(column, justify="right")
+    for tile, image in images.items():
+        matched = metrics.affine_match(jnp.asarray(image), target)
+        difference = np.sqrt(np.mean((image - images[whole_tile]) ** 2)) / np.std(images[whole_tile])
+        table.add_row(
+            "whole" if tile == whole_tile else str(tile),
+            f"{metrics.psnr(matched, target, data_range=1.0).mean():.2f}",
+            f"{metrics.ssim(matched, target, data_range=1.0).mean():.4f}",
+            f"{100 * difference:.1f} %",
+            f"{seconds[tile]:.2f}",
+        )
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    run_script(main)
