@@ -27,11 +27,11 @@ def main() -> None:
     from oidn_jax.evaluation.report import evaluate
     from oidn_jax.training.checkpoint import load_model
 
-    model = load_model(WORKDIR.value, checkpoint=CHECKPOINT.value, expect=CONFIG.value)
+    model = load_model(str(WORKDIR.value), checkpoint=CHECKPOINT.value, expect=CONFIG.value)
     evaluate(
         CONFIG.value,
         model,
-        Path(OUT.value),
+        Path(str(OUT.value)),
         overwrite=OVERWRITE.value,
         save_raw=SAVE_RAW.value,
         show=Console(width=None if sys.stdout.isatty() else 120).print,

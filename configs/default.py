@@ -1,5 +1,7 @@
 """Every setting there is, with the published values; the other files of this folder change some of them."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -7,8 +9,8 @@ def _section(**fields) -> ConfigDict:
     return ConfigDict(fields)
 
 
-def get_config() -> ConfigDict:
-    """The complete configuration, locked: a mistyped field is an error, not a new field."""
+def get_config() -> Any:
+    """The complete ConfigDict, locked: a mistyped field is an error, not a new field."""
     config = ConfigDict()
     config.name = "default"
     config.seed = 0

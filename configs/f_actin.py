@@ -6,12 +6,12 @@
 `quick` is a small network (see docs/benchmarks.md for its time and scores) that learns on a laptop.
 """
 
-from ml_collections import ConfigDict
+from typing import Any
 
 from configs import default
 
 
-def get_config(variant: str = "paper") -> ConfigDict:
+def get_config(variant: str = "paper") -> Any:
     """The configuration of a variant: `paper` or `quick`."""
     config = default.get_config()
     config.name = f"f_actin:{variant}"

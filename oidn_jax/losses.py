@@ -10,6 +10,7 @@ so the paper's ablations (without one of them) are a weight of 0.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -79,7 +80,7 @@ def psf_monotonicity(psf_correction: PSF) -> Scalar:
 def total_loss(
     sr_image: Image,
     target: Image,
-    intermediates: Mapping[str, Array],
+    intermediates: Mapping[str, Any],
     *,
     weights: Mapping[str, float],
     ssim_padding: str = "valid",

@@ -126,7 +126,7 @@ class Validation:
         raw_frames = self._scenes.raw_frames[level][: self._panels]
         save_panel(
             figure_path,
-            network_panel(network, params, raw_frames, self._scenes.target),
+            network_panel(network, params, raw_frames=raw_frames, target=self._scenes.target),
             pixel_size_nm=network.pixel_size_nm / network.scale,
             title=f"{level} fluorescence",
         )
@@ -137,7 +137,7 @@ class Validation:
 
 
 def network_panel(
-    network: OIDN, params: Any, raw_frames: np.ndarray, target: np.ndarray
+    network: OIDN, params: Any, *, raw_frames: np.ndarray, target: np.ndarray
 ) -> list[dict[str, np.ndarray]]:
     """For each scene the pictures of a panel: widefield, prediction, target, learned PSF (mean over the frames)."""
     apply = jax.jit(lambda frames: network.apply({"params": params}, frames[None]))

@@ -129,7 +129,7 @@ def _write_pictures(scenes: HeldOutScenes, model: TrainedModel, out: Path, *, pa
     for level, raw_frames in scenes.raw_frames.items():
         save_panel(
             out / f"panel_{level}.png",
-            network_panel(model.network, model.params, raw_frames[:panels], scenes.target),
+            network_panel(model.network, model.params, raw_frames=raw_frames[:panels], target=scenes.target),
             pixel_size_nm=model.network.pixel_size_nm / model.scale,
             title=f"{level} fluorescence, held-out simulated scenes",
         )

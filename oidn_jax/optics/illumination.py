@@ -16,6 +16,7 @@ def wave_vectors(
 
 def sinusoidal_illumination(
     shape: tuple[int, int],
+    *,
     wave_vector: Float[Array, "orientations 2"],
     phase: Float[Array, "orientations phases"],
     modulation_depth: Float[Array, "orientations"],

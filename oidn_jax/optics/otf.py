@@ -52,7 +52,7 @@ def airy_psf(
     """
     grid = 16 * size
     cutoff = otf_cutoff(na=na, emission_wavelength_nm=emission_wavelength_nm, pixel_size_nm=pixel_size_nm)
-    psf = fourier.numpy_centred_ifft2(airy_otf(fourier.centred_frequency_radius(grid), cutoff=cutoff)).real
+    psf = np.real(fourier.numpy_centred_ifft2(airy_otf(fourier.centred_frequency_radius(grid), cutoff=cutoff)))
     start = grid // 2 - size // 2
     psf = np.maximum(psf[start : start + size, start : start + size], 0.0)
     return psf / psf.sum()

@@ -1,11 +1,12 @@
 """Raw frames of any size to super-resolved images, in memory.
 
-Contract: each time point is normalised as a whole, by the model's own mode, and mirrored at its border; the network sees
-it in tiles of one shape (`tiling`), one at a time; what comes back is in the units of the raw frames. Where the device's memory does not suffice
-the tiles are halved, with a warning, and all time points are computed again, so that one result has one tiling.
+Contract: each time point is normalised as a whole, by the model's own mode, and mirrored at its border; the network
+sees it in tiles of one shape (`tiling`), one at a time; what comes back is in the units of the raw frames. Where the
+device's memory does not suffice the tiles are halved, with a warning, and all time points are computed again, so that
+one result has one tiling.
 
 The result depends on the tile: the attention of the network takes statistics of the tile it sees, and its PSF is
-estimated per tile. The default is therefore the size of the patches the model was trained on.
+estimated per tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are better and faster.
 """
 
 import warnings
@@ -22,11 +23,13 @@ from oidn_jax.models.oidn import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.reconstruction.tiling import Tiling, map_tiles
 
+DEFAULT_TILE, DEFAULT_OVERLAP = 256, 32
+
 # Backing off ends here: below it, the statistics of a tile have little to do with those of the image.
 SMALLEST_BACKED_OFF_TILE = 64
 
-# Raw pixels mirrored around an image before it is tiled, and cropped after: the zeros that a convolution sees beyond the
-# edge of a frame with background would draw a dark frame into the image.
+# Raw pixels mirrored around an image before it is tiled, and cropped after: the zeros that a convolution sees beyond
+# the edge of an image with background would draw a dark frame into it.
 BORDER = 16
 
 _OUT_OF_MEMORY = ("resource_exhausted", "out of memory")
@@ -37,15 +40,15 @@ def default_tiling(model: TrainedModel, *, tile: int | None = None, overlap: int
 
     Args:
         model: the trained model.
-        tile: raw pixels; None takes the side of the training patches, at least 64.
-        overlap: raw pixels; None takes a quarter of the tile.
+        tile: raw pixels; None takes the side of the training patches, at least 256.
+        overlap: raw pixels; None takes a quarter of the tile, at most 32.
 
     Raises:
         InputError: for a tile below 16, or an overlap that is negative or not less than half a tile.
     """
     if tile is None:
-        tile = max(model.patch, SMALLEST_BACKED_OFF_TILE)
-    return Tiling(tile, tile // 4 if overlap is None else overlap)
+        tile = max(model.patch, DEFAULT_TILE)
+    return Tiling(tile, min(tile // 4, DEFAULT_OVERLAP) if overlap is None else overlap)
 
 
 def reconstruct(
@@ -62,8 +65,9 @@ def reconstruct(
         raw_frames: (b, h, w, frames), any real dtype, as the camera gave them (not normalised), orientation slow and
             phase fast; b are time points, each normalised by itself, and h and w are at least 16.
         model: what `oidn_jax.load` gives.
-        tile: side of the tiles in raw pixels, at least 16; None takes that of the training patches, at least 64.
-        overlap: raw pixels that neighbouring tiles share at least, less than half a tile; None takes a quarter.
+        tile: side of the tiles in raw pixels, at least 16; None takes that of the training patches, at least 256.
+        overlap: raw pixels that neighbouring tiles share at least, less than half a tile; None takes a quarter, at
+            most 32.
         progress: called after each tile with the number of tiles done and of all. Where memory runs out, both numbers
             start anew.
 
@@ -111,15 +115,17 @@ def reconstruct_with_tiling(
     _check_frames(raw_frames, model)
     b, h, w, _ = raw_frames.shape
     images = np.empty((b, model.scale * h, model.scale * w, 1), np.float32)
+    padded_shape = (h + 2 * BORDER, w + 2 * BORDER)
     while not _fits_into_memory(partial(_reconstruct_into, images, raw_frames, model, tiling, progress)):
-        smaller = tiling.smaller((h + 2 * BORDER, w + 2 * BORDER), smallest=SMALLEST_BACKED_OFF_TILE)
+        smaller = tiling.smaller(padded_shape, smallest=SMALLEST_BACKED_OFF_TILE)
+        side = min(tiling.tile, max(padded_shape))
         if smaller is None:
             raise InputError(
-                f"memory ran out with tiles of {min(tiling.tile, max(h, w) + 2 * BORDER)} raw pixels, and tiles are not made "
+                f"memory ran out with tiles of {side} raw pixels, and tiles are not made "
                 f"smaller than {SMALLEST_BACKED_OFF_TILE}; close other programs or use a device with more memory"
             )
         warn(
-            f"memory ran out with tiles of {min(tiling.tile, max(h, w) + 2 * BORDER)} raw pixels; starting again with tiles of "
+            f"memory ran out with tiles of {side} raw pixels; starting again with tiles of "
             f"{smaller.tile} (give --tile, or tile=, to start there)"
         )
         tiling = smaller

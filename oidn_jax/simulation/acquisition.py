@@ -151,7 +151,8 @@ def _illumination(key: Array, shape: tuple[int, int], settings: AcquisitionSetti
     offset = jax.random.uniform(phase_key, (orientations, 1), maxval=2.0 * jnp.pi)
     error = jnp.deg2rad(settings.phase_error_deg) * jax.random.normal(error_key, (orientations, phases))
     depth = _uniform(depth_key, settings.modulation_depth, (orientations,))
-    return sinusoidal_illumination(shape, vectors, offset + steps + error, depth), relative
+    phase = offset + steps + error
+    return sinusoidal_illumination(shape, wave_vector=vectors, phase=phase, modulation_depth=depth), relative
 
 
 def simulate_acquisition(
@@ -169,7 +170,7 @@ def simulate_acquisition(
         size: (h, w) of the raw frames.
     """
     scale, margin = settings.scale, settings.margin
-    shape = tuple(scale * (n + 2 * margin) for n in size)
+    shape = (scale * (size[0] + 2 * margin), scale * (size[1] + 2 * margin))
     specimen_key, illumination_key, photon_key, read_key = jax.random.split(key, 4)
     in_focus, haze = _specimen(specimen_key, shape, settings)
     illumination, relative = _illumination(illumination_key, shape, settings)

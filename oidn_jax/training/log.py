@@ -100,5 +100,6 @@ class ProgressBar:
 
     def update(self, step: int, *, loss: float | None = None) -> None:
         """Show the steps done, and the loss where a new one is known."""
-        fields = {} if loss is None else {"loss": f"{loss:.4f}"}
-        self._progress.update(self._task, completed=step, **fields)
+        self._progress.update(self._task, completed=step)
+        if loss is not None:
+            self._progress.update(self._task, loss=f"{loss:.4f}")

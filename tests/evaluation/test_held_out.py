@@ -193,7 +193,7 @@ def test_validation_is_the_mean_over_levels_and_scenes(tmp_path, scenes, params)
 
 
 def test_the_pictures_of_a_panel(scenes, params):
-    rows = network_panel(NETWORK, params, scenes.raw_frames["high"], scenes.target)
+    rows = network_panel(NETWORK, params, raw_frames=scenes.raw_frames["high"], target=scenes.target)
     assert len(rows) == 2
     for i, pictures in enumerate(rows):
         assert list(pictures) == ["widefield", "prediction", "target", "learned PSF"]

@@ -48,7 +48,9 @@ def test_illumination_has_the_given_period_phase_and_depth():
     vectors = illumination.wave_vectors(jnp.array([0.0, jnp.pi / 2]), jnp.array([0.1, 0.25]))
     np.testing.assert_allclose(vectors, [[0, 0.1], [0.25, 0]], atol=1e-6)
     phase = jnp.array([[0.0, 2.0], [1.0, 3.0]])
-    pattern = illumination.sinusoidal_illumination((6, 20), vectors, phase, jnp.array([0.5, 0.8]))
+    pattern = illumination.sinusoidal_illumination(
+        (6, 20), wave_vector=vectors, phase=phase, modulation_depth=jnp.array([0.5, 0.8])
+    )
     y, x = np.mgrid[:6, :20]
     np.testing.assert_allclose(pattern[0, 1], 1 + 0.5 * np.cos(2 * np.pi * 0.1 * x + 2.0), atol=1e-5)
     np.testing.assert_allclose(pattern[1, 0], 1 + 0.8 * np.cos(2 * np.pi * 0.25 * y + 1.0), atol=1e-5)
@@ -58,7 +60,9 @@ def test_frames_of_three_phases_add_up_to_the_widefield(key):
     specimen = jax.random.uniform(key, (32, 32))
     vectors = illumination.wave_vectors(jnp.array([0.3, 1.3, 2.3]), jnp.full(3, 0.14))
     phase = jnp.broadcast_to(2 * jnp.pi / 3 * jnp.arange(3.0), (3, 3)) + 0.4
-    pattern = illumination.sinusoidal_illumination((32, 32), vectors, phase, jnp.full(3, 0.8))
+    pattern = illumination.sinusoidal_illumination(
+        (32, 32), wave_vector=vectors, phase=phase, modulation_depth=jnp.full(3, 0.8)
+    )
     transfer = otf.airy_otf(fourier.frequency_radius(32, 32), cutoff=0.155)
     frames = forward.form_raw_frames(specimen, pattern, transfer, binning=2)
     assert frames.shape == (9, 16, 16)

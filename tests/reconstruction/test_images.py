@@ -84,14 +84,14 @@ def test_each_time_point_is_reconstructed_by_itself(tiny):
         np.testing.assert_array_equal(together[t], reconstruct(raw_frames[t : t + 1], tiny, tile=16)[0])
 
 
-def test_the_default_tiling_is_that_of_the_training():
-    assert default_tiling(fake(Identity, patch=128)) == Tiling(128, 32)
-    assert default_tiling(fake(Identity, patch=32)) == Tiling(64, 16)
+def test_the_default_tiling():
+    assert default_tiling(fake(Identity, patch=400)) == Tiling(400, 32)
+    assert default_tiling(fake(Identity, patch=32)) == Tiling(256, 32)
     assert default_tiling(fake(Identity), tile=40) == Tiling(40, 10)
-    assert default_tiling(fake(Identity), overlap=3) == Tiling(64, 3)
+    assert default_tiling(fake(Identity), overlap=3) == Tiling(256, 3)
     model = fake(Identity, patch=80)
-    reconstruct(frames_last(acquisition(90, 100)), model)
-    assert set(model.shapes) == {(1, 80, 80, 9)}
+    reconstruct(frames_last(acquisition(230, 100)), model)
+    assert set(model.shapes) == {(1, 256, 132, 9)}
 
 
 def test_progress_counts_every_tile():
