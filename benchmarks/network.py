@@ -1,8 +1,8 @@
 """Speed and memory of OIDN, against the rate of a bare convolution in the same run: python -m benchmarks.network.
 
-Prints seconds per patch, GFLOP/s, peak memory and compile time of the forward pass and of a train step (batch 1), and
-the rate of one 64-to-64 3x3 convolution, forward and forward + backward. The rounds of all of them are interleaved and
-medians are compared, so a slow moment of the machine hits all alike.
+Prints seconds per patch, GFLOP/s, peak memory and compile time of the forward pass, forward + backward and a train step
+(batch 1; the step also has the loss and Adam), and the rate of one 64-to-64 3x3 convolution, forward and forward +
+backward. The rounds of all of them are interleaved and medians are compared, so a slow moment hits all alike.
 
 FLOPs are those of the convolutions (a multiply and an add are two), counted on the traced network; a train step counts
 three times the forward pass. Transforms, attention statistics and the optimiser are not counted, their time is.
@@ -69,6 +69,9 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
     def forward(params, raw_frames):
         return model.apply({"params": params}, raw_frames)[0]
 
+    def gradient(params, raw_frames):
+        return jax.grad(lambda params: (forward(params, raw_frames) ** 2).mean())(params)
+
     gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["raw_frames"]).jaxpr) / 1e9
     settings = StepSettings(model, optimizer, dict(config.loss.weights))
     x = jax.random.normal(key, (1, patch, patch, 64), dtype)
@@ -87,6 +90,7 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
         "convolution + gradients": (partial(with_gradients, bare), (x, kernel), 3 * conv_gflops),
         "our convolution + gradients": (partial(with_gradients, conv_same), (x, kernel), 3 * conv_gflops),
         "network forward": (forward, (state.params, batch["raw_frames"]), gflops),
+        "network forward + backward": (gradient, (state.params, batch["raw_frames"]), 3 * gflops),
         "network train step": (partial(train_step, settings=settings), (state, batch), 3 * gflops),
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,8 @@ def simulate_held_out(config: Any) -> HeldOutScenes:
     Raises:
         InputError: for settings that are not legal.
     """
+    _check(config.evaluation)
     evaluation = config.evaluation
-    if evaluation.scenes < 1 or evaluation.panels < 1 or evaluation.size < SMALLEST_IMAGE:
-        raise InputError(
-            f"config.evaluation has scenes={evaluation.scenes}, panels={evaluation.panels}, size={evaluation.size}; it "
-            f"needs at least 1 scene of at least {SMALLEST_IMAGE} pixels, and shows at least 1 in its panels"
-        )
     settings = settings_from_config(config.simulation)
     simulate = jax.jit(
         partial(
@@ -65,6 +61,14 @@ def simulate_held_out(config: Any) -> HeldOutScenes:
     )
 
 
+def _check(evaluation: Any) -> None:
+    if evaluation.scenes < 1 or evaluation.panels < 1 or evaluation.size < SMALLEST_IMAGE:
+        raise InputError(
+            f"config.evaluation has scenes={evaluation.scenes}, panels={evaluation.panels}, size={evaluation.size}; it "
+            f"needs at least 1 scene of at least {SMALLEST_IMAGE} pixels, and shows at least 1 in its panels"
+        )
+
+
 def widefield(raw_frames: Float[Array | np.ndarray, "b h w frames"], *, scale: int) -> Float[Array, "b h2 w2"]:
     """The mean of the frames on the super-resolved grid (cubic interpolation): what a microscope without SIM shows."""
     mean = jnp.asarray(raw_frames).mean(-1)
@@ -72,10 +76,20 @@ def widefield(raw_frames: Float[Array | np.ndarray, "b h w frames"], *, scale: i
     return jax.image.resize(mean, (b, scale * h, scale * w), "cubic")
 
 
+@partial(jax.jit, static_argnames="network")
+def _apply(params: Any, frames: Array, *, network: OIDN) -> tuple[Array, dict[str, Array]]:
+    """One scene; a function of the module, so that each evaluation of a run finds it compiled."""
+    return network.apply({"params": params}, frames[None])
+
+
 def network_method(network: OIDN, params: Any) -> Method:
     """The network's image, one scene at a time, clipped to [0, 1] as in the paper's evaluation."""
-    apply = jax.jit(lambda frames: network.apply({"params": params}, frames[None])[0][0, ..., 0])
-    return lambda raw_frames: jnp.stack([jnp.clip(apply(jnp.asarray(frames)), 0.0, 1.0) for frames in raw_frames])
+
+    def image(frames: Array) -> Array:
+        sr_image, _ = _apply(params, frames, network=network)
+        return jnp.clip(sr_image[0, ..., 0], 0.0, 1.0)
+
+    return lambda raw_frames: jnp.stack([image(jnp.asarray(frames)) for frames in raw_frames])
 
 
 @jax.jit
@@ -114,16 +128,20 @@ class Validation:
     """The evaluation inside the training loop: mean min-max scores over all levels, and a panel."""
 
     def __init__(self, config: Any) -> None:
-        """Simulates the scenes once."""
-        self._scenes = simulate_held_out(config)
-        self._panels = config.evaluation.panels
+        """Checks the settings; the scenes are simulated when they are first needed."""
+        _check(config.evaluation)
+        self._config = config
+
+    @cached_property
+    def _scenes(self) -> HeldOutScenes:
+        return simulate_held_out(self._config)
 
     def __call__(self, network: OIDN, params: Any, *, figure_path: Path) -> dict[str, float]:
         """`ssim`, `psnr` over all levels and scenes; the panel shows the medium of the levels."""
         rows = score_methods(self._scenes, {"oidn": network_method(network, params)})
         levels = list(self._scenes.raw_frames)
         level = levels[len(levels) // 2]
-        raw_frames = self._scenes.raw_frames[level][: self._panels]
+        raw_frames = self._scenes.raw_frames[level][: self._config.evaluation.panels]
         save_panel(
             figure_path,
             network_panel(network, params, raw_frames=raw_frames, target=self._scenes.target),
@@ -140,10 +158,9 @@ def network_panel(
     network: OIDN, params: Any, *, raw_frames: np.ndarray, target: np.ndarray
 ) -> list[dict[str, np.ndarray]]:
     """For each scene the pictures of a panel: widefield, prediction, target, learned PSF (mean over the frames)."""
-    apply = jax.jit(lambda frames: network.apply({"params": params}, frames[None]))
     pictures = []
     for i, frames in enumerate(raw_frames):
-        sr_image, intermediates = apply(jnp.asarray(frames))
+        sr_image, intermediates = _apply(params, jnp.asarray(frames), network=network)
         pictures.append(
             {
                 "widefield": np.asarray(widefield(frames[None], scale=network.scale)[0]),

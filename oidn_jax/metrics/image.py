@@ -9,6 +9,7 @@ PerImage = Float[Array, "*batch"]
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
+PADDINGS = ("valid", "zero")
 
 
 def mse(image: Image, reference: Image) -> PerImage:
@@ -62,8 +63,8 @@ def ssim(image: Image, reference: Image, *, data_range: float, padding: str = "v
     Raises:
         ValueError: if the padding is neither, or an image is smaller than the window.
     """
-    if padding not in ("valid", "zero"):
-        raise ValueError(f"padding is {padding!r}; legal: 'valid', 'zero'")
+    if padding not in PADDINGS:
+        raise ValueError(f"padding is {padding!r}; legal: {', '.join(map(repr, PADDINGS))}")
     if min(image.shape[-2:]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, got {image.shape[-2:]}")
     batch, (h, w) = image.shape[:-2], image.shape[-2:]

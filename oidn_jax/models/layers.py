@@ -54,8 +54,7 @@ def _kernel_gradient_by_products(x: Array, gradient: Array, kernel_shape: tuple[
     rows = jnp.pad(x, ((0, 0), (kh // 2, kh - 1 - kh // 2), (0, 0), (0, 0)))
     columns = jnp.pad(gradient, ((0, 0), (0, 0), (kw - 1 - kw // 2, kw // 2), (0, 0)))
     shifted = jnp.concatenate([columns[:, :, kw - 1 - v : kw - 1 - v + w] for v in range(kw)], axis=-1)
-    # Without the barrier XLA fuses the copies into the products, which then run element by element.
-    shifted = jax.lax.optimization_barrier(shifted).reshape(-1, kw * channels_out)
+    shifted = shifted.reshape(-1, kw * channels_out)
     products = [rows[:, u : u + h].reshape(-1, channels_in).T @ shifted for u in range(kh)]
     return jnp.stack(products).reshape(kh, channels_in, kw, channels_out).transpose(0, 2, 1, 3)
 

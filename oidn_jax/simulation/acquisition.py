@@ -73,9 +73,9 @@ class AcquisitionSettings:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         for name in ("modulation_depth", "filaments_per_100_um2", "background"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} is {(low, high)}; it must be a range (low, high) with 0 <= low <= high")
+            limits = getattr(self, name)
+            if np.shape(limits) != (2,) or not 0 <= limits[0] <= limits[1]:
+                raise ValueError(f"{name} is {limits}; it must be a range (low, high) with 0 <= low <= high")
         if self.modulation_depth[1] > 1:
             raise ValueError(f"modulation_depth is {self.modulation_depth}; a pattern cannot be modulated beyond 1")
         if not self.peak_photons or min(self.peak_photons.values()) <= 0:

@@ -125,8 +125,9 @@ def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
             return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"the checkpoint at step {step} in {workdir} does not fit this configuration "
-                f"({str(error).splitlines()[0][:160]}); use another --workdir or the configuration it was trained with"
+                f"the checkpoint at step {step} in {workdir} does not fit this configuration: its state has another "
+                "structure (config.train.ema_decay and clip_norm switch parts of it on); use another --workdir or the "
+                "configuration it was trained with"
             ) from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from oidn_jax.data.errors import InputError
+from oidn_jax.metrics.image import PADDINGS
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
 from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
 from oidn_jax.training import checkpoint, parallel
@@ -80,6 +81,14 @@ def check_config(config: Any) -> None:
             raise InputError(f"config.train.{name} is {getattr(train, name)}; it must be at least 1")
     if train.patch < SMALLEST_IMAGE:
         raise InputError(f"config.train.patch is {train.patch}; the smallest patch is {SMALLEST_IMAGE} pixels")
+    for name in ("learning_rate", "decay_factor"):
+        if not getattr(train, name) > 0:
+            raise InputError(f"config.train.{name} is {getattr(train, name)}; it must be positive")
+    for name in ("warmup_steps", "clip_norm"):
+        if not getattr(train, name) >= 0:
+            raise InputError(f"config.train.{name} is {getattr(train, name)}; it must not be negative, 0 for none")
+    if config.loss.ssim_padding not in PADDINGS:
+        raise InputError(f"config.loss.ssim_padding is {config.loss.ssim_padding!r}; legal: {', '.join(PADDINGS)}")
     if not 0 <= train.ema_decay < 1:
         raise InputError(f"config.train.ema_decay is {train.ema_decay}; it must be in [0, 1), 0 for none")
 
@@ -121,11 +130,12 @@ class Clock:
         return (time.perf_counter() - self._time) / max(step - self._step, 1)
 
 
-def _starting_state(
-    config: Any, workdir: Path, fresh: TrainState, say: Callable[[str], None]
-) -> tuple[TrainState, float]:
-    """The state to start from, on all devices, and the best score so far."""
-    ours = checkpoint.plain_config(config)
+def _find_checkpoint(config: Any, workdir: Path) -> tuple[Path, int] | None:
+    """Where to resume from, and its step: the workdir itself, else `config.train.resume_from`, else nothing.
+
+    Raises:
+        InputError: for a `resume_from` without a checkpoint, or a checkpoint of another network.
+    """
     source = workdir
     record = checkpoint.read_record(workdir, "last")
     if record is None and config.train.resume_from:
@@ -134,14 +144,19 @@ def _starting_state(
         if record is None:
             raise InputError(f"config.train.resume_from is {str(source)!r}, which holds no checkpoint")
     if record is None:
+        return None
+    checkpoint.check_same_network(checkpoint.plain_config(config), record["config"], workdir=source)
+    return source, record["step"]
+
+
+def _starting_state(fresh: TrainState, source: Path | None) -> tuple[TrainState, float]:
+    """The state to start from, on the devices, and the best score so far."""
+    if source is None:
         return parallel.replicate(fresh), -np.inf
-    checkpoint.check_same_network(ours, record["config"], workdir=source)
-    state = checkpoint.read_state(source, "last", like=fresh)
-    # A run that diverged goes on from its last good state; only a changed setting can help it, and that is the user's.
-    state = parallel.replicate(state.replace(halted_at=fresh.halted_at))
+    # A run that diverged goes on from its last good state: a changed setting may help it.
+    state = checkpoint.read_state(source, "last", like=fresh).replace(halted_at=fresh.halted_at)
     best = checkpoint.read_record(source, "best")
-    say(f"resuming from step {int(state.step)} of {source}")
-    return state, best["scores"]["ssim"] if best else -np.inf
+    return parallel.replicate(state), best["scores"]["ssim"] if best else -np.inf
 
 
 def train(
@@ -170,12 +185,11 @@ def train(
     generate = parallel.on_each_device(_batch_generator(config))
     step_on_devices = parallel.data_parallel(partial(train_step, settings=_step_settings(config, model, optimizer)))
     data_key = jax.random.key(config.seed + 1)
-    state, best_ssim = _starting_state(config, workdir, initial_state(config, model, optimizer), speak)
-    start = step = int(state.step)
+    source, start = _find_checkpoint(config, workdir) or (None, 0)
+    state, best_ssim = _starting_state(initial_state(config, model, optimizer), source)
     if start >= settings.steps:
         speak(f"nothing to do: {workdir} has finished {start} of {settings.steps} steps")
         return Outcome(jax.device_get(state), True)
-    speak(f"training on simulated data (config.data.path is empty), {parallel.describe_devices()}, {workdir}")
 
     with (
         checkpoint.Checkpoints(workdir) as checkpoints,
@@ -183,8 +197,11 @@ def train(
         MetricLog(workdir, first_step=start, writes=main) as log,
         ProgressBar(settings.steps, start=start, visible=main) as bar,
     ):
+        speak(f"training on simulated data (config.data.path is empty), {parallel.describe_devices()}, {workdir}")
+        if source is not None:
+            speak(f"resuming from step {start} of {source}")
         plain, scores, stopped = checkpoint.plain_config(config), {}, False
-        clock = Clock(start)
+        clock, step = Clock(start), start
         for step in range(start + 1, settings.steps + 1):
             state, metrics = step_on_devices(state, generate(data_key, step))
             bar.update(step)

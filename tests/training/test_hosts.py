@@ -75,7 +75,7 @@ def test_two_hosts_train_as_one(tmp_path, free_port):
     hosts = [start(tmp_path / "two", distributed | {"distributed.process_id": i}) for i in range(2)]
     outputs = [finish(host) for host in hosts]
     assert "4 cpu devices on 2 hosts" in outputs[0]
-    assert outputs[1] == ""
+    assert "training" not in outputs[1]  # only the main process speaks
     assert (tmp_path / "two" / "checkpoints" / "best").is_dir()
 
     config = f_actin.get_config("quick")
