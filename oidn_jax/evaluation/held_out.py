@@ -77,7 +77,7 @@ def widefield(raw_frames: Float[Array | np.ndarray, "b h w frames"], *, scale: i
 
 
 @partial(jax.jit, static_argnames="network")
-def _apply(params: Any, frames: Array, *, network: OIDN) -> tuple[Array, dict[str, Array]]:
+def _apply(params: Any, frames: Array, *, network: OIDN) -> Any:
     """One scene; a function of the module, so that each evaluation of a run finds it compiled."""
     return network.apply({"params": params}, frames[None])
 
