@@ -33,8 +33,12 @@ class HeldOutScenes:
     target: np.ndarray
 
 
-def simulate_held_out(config: Any) -> HeldOutScenes:
+def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
     """The scenes of `config.evaluation`, whose seed no training run draws from.
+
+    Args:
+        config: its `simulation`, `evaluation` and `data` sections.
+        split: "test" for what is reported, "validation" for other scenes, by which the best checkpoint is chosen.
 
     Raises:
         InputError: for settings that are not legal.
@@ -50,7 +54,7 @@ def simulate_held_out(config: Any) -> HeldOutScenes:
             normalisation=config.data.normalisation,
         )
     )
-    key = jax.random.key(evaluation.seed)
+    key = jax.random.fold_in(jax.random.key(evaluation.seed), ("test", "validation").index(split))
     pairs = {
         name: jax.device_get(simulate(key, jnp.full((evaluation.scenes,), i, jnp.int32)))
         for i, name in enumerate(settings.levels)
@@ -134,7 +138,7 @@ class Validation:
 
     @cached_property
     def _scenes(self) -> HeldOutScenes:
-        return simulate_held_out(self._config)
+        return simulate_held_out(self._config, split="validation")
 
     def __call__(self, network: OIDN, params: Any, *, figure_path: Path) -> dict[str, float]:
         """`ssim`, `psnr` over all levels and scenes; the panel shows the medium of the levels."""

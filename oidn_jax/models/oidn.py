@@ -94,7 +94,7 @@ class OIDN(nn.Module):
     psf_size: int = 8
     psf_init: str = "theoretical"
     psf_normalisation: str = "softmax"
-    na: float = 1.3
+    na: float = 1.49
     emission_wavelength_nm: float = 525.0
     pixel_size_nm: float = 62.6
     dtype: str = "float32"

@@ -21,7 +21,7 @@ from oidn_jax.data.errors import InputError
 from oidn_jax.data.raw_stack import RawStack, inspect_raw_stack, read_raw_stack
 from oidn_jax.data.writers import output_name, write_sr_tiff
 from oidn_jax.models.trained import TrainedModel
-from oidn_jax.reconstruction.images import default_tiling, reconstruct_with_tiling
+from oidn_jax.reconstruction.images import BORDER, default_tiling, reconstruct_with_tiling
 from oidn_jax.reconstruction.preview import write_preview
 from oidn_jax.reconstruction.tiling import Tiling
 
@@ -224,7 +224,7 @@ def _warn_of_pixel_size(stack: RawStack, trained_nm: float, *, warn: Callable[[s
 
 
 def _provenance(stack: RawStack, work: _Work, tiling: Tiling) -> dict[str, Any]:
-    height, width = (int(n) for n in np.minimum(stack.frames.shape[2:], tiling.tile))
+    height, width = (int(n) for n in np.minimum(np.add(stack.frames.shape[2:], 2 * BORDER), tiling.tile))
     return {
         "software": "oidn_jax",
         "version": __version__,

@@ -23,14 +23,15 @@ from oidn_jax.models.oidn import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.reconstruction.tiling import Tiling, map_tiles
 
-DEFAULT_TILE, DEFAULT_OVERLAP = 256, 32
-
-# Backing off ends here: below it, the statistics of a tile have little to do with those of the image.
-SMALLEST_BACKED_OFF_TILE = 64
-
 # Raw pixels mirrored around an image before it is tiled, and cropped after: the zeros that a convolution sees beyond
 # the edge of an image with background would draw a dark frame into it.
 BORDER = 16
+
+# An image of 256 x 256, mirrored at its border, is one tile.
+DEFAULT_TILE, DEFAULT_OVERLAP = 256 + 2 * BORDER, 32
+
+# Backing off ends here: below it, the statistics of a tile have little to do with those of the image.
+SMALLEST_BACKED_OFF_TILE = 64
 
 _OUT_OF_MEMORY = ("resource_exhausted", "out of memory")
 
@@ -40,7 +41,7 @@ def default_tiling(model: TrainedModel, *, tile: int | None = None, overlap: int
 
     Args:
         model: the trained model.
-        tile: raw pixels; None takes the side of the training patches, at least 256.
+        tile: raw pixels; None takes the side of the training patches, at least 288.
         overlap: raw pixels; None takes a quarter of the tile, at most 32.
 
     Raises:
@@ -65,7 +66,7 @@ def reconstruct(
         raw_frames: (b, h, w, frames), any real dtype, as the camera gave them (not normalised), orientation slow and
             phase fast; b are time points, each normalised by itself, and h and w are at least 16.
         model: what `oidn_jax.load` gives.
-        tile: side of the tiles in raw pixels, at least 16; None takes that of the training patches, at least 256.
+        tile: side of the tiles in raw pixels, at least 16; None takes that of the training patches, at least 288.
         overlap: raw pixels that neighbouring tiles share at least, less than half a tile; None takes a quarter, at
             most 32.
         progress: called after each tile with the number of tiles done and of all. Where memory runs out, both numbers

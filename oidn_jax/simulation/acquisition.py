@@ -66,12 +66,15 @@ class AcquisitionSettings:
         """Check the fields."""
         otf_cutoff(na=self.na, emission_wavelength_nm=self.emission_wavelength_nm, pixel_size_nm=self.pixel_size_nm)
         airy_otf(np.zeros(1), cutoff=1.0, damping=self.otf_damping)
-        for name in ("orientations", "phases", "scale", "illumination_na", "excitation_wavelength_nm"):
-            if not getattr(self, name) > 0:
+        counts = ("orientations", "phases", "scale")
+        for name in (*counts, "illumination_na", "excitation_wavelength_nm", "filament_length_um"):
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         for name in ("read_noise", "margin", "background_blur_um", "phase_error_deg", "orientation_spread_deg"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.illumination_na_spread < 1:
+            raise ValueError(f"illumination_na_spread is {self.illumination_na_spread}; it must be in [0, 1)")
         for name in ("modulation_depth", "filaments_per_100_um2", "background"):
             limits = getattr(self, name)
             if np.shape(limits) != (2,) or not 0 <= limits[0] <= limits[1]:

@@ -6,6 +6,7 @@ and the scores. orbax writes to a temporary folder and renames it, so an unfinis
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from oidn_jax.training import parallel
 from oidn_jax.training.state import TrainState, build_model, build_optimizer, initial_state
 
 KINDS = ("best", "last")
-# Fields of `config.model` that change how a network is computed, not which one it is.
-COMPUTATION_FIELDS = ("dtype", "remat", "psf_init")
+# Fields of `config.model` that change how a network is computed, and those that only its first step depends on.
+COMPUTATION_FIELDS = ("dtype", "remat")
+INITIAL_FIELDS = ("psf_init", "na", "emission_wavelength_nm", "pixel_size_nm")
 
 
 class Section(dict):
@@ -82,6 +84,20 @@ class Checkpoints:
         for manager in self._managers.values():
             manager.close()
 
+    def forget_after(self, step: int) -> float:
+        """Delete the checkpoints of later steps, which a run that was killed has left; the best SSIM of what remains.
+
+        orbax saves no step before its latest, so a stale best checkpoint would keep the new ones out.
+        """
+        for manager in self._managers.values():
+            for later in [s for s in manager.all_steps() if s > step]:
+                manager.delete(later)
+        best = self._managers["best"].latest_step()
+        if best is None:
+            return float("-inf")
+        record = self._managers["best"].restore(best, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        return record["scores"]["ssim"]
+
     def save(self, kind: str, state: TrainState, *, config: dict[str, Any], scores: dict[str, float]) -> None:
         """Save a state; a checkpoint of the same step is already the same and is kept.
 
@@ -91,20 +107,34 @@ class Checkpoints:
         step = int(state.step)
         if self._managers[kind].latest_step() == step:
             return
-        record = {"version": __version__, "step": step, "config": config, "scores": scores}
+        record = {"version": __version__, "step": step, "config": config, "scores": scores, "shapes": _shapes(state)}
         items = ocp.args.Composite(state=ocp.args.StandardSave(jax.device_get(state)), record=ocp.args.JsonSave(record))
         self._managers[kind].save(step, args=items)
 
 
 def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
-    """The record of the newest complete checkpoint of that kind, or None."""
+    """The record of the newest complete checkpoint of that kind, or None.
+
+    Raises:
+        InputError: if the checkpoint is damaged.
+    """
     if not _folder(workdir, kind).is_dir():
         return None
     with _reader(workdir, kind) as manager:
         step = manager.latest_step()
         if step is None:
             return None
-        return manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        try:
+            return manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        except (KeyError, ValueError, OSError) as error:
+            raise _damaged(workdir, kind, step) from error
+
+
+def _damaged(workdir: Path, kind: str, step: int) -> InputError:
+    return InputError(
+        f"the {kind} checkpoint (step {step}) in {workdir} is damaged; remove {_folder(workdir, kind)} or use another "
+        "--checkpoint or --workdir"
+    )
 
 
 def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
@@ -116,30 +146,61 @@ def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
         like: a state of the same structure and shapes; `jax.ShapeDtypeStruct` leaves are enough.
 
     Raises:
-        InputError: if the checkpoint is of another structure.
+        InputError: if the checkpoint is damaged, or of another structure.
     """
+    record = read_record(workdir, kind)
+    if record is None:
+        raise InputError(f"{workdir} holds no {kind} checkpoint")
+    if record["shapes"] != _shapes(like):
+        raise InputError(
+            f"the {kind} checkpoint (step {record['step']}) in {workdir} does not fit this configuration: its state "
+            "has another structure (config.train.ema_decay and clip_norm switch parts of it on); use another --workdir "
+            "or the configuration it was trained with"
+        )
+    like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
     with _reader(workdir, kind) as manager:
-        step = manager.latest_step()
-        like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
         try:
-            return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"the checkpoint at step {step} in {workdir} does not fit this configuration: its state has another "
-                "structure (config.train.ema_decay and clip_norm switch parts of it on); use another --workdir or the "
-                "configuration it was trained with"
-            ) from error
+            items = manager.restore(record["step"], args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
+        except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
+            raise _damaged(workdir, kind, record["step"]) from error
+    return items["state"]
 
 
-def check_same_network(ours: dict[str, Any], theirs: dict[str, Any], *, workdir: Path) -> None:
-    """Refuse a checkpoint of another architecture, input or optimiser state.
+def _shapes(state: Any) -> list[list[int]]:
+    """Shapes of the arrays of a state, in the order of its tree: what tells two structures apart."""
+    return [list(leaf.shape) for leaf in jax.tree.leaves(state)]
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    fields = {}
+    for name, value in config.items():
+        fields |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return fields
+
+
+def changed_fields(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """`name: old to new` for every field of a configuration that differs, those of a run's length left out."""
+    a, b = _flat(ours), _flat(theirs)
+    ignored = {"train.steps", "train.resume_from", "train.log_every", "train.evaluate_every", "train.checkpoint_every"}
+    names = [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name) and name not in ignored]
+    return [f"{name} {b.get(name)!r} to {a.get(name)!r}" for name in names if not name.startswith("distributed.")]
+
+
+def check_same_network(ours: dict[str, Any], theirs: dict[str, Any], *, workdir: Path, exempt: Sequence[str]) -> None:
+    """Refuse a checkpoint of another architecture or input.
+
+    Args:
+        ours: configuration of this run, plain.
+        theirs: of the checkpoint.
+        workdir: for the message.
+        exempt: fields of `model` that may differ.
 
     Raises:
         InputError: naming the first field that differs.
     """
 
     def identity(config: dict[str, Any]) -> dict[str, Any]:
-        model = {f"model.{k}": v for k, v in config["model"].items() if k not in COMPUTATION_FIELDS}
+        model = {f"model.{k}": v for k, v in config["model"].items() if k not in exempt}
         return model | {"data.normalisation": config["data"]["normalisation"]}
 
     a, b = identity(ours), identity(theirs)
@@ -176,7 +237,8 @@ def load_model(workdir: str | Path, *, checkpoint: str | None = None, expect: An
         raise InputError(f"{workdir} holds no {wanted}; train one with train.py --workdir={workdir}")
 
     if expect is not None:
-        check_same_network(plain_config(expect), record["config"], workdir=workdir)
+        exempt = (*COMPUTATION_FIELDS, *INITIAL_FIELDS)
+        check_same_network(plain_config(expect), record["config"], workdir=workdir, exempt=exempt)
     config = Section(record["config"])
     network = build_model(config)
     like = jax.eval_shape(lambda: initial_state(config, network, build_optimizer(config.train)))

@@ -1,6 +1,7 @@
 """The training loop: data, step, log, evaluation, checkpoints, in that order and in one place."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ import numpy as np
 import optax
 
 from oidn_jax.data.errors import InputError
+from oidn_jax.data.normalisation import MODES as NORMALISATIONS
 from oidn_jax.metrics.image import PADDINGS
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
 from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
@@ -46,6 +48,7 @@ class StopRequest:
         if self.requested and signal_number == signal.SIGINT:
             raise KeyboardInterrupt  # a second Ctrl-C does not wait for the step
         self.requested = True
+        print("stopping after this step; Ctrl-C again to stop without saving", file=sys.stderr)
 
     def __enter__(self) -> "StopRequest":
         """Takes over both signals."""
@@ -87,6 +90,12 @@ def check_config(config: Any) -> None:
     for name in ("warmup_steps", "clip_norm"):
         if not getattr(train, name) >= 0:
             raise InputError(f"config.train.{name} is {getattr(train, name)}; it must not be negative, 0 for none")
+    if config.data.normalisation not in NORMALISATIONS:
+        legal = ", ".join(NORMALISATIONS)
+        raise InputError(f"config.data.normalisation is {config.data.normalisation!r}; legal: {legal}")
+    weights = dict(config.loss.weights)
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(weights.values()):
+        raise InputError(f"config.loss.weights are {weights}; each must be 0 or positive, and not all of them 0")
     if config.loss.ssim_padding not in PADDINGS:
         raise InputError(f"config.loss.ssim_padding is {config.loss.ssim_padding!r}; legal: {', '.join(PADDINGS)}")
     if not 0 <= train.ema_decay < 1:
@@ -130,33 +139,42 @@ class Clock:
         return (time.perf_counter() - self._time) / max(step - self._step, 1)
 
 
-def _find_checkpoint(config: Any, workdir: Path) -> tuple[Path, int] | None:
+def _find_checkpoint(config: Any, workdir: Path, say: Callable[[str], None]) -> tuple[Path, int] | None:
     """Where to resume from, and its step: the workdir itself, else `config.train.resume_from`, else nothing.
 
     Raises:
-        InputError: for a `resume_from` without a checkpoint, or a checkpoint of another network.
+        InputError: for a `resume_from` without a checkpoint, a checkpoint of another network, or hosts that do not see
+            the same workdir.
     """
     source = workdir
     record = checkpoint.read_record(workdir, "last")
+    if record is None and checkpoint.read_record(workdir, "best") is not None:
+        raise InputError(f"{workdir} holds a best checkpoint but no last one to go on from; use another --workdir")
     if record is None and config.train.resume_from:
         source = Path(config.train.resume_from)
         record = checkpoint.read_record(source, "last")
         if record is None:
             raise InputError(f"config.train.resume_from is {str(source)!r}, which holds no checkpoint")
+    start = record["step"] if record else 0
+    if parallel.from_main_process(float(start)) != start:
+        raise InputError(f"the hosts do not see the same checkpoints; put {workdir} on a file system they share")
     if record is None:
         return None
-    checkpoint.check_same_network(checkpoint.plain_config(config), record["config"], workdir=source)
-    return source, record["step"]
+    ours = checkpoint.plain_config(config)
+    checkpoint.check_same_network(ours, record["config"], workdir=source, exempt=checkpoint.COMPUTATION_FIELDS)
+    changed = checkpoint.changed_fields(ours, record["config"])
+    if changed:
+        say(f"changed since that checkpoint: {', '.join(changed)}")
+    return source, start
 
 
-def _starting_state(fresh: TrainState, source: Path | None) -> tuple[TrainState, float]:
-    """The state to start from, on the devices, and the best score so far."""
+def _starting_state(fresh: TrainState, source: Path | None) -> TrainState:
+    """The state to start from, on the devices."""
     if source is None:
-        return parallel.replicate(fresh), -np.inf
+        return parallel.replicate(fresh)
     # A run that diverged goes on from its last good state: a changed setting may help it.
-    state = checkpoint.read_state(source, "last", like=fresh).replace(halted_at=fresh.halted_at)
-    best = checkpoint.read_record(source, "best")
-    return parallel.replicate(state), best["scores"]["ssim"] if best else -np.inf
+    state = checkpoint.read_state(source, "last", like=fresh)
+    return parallel.replicate(state.replace(halted_at=fresh.halted_at))
 
 
 def train(
@@ -185,8 +203,8 @@ def train(
     generate = parallel.on_each_device(_batch_generator(config))
     step_on_devices = parallel.data_parallel(partial(train_step, settings=_step_settings(config, model, optimizer)))
     data_key = jax.random.key(config.seed + 1)
-    source, start = _find_checkpoint(config, workdir) or (None, 0)
-    state, best_ssim = _starting_state(initial_state(config, model, optimizer), source)
+    source, start = _find_checkpoint(config, workdir, speak) or (None, 0)
+    state = _starting_state(initial_state(config, model, optimizer), source)
     if start >= settings.steps:
         speak(f"nothing to do: {workdir} has finished {start} of {settings.steps} steps")
         return Outcome(jax.device_get(state), True)
@@ -200,9 +218,13 @@ def train(
         speak(f"training on simulated data (config.data.path is empty), {parallel.describe_devices()}, {workdir}")
         if source is not None:
             speak(f"resuming from step {start} of {source}")
-        plain, scores, stopped = checkpoint.plain_config(config), {}, False
+        best_ssim = checkpoints.forget_after(start)
+        plain, scores, metrics, stopped = checkpoint.plain_config(config), {}, {}, False
         clock, step = Clock(start), start
         for step in range(start + 1, settings.steps + 1):
+            # Dispatch is asynchronous: waiting for the step before keeps the loop at most one step ahead of the
+            # devices, so that a stop is answered at once and the bar is true.
+            jax.block_until_ready(metrics)
             state, metrics = step_on_devices(state, generate(data_key, step))
             bar.update(step)
 
@@ -221,7 +243,7 @@ def train(
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 bar.update(step, loss=values["loss"])
                 log.write(step, "train", {**values, "seconds_per_step": clock.seconds_per_step(step)})
-            if evaluate_due and evaluator is not None and not stopped:
+            if evaluate_due and evaluator is not None:
                 if main:
                     params = jax.device_get(state.evaluation_params)
                     scores = evaluator(model, params, figure_path=workdir / "panels" / f"step_{step:08d}.png")

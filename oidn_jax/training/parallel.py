@@ -21,17 +21,33 @@ def initialise(distributed: Any) -> None:
     """Join the other hosts, if the `distributed` section of the configuration says so; before any other use of jax.
 
     Without a coordinator the cluster's own environment (SLURM, TPU pods, ...) tells who takes part.
+
+    Raises:
+        InputError: for a section that is incomplete.
     """
     if not distributed.enabled:
+        if distributed.coordinator:
+            raise InputError("config.distributed.coordinator is given; set config.distributed.enabled=True as well")
         return
-    if distributed.coordinator:
-        jax.distributed.initialize(
-            coordinator_address=distributed.coordinator,
-            num_processes=distributed.num_processes,
-            process_id=distributed.process_id,
+    if not distributed.coordinator:
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            raise InputError(
+                "config.distributed is enabled, but no cluster was found in the environment; give "
+                "config.distributed.coordinator=HOST:PORT, num_processes and process_id"
+            ) from error
+        return
+    if not 0 <= distributed.process_id < distributed.num_processes:
+        raise InputError(
+            f"config.distributed.process_id is {distributed.process_id} of num_processes={distributed.num_processes}; "
+            "give each host its number, from 0 to num_processes - 1"
         )
-    else:
-        jax.distributed.initialize()
+    jax.distributed.initialize(
+        coordinator_address=distributed.coordinator,
+        num_processes=distributed.num_processes,
+        process_id=distributed.process_id,
+    )
 
 
 def process_index() -> int:

@@ -96,7 +96,7 @@ def test_provenance(tmp_path, run):
         "source": "cell.tif",
         "weights": run.model.origin,
         "normalisation": "joint",
-        "tile": [40, 44],
+        "tile": [44, 44],
         "overlap": 7,
         "frame_order": "orientation-phase",
         "optics": run.model.config["optics"],
@@ -261,7 +261,7 @@ def test_wrong_pixels_in_a_later_file_leave_the_earlier_images(tmp_path, run):
     ("options", "message"),
     [
         ({"tile": 8}, "the tile is 8"),
-        ({"overlap": 40}, "the overlap is 40"),
+        ({"overlap": 150}, "the overlap is 150"),
         ({"pixel_size_nm": -1.0}, "pixel_size_nm is -1.0"),
         ({"pixel_size_nm": float("nan")}, "pixel_size_nm is nan"),
         ({"frame_order": "zigzag"}, "frame_order is 'zigzag'; legal: orientation-phase, phase-orientation"),

@@ -86,12 +86,12 @@ def test_each_time_point_is_reconstructed_by_itself(tiny):
 
 def test_the_default_tiling():
     assert default_tiling(fake(Identity, patch=400)) == Tiling(400, 32)
-    assert default_tiling(fake(Identity, patch=32)) == Tiling(256, 32)
+    assert default_tiling(fake(Identity, patch=32)) == Tiling(288, 32)
     assert default_tiling(fake(Identity), tile=40) == Tiling(40, 10)
-    assert default_tiling(fake(Identity), overlap=3) == Tiling(256, 3)
+    assert default_tiling(fake(Identity), overlap=3) == Tiling(288, 3)
     model = fake(Identity, patch=80)
-    reconstruct(frames_last(acquisition(230, 100)), model)
-    assert set(model.shapes) == {(1, 256, 132, 9)}
+    reconstruct(frames_last(acquisition(280, 100)), model)
+    assert set(model.shapes) == {(1, 288, 132, 9)}
 
 
 def test_progress_counts_every_tile():

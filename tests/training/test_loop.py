@@ -110,6 +110,47 @@ def test_the_best_checkpoint_is_the_best(tmp_path):
     assert checkpoint.load_model(tmp_path, checkpoint="last").origin["step"] == 6
 
 
+def test_a_stop_at_an_evaluation_step_loses_no_evaluation(uninterrupted, tmp_path):
+    """The signal comes inside the evaluation of the last step: the run is finished, evaluated and saved."""
+    outcome = train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(interrupt_at=2), say=lambda line: None)
+    assert outcome.finished
+    assert steps_logged(tmp_path, "validation") == [3, 6]
+    assert_equal_bits(outcome.state, uninterrupted[1].state)
+
+
+def test_a_best_checkpoint_later_than_the_last_is_forgotten(tmp_path):
+    """orbax saves no step before its latest, so a stale best would keep every new one out without a word."""
+    train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(scores=[0.1, 0.9]), say=lambda line: None)
+    train(tiny_run_config(steps=2), tmp_path / "short", say=lambda line: None)
+    shutil.rmtree(tmp_path / "checkpoints" / "last")
+    shutil.copytree(tmp_path / "short" / "checkpoints" / "last", tmp_path / "checkpoints" / "last")
+    train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(scores=[0.5, 0.3]), say=lambda line: None)
+    record = checkpoint.read_record(tmp_path, "best")
+    assert (record["step"], record["scores"]["ssim"]) == (3, 0.5)
+
+
+def test_a_damaged_checkpoint_is_told(uninterrupted, tmp_path):
+    workdir = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], workdir)
+    for file in (workdir / "checkpoints" / "last").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"the last checkpoint \(step 6\) in .* is damaged"):
+        checkpoint.load_model(workdir, checkpoint="last")
+    shutil.rmtree(workdir / "checkpoints" / "best" / "6" / "record")
+    with pytest.raises(InputError, match=r"the best checkpoint \(step 6\) in .* is damaged"):
+        checkpoint.load_model(workdir, checkpoint="best")
+
+
+def test_changed_settings_are_told_and_another_start_is_refused(uninterrupted, tmp_path):
+    said = []
+    config = tiny_run_config(steps=7, learning_rate=1e-4, resume_from=str(uninterrupted[0]))
+    train(config, tmp_path / "new", say=said.append)
+    assert said[0] == "changed since that checkpoint: train.learning_rate 0.002 to 0.0001"
+    config.model.psf_init = "authors"
+    with pytest.raises(InputError, match=r"config\.model\.psf_init is 'theoretical' there and 'authors' here"):
+        train(config, tmp_path / "other", say=said.append)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
     config = tiny_run_config(learning_rate=1e30, clip_norm=0.0, warmup_steps=0, schedule="step", log_every=3)
     with pytest.raises(TrainingDiverged, match=r"was not finite at step [23]; the state after step [12] is saved"):
