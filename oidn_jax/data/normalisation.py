@@ -29,7 +29,7 @@ class Normalisation:
         return (x - self.offset) / self.span
 
     def invert_image(self, image: Any) -> Any:
-        """An image (..., h, w, 1) of the network back to the units of the raw frames.
+        """An image (..., h, w, 1) of the network back to the range of the raw frames.
 
         Per-frame normalisation has one scale per frame and an image has only one: the mean over the frames is taken.
         """

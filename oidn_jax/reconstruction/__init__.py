@@ -1,6 +1,6 @@
 """Reconstruction: raw frames of any size to super-resolved images, in memory or from file to file.
 
-Contract: `reconstruct` takes and gives arrays in the units of the raw frames; `reconstruct_files` does the same for
+Contract: `reconstruct` takes and gives arrays in the range of the raw frames; `reconstruct_files` does the same for
 files, checks everything before it computes anything and writes each image complete or not at all. One normalisation
 for the whole image, overlapping tiles of one shape, blended without seams. A user's mistake is an `InputError`.
 """

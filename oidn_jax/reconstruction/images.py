@@ -1,12 +1,12 @@
 """Raw frames of any size to super-resolved images, in memory.
 
 Contract: each time point is normalised as a whole, by the model's own mode, and mirrored at its border; the network
-sees it in tiles of one shape (`tiling`), one at a time; what comes back is in the units of the raw frames. Where the
-device's memory does not suffice the tiles are halved, with a warning, and all time points are computed again, so that
-one result has one tiling.
+sees it in tiles of one shape (`tiling`), one at a time; what comes back is scaled to the range of the raw frames. Where
+the device's memory does not suffice the tiles are halved, with a warning, and all time points are computed again, so
+that one result has one tiling.
 
 The result depends on the tile: the attention of the network takes statistics of the tile it sees, and its PSF is
-estimated per tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are better and faster.
+estimated per tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are faster.
 """
 
 import warnings
@@ -73,7 +73,7 @@ def reconstruct(
             start anew.
 
     Returns:
-        (b, scale * h, scale * w, 1) in the units of the raw frames.
+        (b, scale * h, scale * w, 1), scaled to the range of the raw frames of each time point; not quantitative.
 
     Raises:
         InputError: (a ValueError) wrong shape, dtype, tile or overlap; NaN or infinite pixels, given or computed; too
