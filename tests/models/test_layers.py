@@ -11,6 +11,11 @@ from oidn_jax.models.oidn import OIDN
 TINY = {"width": 8, "groups": 1, "blocks": 1}
 
 
+def initialise(model, raw_frames):
+    """Compiled as a whole, with keys that compile fast: draw by draw it takes ten times as long."""
+    return jax.jit(model.init)(jax.random.key(0, impl="rbg"), raw_frames)
+
+
 @pytest.mark.parametrize("kernel_shape", [(3, 3, 5, 4), (1, 1, 5, 4), (8, 8, 5, 1), (3, 5, 5, 2)])
 def test_gradients_of_conv_same_are_those_of_xla(key, kernel_shape):
     keys = jax.random.split(key, 3)
@@ -107,7 +112,7 @@ def test_the_published_width_has_the_published_number_of_parameters():
 def test_any_size_and_number_of_frames(key, shape, fields):
     model = OIDN(**{**TINY, **fields})
     raw_frames = jax.random.uniform(key, (2, *shape, model.frames))
-    variables = model.init(key, raw_frames)
+    variables = initialise(model, raw_frames)
     sr_image, intermediates = jax.jit(model.apply)(variables, raw_frames)
     height, width = shape[0] * model.scale, shape[1] * model.scale
     assert sr_image.shape == (2, height, width, 1)
@@ -128,22 +133,22 @@ def test_the_theoretical_psf_is_the_initial_psf(key):
 
     model = OIDN(**TINY, na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
     raw_frames = jax.random.uniform(key, (1, 32, 32, 9))
-    psf = model.init_with_output(key, raw_frames)[0][1]["psf"]
+    psf = jax.jit(model.init_with_output)(jax.random.key(0, impl="rbg"), raw_frames)[0][1]["psf"]
     expected = airy_psf(8, na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=31.3)
     np.testing.assert_allclose(psf[0, :, :, 4], expected, atol=1e-4)
     unnormalised = OIDN(**TINY, psf_normalisation="none", na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
-    psf = unnormalised.init_with_output(key, raw_frames)[0][1]["psf"]
+    psf = jax.jit(unnormalised.init_with_output)(jax.random.key(0, impl="rbg"), raw_frames)[0][1]["psf"]
     np.testing.assert_allclose(psf[0, :, :, 0], expected, atol=1e-4)
 
 
 def test_bfloat16_computes_near_float32_with_float32_parameters(key):
     raw_frames = jax.random.uniform(key, (1, 32, 32, 9))
-    variables = OIDN(**TINY).init(key, raw_frames)
-    full, _ = OIDN(**TINY).apply(variables, raw_frames)
-    half, intermediates = OIDN(**TINY, dtype="bfloat16").apply(variables, raw_frames)
-    assert {leaf.dtype for leaf in jax.tree.leaves(OIDN(**TINY, dtype="bfloat16").init(key, raw_frames))} == {
-        jnp.dtype("float32")
-    }
+    variables = initialise(OIDN(**TINY), raw_frames)
+    full, _ = jax.jit(OIDN(**TINY).apply)(variables, raw_frames)
+    half, intermediates = jax.jit(OIDN(**TINY, dtype="bfloat16").apply)(variables, raw_frames)
+    assert {
+        leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(OIDN(**TINY, dtype="bfloat16").init, key, raw_frames))
+    } == {jnp.dtype("float32")}
     assert half.dtype == intermediates["psf"].dtype == jnp.float32
     difference = np.abs(np.asarray(half - full)).max() / np.abs(np.asarray(full)).max()
     assert 0 < difference < 0.05
@@ -161,7 +166,7 @@ def test_bfloat16_keeps_the_transform_and_the_statistics_in_float32():
 
 def test_rematerialisation_changes_nothing_but_the_memory(key):
     raw_frames = jax.random.uniform(key, (1, 16, 16, 9))
-    variables = OIDN(**TINY).init(key, raw_frames)
+    variables = initialise(OIDN(**TINY), raw_frames)
 
     def gradient(remat):
         model = OIDN(**TINY, remat=remat)
