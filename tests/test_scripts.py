@@ -178,7 +178,8 @@ def test_train_stops_at_sigterm_and_goes_on(tmp_path, run, tiny_flags):
             out, err = started.communicate(timeout=120)
         finally:
             started.kill()
-    assert_fine(Outcome(started.returncode, out, err))
+    assert err == "stopping after this step; Ctrl-C again to stop without saving\n"
+    assert_fine(Outcome(started.returncode, out, ""))
     assert "training on simulated data (config.data.path is empty), 4 cpu devices on 1 host" in out
     last = read_record(workdir, "last")["step"]
     assert 3 <= last < 9999

@@ -182,10 +182,12 @@ def test_a_row_for_each_level_method_and_scene(scenes):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_validation_is_the_mean_over_levels_and_scenes(tmp_path, scenes, params):
+def test_validation_is_the_mean_over_levels_and_scenes_of_its_own(tmp_path, scenes, params):
     figure = tmp_path / "panels" / "step.png"
     values = Validation(two_scenes())(NETWORK, params, figure_path=figure)
-    rows = score_methods(scenes, {"oidn": network_method(NETWORK, params)})
+    own = simulate_held_out(two_scenes(), split="validation")
+    assert not np.array_equal(own.target, scenes.target)
+    rows = score_methods(own, {"oidn": network_method(NETWORK, params)})
     assert set(values) == {"ssim", "psnr"}
     assert values["ssim"] == pytest.approx(np.mean([row["minmax_ssim"] for row in rows]), abs=1e-6)
     assert values["psnr"] == pytest.approx(np.mean([row["minmax_psnr"] for row in rows]), abs=1e-4)

@@ -132,10 +132,6 @@ def test_a_best_checkpoint_later_than_the_last_is_forgotten(tmp_path):
 def test_a_damaged_checkpoint_is_told(uninterrupted, tmp_path):
     workdir = tmp_path / "copy"
     shutil.copytree(uninterrupted[0], workdir)
-    for file in (workdir / "checkpoints" / "last").rglob("d/*"):
-        file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"the last checkpoint \(step 6\) in .* is damaged"):
-        checkpoint.load_model(workdir, checkpoint="last")
     shutil.rmtree(workdir / "checkpoints" / "best" / "6" / "record")
     with pytest.raises(InputError, match=r"the best checkpoint \(step 6\) in .* is damaged"):
         checkpoint.load_model(workdir, checkpoint="best")
