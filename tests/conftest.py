@@ -23,6 +23,8 @@ SETTINGS = {
     # The tests' programs are small and many: without these two, jax would judge most of them not worth keeping.
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    # Most of the suite's time is compilation, and optimised programs of this size run no faster.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "MPLBACKEND": "Agg",
 }
 # jax refuses to start with both spellings of the number of devices.

@@ -1,6 +1,7 @@
 """Laws of the simulated acquisitions."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,13 @@ SETTINGS = AcquisitionSettings(margin=8, filament_length_um=3.0)
 SIZE = (32, 40)
 
 
+def compiled(*, settings=SETTINGS, size=SIZE):
+    return jax.jit(lambda key, level: simulate_acquisition(key, level, settings=settings, size=size))
+
+
 @pytest.fixture(scope="module")
 def simulate():
-    return jax.jit(lambda key, level: simulate_acquisition(key, level, settings=SETTINGS, size=SIZE))
+    return compiled()
 
 
 def test_points_share_their_brightness_between_four_pixels():
@@ -30,9 +35,10 @@ def test_points_share_their_brightness_between_four_pixels():
 
 
 def test_filaments_are_as_many_as_asked(key):
+    draw = jax.jit(partial(filaments, shape=(64, 64), max_count=20, max_length=30.0))
+
     def light(count):
-        image = filaments(key, shape=(64, 64), count=jnp.int32(count), max_count=20, max_length=30.0)
-        return float(image.sum())
+        return float(draw(key, count=jnp.int32(count)).sum())
 
     assert light(0) == 0.0
     assert 0 < light(5) < light(20)
@@ -63,12 +69,9 @@ def test_noise_is_that_of_photons_and_camera(key):
     """Variance = mean + read_noise^2, seen as the scatter of many exposures around the noise-free frames."""
     settings = dataclasses.replace(SETTINGS, read_noise=3.0, background=(0.0, 0.0))
 
-    def exposure(key):
-        return simulate_acquisition(key, 1, settings=settings, size=(32, 32)).raw_frames
-
-    one = np.asarray(jax.jit(exposure)(key))
+    one = np.asarray(compiled(settings=settings)(key, 1).raw_frames)
     noise_free = dataclasses.replace(settings, read_noise=0.0, peak_photons={"a": 1e7})
-    mean = np.asarray(simulate_acquisition(key, 0, settings=noise_free, size=(32, 32)).raw_frames) * 300.0 / 1e7
+    mean = np.asarray(compiled(settings=noise_free)(key, 0).raw_frames) * 300.0 / 1e7
     scatter = (one - mean) / np.sqrt(mean + 9.0)
     np.testing.assert_allclose(scatter.std(), 1.0, atol=0.04)
     np.testing.assert_allclose(scatter.mean(), 0.0, atol=0.04)
@@ -77,7 +80,7 @@ def test_noise_is_that_of_photons_and_camera(key):
 def test_the_target_holds_no_frequency_beyond_the_extended_support(key):
     """Seen on a periodic field, without the crop that would spread the spectrum."""
     settings = dataclasses.replace(SETTINGS, margin=0, illumination_na_spread=0.0)
-    target = simulate_acquisition(key, 1, settings=settings, size=(64, 64)).target[..., 0]
+    target = compiled(settings=settings, size=(64, 64))(key, 1).target[..., 0]
     spectrum = np.abs(np.fft.fft2(np.asarray(target, np.float64)))
     radius = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(128)[None])
     reach = settings.sim_cutoff / 2
@@ -86,9 +89,8 @@ def test_the_target_holds_no_frequency_beyond_the_extended_support(key):
 
 
 def test_pairs_are_normalised_and_do_not_depend_on_the_batch_size(key):
-    options = {"settings": SETTINGS, "size": SIZE, "normalisation": "joint"}
-    two = simulate_pairs(key, jnp.array([0, 2]), **options)
-    one = simulate_pairs(key, jnp.array([0]), **options)
+    simulate = jax.jit(partial(simulate_pairs, settings=SETTINGS, size=SIZE, normalisation="joint"))
+    two, one = simulate(key, jnp.array([0, 2])), simulate(key, jnp.array([0]))
     np.testing.assert_allclose(two["raw_frames"][:1], one["raw_frames"], atol=1e-5)
     for name, axes in (("raw_frames", (1, 2, 3)), ("target", (1, 2, 3))):
         np.testing.assert_allclose(two[name].min(axes), 0.0, atol=1e-6)

@@ -9,34 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from configs import f_actin
 from oidn_jax.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
-FIELDS = {
-    "model.width": 8,
-    "model.groups": 1,
-    "model.blocks": 1,
-    "simulation.margin": 4,
-    "simulation.filament_length_um": 2.0,
-    "train.steps": 2,
-    "train.batch_size": 4,
-    "train.patch": 16,
-    "train.warmup_steps": 0,
-    "train.log_every": 1,
-    "train.evaluate_every": 2,
-    "train.checkpoint_every": 2,
-    "evaluation.scenes": 1,
-    "evaluation.size": 16,
-    "evaluation.panels": 1,
-}
+SHORT = {"train.steps": 2}
 
 
-def start(workdir, distributed):
-    fields = FIELDS | distributed
+def start(workdir, flags, distributed):
     return subprocess.Popen(
-        [sys.executable, "train.py", "--config=configs/f_actin.py:quick", f"--workdir={workdir}"]
-        + [f"--config.{name}={value}" for name, value in fields.items()],
+        [sys.executable, "train.py", *flags, f"--workdir={workdir}"]
+        + [f"--config.{name}={value}" for name, value in (SHORT | distributed).items()],
         cwd=ROOT,
         env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"},
         stdout=subprocess.PIPE,
@@ -66,20 +48,20 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_hosts_train_as_one(tmp_path, free_port):
+def test_two_hosts_train_as_one(tmp_path, free_port, tiny_config, tiny_flags):
     distributed = {
         "distributed.enabled": True,
         "distributed.coordinator": f"127.0.0.1:{free_port}",
         "distributed.num_processes": 2,
     }
-    hosts = [start(tmp_path / "two", distributed | {"distributed.process_id": i}) for i in range(2)]
+    hosts = [start(tmp_path / "two", tiny_flags, distributed | {"distributed.process_id": i}) for i in range(2)]
     outputs = [finish(host) for host in hosts]
     assert "4 cpu devices on 2 hosts" in outputs[0]
     assert "training" not in outputs[1]  # only the main process speaks
     assert (tmp_path / "two" / "checkpoints" / "best").is_dir()
 
-    config = f_actin.get_config("quick")
-    config.update_from_flattened_dict(FIELDS)
+    config = tiny_config
+    config.update_from_flattened_dict(SHORT)
     train(config, tmp_path / "one", say=lambda line: None)
     assert train_losses(tmp_path / "two") == pytest.approx(train_losses(tmp_path / "one"), rel=1e-4)
     # And one host goes on from what two have saved.
