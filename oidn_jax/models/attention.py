@@ -24,6 +24,18 @@ def _gate_kernel_init(key: Array, shape: tuple[int, ...]) -> Array:
     return bias_init(3)(key, shape)
 
 
+def values_at_largest(size: Float[Array, "b h w c"], *images: Float[Array, "b h w c"]) -> list[Float[Array, "b c"]]:
+    """Per channel, the value of each image where `size` is largest (the mean of them where several tie).
+
+    A maximum and masked sums: an argmax and a gather cost several times as much on a CPU, and all that the backward
+    pass needs is the mask.
+    """
+    size = jax.lax.stop_gradient(size)
+    largest = size == size.max((1, 2), keepdims=True)
+    count = largest.sum((1, 2))
+    return [jnp.where(largest, image, 0.0).sum((1, 2)) / count for image in images]
+
+
 class SpatialAttention(nn.Module):
     """Gate of each channel from the mean and the maximum of its filtered image.
 
@@ -36,7 +48,7 @@ class SpatialAttention(nn.Module):
     def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
         """Gate of each channel and sample, float32."""
         s = nn.relu(Conv(y.shape[-1], dtype=self.dtype, name="conv")(y)).astype(jnp.float32)
-        pooled = jnp.concatenate([s.mean((1, 2)), s.max((1, 2))], axis=-1)
+        pooled = jnp.concatenate([s.mean((1, 2)), *values_at_largest(s, s)], axis=-1)
         return nn.sigmoid(gate_convolution(pooled, self.param("gate_kernel", _gate_kernel_init, (3,))))
 
 
@@ -66,26 +78,14 @@ class ComplexConv(nn.Module):
         def convolve(x: Array, kernel: Array) -> Array:
             return conv_same(x.astype(self.dtype), kernel.astype(self.dtype))
 
-        common = convolve(real + imag, kernel_real)
+        # The sum is made again in the backward pass rather than kept.
+        common = jax.checkpoint(lambda real, imag: convolve(real + imag, kernel_real))(real, imag)
         out_real = common - convolve(imag, kernel_real + kernel_imag)
         out_imag = common + convolve(real, kernel_imag - kernel_real)
         return (
             out_real + (bias_real - bias_imag).astype(self.dtype).reshape(1, 1, 1, -1),
             out_imag + (bias_real + bias_imag).astype(self.dtype).reshape(1, 1, 1, -1),
         )
-
-
-def value_of_largest_modulus(
-    real: Float[Array, "b h w c"], imag: Float[Array, "b h w c"]
-) -> tuple[Float[Array, "b c"], Float[Array, "b c"]]:
-    """Per channel, the complex value whose modulus is largest over the image (the mean of them where several tie).
-
-    A maximum and two masked sums: an argmax and a gather cost several times as much on a CPU.
-    """
-    power = jax.lax.stop_gradient(real**2 + imag**2)
-    largest = power == power.max((1, 2), keepdims=True)
-    count = largest.sum((1, 2))
-    return jnp.where(largest, real, 0.0).sum((1, 2)) / count, jnp.where(largest, imag, 0.0).sum((1, 2)) / count
 
 
 class FrequencyAttention(nn.Module):
@@ -104,7 +104,7 @@ class FrequencyAttention(nn.Module):
         spectrum = centred_spectrum(y.astype(jnp.float32))
         real, imag = ComplexConv(y.shape[-1], dtype=self.dtype, name="conv")(*spectrum)
         real, imag = nn.relu(real).astype(jnp.float32), nn.relu(imag).astype(jnp.float32)
-        max_real, max_imag = value_of_largest_modulus(real, imag)
+        max_real, max_imag = values_at_largest(real**2 + imag**2, real, imag)
         pooled_real = jnp.concatenate([real.mean((1, 2)), max_real], axis=-1)
         pooled_imag = jnp.concatenate([imag.mean((1, 2)), max_imag], axis=-1)
         kernel_real = self.param("gate_kernel_real", _gate_kernel_init, (3,))

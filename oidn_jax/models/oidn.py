@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from oidn_jax.models.attention import DomainWeights, FrequencyAttention, SpatialAttention
 from oidn_jax.models.degradation import PSFHead, degrade
-from oidn_jax.models.layers import Conv, pixel_shuffle
+from oidn_jax.models.layers import Conv, GatedMixing, pixel_shuffle
 
 SMALLEST_IMAGE = 16
 
@@ -36,8 +36,8 @@ class ADDB(nn.Module):
         alpha, beta = DomainWeights(name="domain_weights")(y)
         spatial = SpatialAttention(dtype=self.dtype, name="spatial_attention")(y)
         frequency = FrequencyAttention(dtype=self.dtype, name="frequency_attention")(y)
-        gate = (alpha * spatial + beta * frequency).astype(self.dtype)
-        fused = Conv(width, kernel_size=1, dtype=self.dtype, name="fusion")(y * gate[:, None, None, :])
+        gate = alpha * spatial + beta * frequency
+        fused = GatedMixing(dtype=self.dtype, name="fusion")(y, gate)
         return x + (y + nn.relu(fused))
 
 

@@ -53,6 +53,18 @@ def filter_image(
     return irfft2(spectrum * factor, shape=(image.shape[-2], image.shape[-1]))
 
 
+def _channels_first(images: Float[Array, "b h w c"]) -> Float[Array, "b c h w"]:
+    """A transposition, as a product with the identity, which is exact.
+
+    On a CPU, XLA fuses a plain transposition with whatever made the images, and then reads them in strides: the
+    forward pass of the whole network takes 8 % longer.
+    """
+    b, h, w, c = images.shape
+    identity = jnp.broadcast_to(jnp.eye(c, dtype=images.dtype), (b, c, c))
+    pixels = images.reshape(b, h * w, c)
+    return jnp.einsum("bdc,bpc->bdp", identity, pixels, precision="highest").reshape(b, c, h, w)
+
+
 @jax.custom_vjp
 def centred_spectrum(
     images: Float[Array, "b h w c"],
@@ -66,7 +78,7 @@ def centred_spectrum(
     the full size.
     """
     h, w = images.shape[1:3]
-    half = rfft2(jnp.moveaxis(images, -1, 1))
+    half = rfft2(_channels_first(images))
 
     def complete(part: Array, sign: float) -> Array:
         mirrored = part[..., w // 2 : 0 : -1]

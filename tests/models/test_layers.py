@@ -60,13 +60,39 @@ def test_gate_convolution_equals_a_strided_convolution(key):
     np.testing.assert_allclose(attention.gate_convolution(pooled, kernel), expected[..., 0], atol=1e-6)
 
 
-def test_value_of_largest_modulus(key):
+def test_values_at_the_largest_modulus(key):
     real, imag = jax.random.normal(key, (2, 2, 5, 6, 3))
-    max_real, max_imag = attention.value_of_largest_modulus(real, imag)
+    max_real, max_imag = attention.values_at_largest(real**2 + imag**2, real, imag)
     flat = np.asarray(real + 1j * imag).reshape(2, 30, 3)
     expected = np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], axis=1)[:, 0]
     np.testing.assert_allclose(max_real + 1j * np.asarray(max_imag), expected, rtol=1e-6)
-    assert np.all(np.asarray(attention.value_of_largest_modulus(0 * real, 0 * imag)) == 0)
+    tied = attention.values_at_largest(0 * real, real)[0]
+    np.testing.assert_allclose(tied, real.mean((1, 2)), rtol=1e-4)
+
+
+def test_the_value_at_the_largest_is_the_maximum_with_its_gradient(key):
+    """Ties included: both share the gradient evenly."""
+    x = jax.random.normal(key, (2, 5, 6, 3)).at[0, 1:3, 2, 0].set(9.0)
+
+    def ours(x):
+        return (attention.values_at_largest(x, x)[0] ** 2).sum()
+
+    np.testing.assert_allclose(jax.grad(ours)(x), jax.grad(lambda x: (x.max((1, 2)) ** 2).sum())(x), rtol=1e-5)
+
+
+def test_gated_mixing_is_the_convolution_of_the_gated_image(key):
+    keys = jax.random.split(key, 3)
+    y, gate = jax.random.normal(keys[0], (2, 5, 6, 4)), jax.random.uniform(keys[1], (2, 4))
+    module, plain = layers.GatedMixing(), layers.Conv(4, kernel_size=1)
+    variables = module.init(keys[2], y, gate)
+
+    def reference(variables, y, gate):
+        return plain.apply(variables, y * gate[:, None, None, :])
+
+    ours, pullback = jax.vjp(module.apply, variables, y, gate)
+    theirs, reference_pullback = jax.vjp(reference, variables, y, gate)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), pullback(ours), reference_pullback(theirs))
 
 
 def test_pixel_shuffle_has_the_published_channel_order():
