@@ -1,7 +1,7 @@
 """Layers shared by the networks: convolutions, pixel shuffle, initialisers."""
 
 import math
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -63,8 +63,8 @@ def _kernel_gradient_by_products(x: Array, gradient: Array, kernel_shape: tuple[
     (b, h), (kh, kw, channels_in, channels_out) = x.shape[:2], kernel_shape
     chunks = math.gcd(b * h, 16)
     beside = [(v * channels_out, (kw - 1 - v) * channels_out) for v in range(kw)]
-    shifted = sum(_shift(gradient, axis=2, by=v - kw // 2, channels=beside[v]) for v in range(kw))
-    shifted = shifted.reshape(chunks, -1, kw * channels_out)
+    copies = [_shift(gradient, axis=2, by=v - kw // 2, channels=beside[v]) for v in range(kw)]
+    shifted = reduce(jnp.add, copies).reshape(chunks, -1, kw * channels_out)
     rows = [_shift(x, axis=1, by=kh // 2 - u).reshape(chunks, -1, channels_in) for u in range(kh)]
     products = [jnp.einsum("npi,npo->nio", row, shifted).sum(0) for row in rows]
     return jnp.stack(products).reshape(kh, channels_in, kw, channels_out).transpose(0, 2, 1, 3)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
 
 from oidn_jax import __version__
 from oidn_jax.data.errors import InputError
@@ -160,10 +161,23 @@ def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
     with _reader(workdir, kind) as manager:
         try:
+            _read_all_values(_folder(workdir, kind) / str(record["step"]) / "state")
             items = manager.restore(record["step"], args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
         except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
             raise _damaged(workdir, kind, record["step"]) from error
     return items["state"]
+
+
+def _read_all_values(folder: Path) -> None:
+    """Raise where a saved array cannot be read.
+
+    orbax finds that out too, but leaves coroutines behind that go on to print tracebacks.
+    """
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": f"{folder.as_uri()}/"}).result()
+    values = [store.read(name).result().value for name in store.list().result()]
+    # Where a file is missing, the store is empty, or a value is, which no saved one is.
+    if not values or not all(values):
+        raise ValueError(f"{folder} lacks arrays")
 
 
 def _shapes(state: Any) -> list[list[int]]:

@@ -1,5 +1,6 @@
 """Runs: exact resume, checkpoints, what stops a run and what it leaves behind."""
 
+import gc
 import json
 import os
 import shutil
@@ -129,12 +130,32 @@ def test_a_best_checkpoint_later_than_the_last_is_forgotten(tmp_path):
     assert (record["step"], record["scores"]["ssim"]) == (3, 0.5)
 
 
-def test_a_damaged_checkpoint_is_told(uninterrupted, tmp_path):
+def remove_the_record(step_folder):
+    shutil.rmtree(step_folder / "record")
+
+
+def largest_data_file(step_folder):
+    return max(step_folder.glob("state/**/d/*"), key=lambda file: file.stat().st_size)
+
+
+def cut_data(step_folder):
+    file = largest_data_file(step_folder)
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def remove_data(step_folder):
+    largest_data_file(step_folder).unlink()
+
+
+@pytest.mark.parametrize("damage", [remove_the_record, cut_data, remove_data])
+def test_a_damaged_checkpoint_is_told(damage, uninterrupted, tmp_path, capfd):
     workdir = tmp_path / "copy"
     shutil.copytree(uninterrupted[0], workdir)
-    shutil.rmtree(workdir / "checkpoints" / "best" / "6" / "record")
+    damage(workdir / "checkpoints" / "best" / "6")
     with pytest.raises(InputError, match=r"the best checkpoint \(step 6\) in .* is damaged"):
         checkpoint.load_model(workdir, checkpoint="best")
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_changed_settings_are_told_and_another_start_is_refused(uninterrupted, tmp_path):
