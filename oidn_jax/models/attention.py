@@ -25,13 +25,14 @@ def _gate_kernel_init(key: Array, shape: tuple[int, ...]) -> Array:
 
 
 def values_at_largest(size: Float[Array, "b h w c"], *images: Float[Array, "b h w c"]) -> list[Float[Array, "b c"]]:
-    """Per channel, the value of each image where `size` is largest (the mean of them where several tie).
+    """Per channel, the value of each image where `size` >= 0 is largest (the mean of them where several tie).
 
     A maximum and masked sums: an argmax and a gather cost several times as much on a CPU, and all that the backward
-    pass needs is the mask.
+    pass needs is the mask. Sizes tie within two roundings, because a compiler that computes `size` once for the maximum
+    and once for the comparison need not round it alike, and no value may be left without a maximum.
     """
     size = jax.lax.stop_gradient(size)
-    largest = size == size.max((1, 2), keepdims=True)
+    largest = size >= (1.0 - 2.0 * jnp.finfo(size.dtype).eps) * size.max((1, 2), keepdims=True)
     count = largest.sum((1, 2))
     return [jnp.where(largest, image, 0.0).sum((1, 2)) / count for image in images]
 
@@ -76,7 +77,9 @@ class ComplexConv(nn.Module):
         bias_imag = self.param("bias_imag", bias_init(fan_in), (self.features,))
 
         def convolve(x: Array, kernel: Array) -> Array:
-            return conv_same(x.astype(self.dtype), kernel.astype(self.dtype))
+            return conv_same(x, kernel.astype(self.dtype))
+
+        real, imag = real.astype(self.dtype), imag.astype(self.dtype)
 
         # The sum is made again in the backward pass rather than kept.
         common = jax.checkpoint(lambda real, imag: convolve(real + imag, kernel_real))(real, imag)

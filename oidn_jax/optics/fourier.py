@@ -54,7 +54,7 @@ def filter_image(
 
 
 def _channels_first(images: Float[Array, "b h w c"]) -> Float[Array, "b c h w"]:
-    """A transposition, as a product with the identity, which is exact.
+    """A transposition, as a product with the identity, which is exact for finite images.
 
     On a CPU, XLA fuses a plain transposition with whatever made the images, and then reads them in strides: the
     forward pass of the whole network takes 8 % longer.
