@@ -133,7 +133,7 @@ class GatedMixing(nn.Module):
         kernel = self.param("kernel", kernel_init, (1, 1, channels, channels))
         bias = self.param("bias", bias_init(channels), (channels,)).astype(self.dtype)
         gated_kernel = (gate[:, :, None] * kernel[0]).astype(self.dtype)
-        return jnp.einsum("bhwc,bcd->bhwd", y, gated_kernel) + bias.reshape(1, 1, 1, -1)
+        return jnp.einsum("bhwc,bcd->bhwd", y.astype(self.dtype), gated_kernel) + bias.reshape(1, 1, 1, -1)
 
 
 def pixel_shuffle(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
