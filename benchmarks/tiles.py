@@ -36,7 +36,7 @@ def main() -> None:
     settings = settings_from_config(model.config["simulation"])
     simulate = jax.jit(
         lambda key: simulate_acquisition(
-            key, settings.levels.index("medium"), settings=settings, size=(options.size, options.size)
+            key, settings.fluorescence["medium"][0] - 1, settings=settings, size=(options.size, options.size)
         )
     )
     scenes = [simulate(jax.random.fold_in(jax.random.key(77), i)) for i in range(options.scenes)]

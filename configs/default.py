@@ -34,21 +34,39 @@ def get_config() -> Any:
         **shared,
     )
 
-    config.simulation = _section(  # oidn_jax.simulation.acquisition.AcquisitionSettings
+    config.simulation = _section(  # oidn_jax.simulation.settings.AcquisitionSettings, which says what the fields mean
+        specimen="f_actin",
+        density=(2.0, 9.0),  # µm of filament per µm^2 (ccps: pits per µm^2); each scene draws its own
+        brightness_variation=0.4,
+        labels_per_um=150.0,
+        background=(0.0, 1.0),  # out-of-focus light, of the in-focus mean; in TIRF little of it is excited
+        background_blur_um=0.6,
+        background_depth_nm=300.0,
+        sample_index=1.38,
         otf_damping=0.175,
         illumination_na=1.41,
         excitation_wavelength_nm=488.0,
-        illumination_na_spread=0.04,
-        first_orientation_deg=84.8,
-        orientation_spread_deg=5.0,
+        illumination_na_spread=0.01,
+        wave_vector_jitter=0.002,
+        # The three published sets of the laboratory that recorded BioSR.
+        orientation_sets_deg=((84.8, 144.8, 204.8), (-95.1, -35.1, 24.9), (90.0, 150.0, 210.0)),
+        orientation_spread_deg=3.0,
         phase_error_deg=3.0,
         modulation_depth=(0.5, 0.95),
-        peak_photons=_section(low=50.0, medium=300.0, high=2000.0),
+        orientation_brightness=0.05,
+        frame_brightness=0.01,
+        bleaching_per_frame=(0.0, 0.005),
+        # Signal levels, mean photons over the foreground, and their names; BioSR gives neither as a table.
+        mean_photons=(15.0, 24.0, 38.0, 60.0, 95.0, 150.0, 240.0, 380.0, 600.0),
+        fluorescence=_section(low=(1, 2, 3), medium=(4, 5, 6), high=(7, 8, 9)),
+        gain=1.0,
+        offset=100.0,
         read_noise=1.6,
-        filaments_per_100_um2=(10.0, 60.0),
-        filament_length_um=10.0,
-        background=(0.0, 1.0),
-        background_blur_um=0.6,
+        saturation=65535.0,
+        integrate_pixel=False,
+        target="ideal",  # or "classical": Wiener SIM of a bright acquisition, as BioSR's
+        target_photons=3000.0,
+        target_wiener=0.02,
         margin=16,
         **shared,
     )

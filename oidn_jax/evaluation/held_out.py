@@ -25,11 +25,14 @@ class HeldOutScenes:
     """The same scenes at every fluorescence level, normalised.
 
     Attributes:
-        raw_frames: by level, (scenes, h, w, frames).
+        raw_frames: by fluorescence level (low, medium, high), (scenes, h, w, frames).
+        signal_level: by fluorescence level, the signal level of each scene, from 1: a fluorescence level has several,
+            which its scenes take in turn.
         target: (scenes, scale*h, scale*w, 1), the same at every level.
     """
 
     raw_frames: Mapping[str, np.ndarray]
+    signal_level: Mapping[str, tuple[int, ...]]
     target: np.ndarray
 
 
@@ -55,13 +58,17 @@ def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
         )
     )
     key = jax.random.fold_in(jax.random.key(evaluation.seed), ("test", "validation").index(split))
+    signal_level = {
+        name: tuple(levels[i % len(levels)] for i in range(evaluation.scenes))
+        for name, levels in settings.fluorescence.items()
+    }
     pairs = {
-        name: jax.device_get(simulate(key, jnp.full((evaluation.scenes,), i, jnp.int32)))
-        for i, name in enumerate(settings.levels)
+        name: jax.device_get(simulate(key, jnp.asarray(levels, jnp.int32) - 1)) for name, levels in signal_level.items()
     }
     return HeldOutScenes(
         raw_frames={name: pair["raw_frames"] for name, pair in pairs.items()},
-        target=pairs[settings.levels[0]]["target"],
+        signal_level=signal_level,
+        target=next(iter(pairs.values()))["target"],
     )
 
 
@@ -116,7 +123,7 @@ def score_images(image: Float[Array, "b h w"], target: Float[Array, "b h w"]) ->
 
 
 def score_methods(scenes: HeldOutScenes, methods: Mapping[str, Method]) -> list[dict[str, Any]]:
-    """One row per level, method and scene: `level`, `method`, `scene` and the scores of `score_images`."""
+    """One row per level, method and scene: `level`, `method`, `scene`, `signal_level`, then `score_images`."""
     rows = []
     target = jnp.asarray(scenes.target[..., 0])
     for level, raw_frames in scenes.raw_frames.items():
@@ -124,7 +131,8 @@ def score_methods(scenes: HeldOutScenes, methods: Mapping[str, Method]) -> list[
             scores = jax.device_get(score_images(method(jnp.asarray(raw_frames)), target))
             for i in range(len(raw_frames)):
                 values = {score: float(value[i]) for score, value in scores.items()}
-                rows.append({"level": level, "method": name, "scene": i, **values})
+                signal_level = scenes.signal_level[level][i]
+                rows.append({"level": level, "method": name, "scene": i, "signal_level": signal_level, **values})
     return rows
 
 

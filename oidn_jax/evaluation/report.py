@@ -22,7 +22,7 @@ from oidn_jax.evaluation.held_out import (
 )
 from oidn_jax.models.trained import TrainedModel
 
-KEYS = ("level", "method", "scene")
+KEYS = ("level", "method", "scene", "signal_level")
 
 
 def evaluate(

@@ -12,9 +12,14 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 
-def frequency_radius(height: int, width: int) -> Float[np.ndarray, "height half_width"]:
-    """Modulus of the frequency, in cycles per pixel, on the half-spectrum grid of `rfft2`."""
-    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+def frequencies(size: int) -> Float[np.ndarray, "size"]:
+    """Frequencies of an axis in cycles per pixel, zero first: 0, 1 / size, ..., -1 / size."""
+    return np.fft.fftfreq(size)
+
+
+def frequency_radius(height: int, width: int) -> Float[np.ndarray, "height width"]:
+    """Modulus of the frequency, in cycles per pixel, on the full grid with the zero frequency first."""
+    return np.hypot(frequencies(height)[:, None], frequencies(width)[None, :])
 
 
 def centred_frequency_radius(size: int) -> Float[np.ndarray, "size size"]:
@@ -40,17 +45,50 @@ def fft2(image: Array) -> Complex[Array, "*batch height width"]:
     return jnp.fft.fft2(image, norm="ortho")
 
 
-def filter_image(
-    image: Float[Array, "*batch height width"], transfer_function: Float[Array | np.ndarray, "height half_width"]
-) -> Float[Array, "*batch height width"]:
-    """Multiply the spectrum of real images with a transfer function given on the half-spectrum grid.
+def ifft2(spectrum: Complex[Array, "*batch height width"]) -> Complex[Array, "*batch height width"]:
+    """Inverse of `fft2`."""
+    return jnp.fft.ifft2(spectrum, norm="ortho")
 
-    Equal to the periodic convolution with the function's inverse transform; a transfer function of 1 at zero
-    frequency keeps the mean.
+
+def filter_image(
+    image: Float[Array, "*batch height width"], transfer_function: Array | np.ndarray
+) -> Float[Array, "*batch height width"]:
+    """Multiply the spectrum of real images with a transfer function (height, width), full grid, zero frequency first.
+
+    Equal to the periodic convolution with the function's inverse transform, whose real part is taken; a transfer
+    function of 1 at zero frequency keeps the mean.
     """
     spectrum = rfft2(image)
-    factor = jnp.asarray(transfer_function, image.dtype).reshape((1,) * (image.ndim - 2) + spectrum.shape[-2:])
-    return irfft2(spectrum * factor, shape=(image.shape[-2], image.shape[-1]))
+    half = jnp.asarray(transfer_function)[:, : spectrum.shape[-1]].reshape(
+        (1,) * (image.ndim - 2) + spectrum.shape[-2:]
+    )
+    return irfft2((spectrum * half).astype(spectrum.dtype), shape=(image.shape[-2], image.shape[-1]))
+
+
+def fold_spectrum(
+    spectrum: Complex[Array, "*batch height width"], *, factor: int
+) -> Complex[Array, "*batch height2 width2"]:
+    """Spectrum of every factor-th pixel, from the first on: the frequencies that sampling cannot tell apart are added.
+
+    Full spectra, zero frequency first, orthonormal before and after.
+    """
+    *batch, h, w = spectrum.shape
+    aliases = spectrum.reshape(*batch, factor, h // factor, factor, w // factor)
+    return aliases.sum((-4, -2)) / factor
+
+
+def pad_spectrum(spectrum: Complex[Array, "*batch h w"], *, factor: int) -> Complex[Array, "*batch h2 w2"]:
+    """Spectrum of the same image on pixels `factor` times as fine, from the first pixel's centre on: zeros around.
+
+    Full spectra, zero frequency first, orthonormal before and after; `fold_spectrum` undoes it.
+    """
+    *batch, h, w = spectrum.shape
+    before = [(factor * n) // 2 - n // 2 for n in (h, w)]
+    after = [factor * n - n - b for n, b in zip((h, w), before, strict=True)]
+    widths = [(0, 0)] * len(batch) + list(zip(before, after, strict=True))
+    centred = jnp.roll(spectrum, (h // 2, w // 2), (-2, -1))
+    padded = factor * jnp.pad(centred, widths)
+    return jnp.roll(padded, (-(factor * h // 2), -(factor * w // 2)), (-2, -1))
 
 
 def _channels_first(images: Float[Array, "b h w c"]) -> Float[Array, "b c h w"]:

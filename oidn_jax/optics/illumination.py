@@ -1,10 +1,41 @@
 """Sinusoidal illumination of structured illumination microscopy.
 
-I_on(r) = 1 + m_o cos(2 pi p_o . r + phi_on), orientation o, phase n; p in cycles per pixel of the grid r is counted in.
+I_on(r) = A_on [1 + m_o cos(2 pi p_o . r + phi_on)], orientation o, phase n, with r in raw pixels from the centre of raw
+pixel (h // 2, w // 2) and p in cycles per raw pixel. (p, phi) and (-p, -phi) are the same pattern.
 """
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from oidn_jax.optics.grid import fine_positions
+
+
+class Illumination(NamedTuple):
+    """The patterns of one acquisition, a pytree of arrays; the four fields may be traced and differentiated.
+
+    Attributes:
+        wave_vector: (orientations, 2), the components p_y, p_x in cycles per raw pixel.
+        phase: (orientations, phases), radians, at the centre of raw pixel (h // 2, w // 2).
+        modulation_depth: (orientations,), 0 to 1.
+        brightness: (orientations, phases), mean of each pattern: laser fluctuations and bleaching.
+    """
+
+    wave_vector: Array
+    phase: Array
+    modulation_depth: Array
+    brightness: Array
+
+    @classmethod
+    def ideal(
+        cls, wave_vector: Float[Array, "orientations 2"], *, phases: int = 3, modulation_depth: float = 1.0
+    ) -> "Illumination":
+        """Evenly spaced phases from 0, equal modulation depth, brightness 1."""
+        count = wave_vector.shape[0]
+        phase = jnp.tile(2.0 * jnp.pi / phases * jnp.arange(phases)[None], (count, 1))
+        return cls(wave_vector, phase, jnp.full(count, modulation_depth), jnp.ones((count, phases)))
 
 
 def wave_vectors(
@@ -14,17 +45,40 @@ def wave_vectors(
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1) * frequency[:, None]
 
 
-def sinusoidal_illumination(
-    shape: tuple[int, int],
-    *,
-    wave_vector: Float[Array, "orientations 2"],
-    phase: Float[Array, "orientations phases"],
-    modulation_depth: Float[Array, "orientations"],
+def carriers(
+    wave_vector: Float[Array, "orientations 2"], *, size: tuple[int, int], scale: int
+) -> Complex[Array, "orientations h w"]:
+    """exp(2 pi i p . r) on the grid `scale` times as fine as raw frames of `size` = (h, w)."""
+    y, x = (jnp.asarray(fine_positions(n, scale=scale), jnp.float32) for n in size)
+    along_y = jnp.exp(2j * jnp.pi * wave_vector[:, :1] * y[None])
+    along_x = jnp.exp(2j * jnp.pi * wave_vector[:, 1:] * x[None])
+    return along_y[:, :, None] * along_x[:, None, :]
+
+
+def patterns(
+    illumination: Illumination, *, size: tuple[int, int], scale: int
 ) -> Float[Array, "orientations phases h w"]:
-    """Patterns of mean 1 and range [1 - m, 1 + m]; the first pixel of the grid is the origin of the phase."""
-    y, x = jnp.arange(shape[0], dtype=jnp.float32), jnp.arange(shape[1], dtype=jnp.float32)
-    # Rank promotion is off in the tests, so the axes are spelt out: orientations, phases, y, x.
-    along_y = wave_vector[:, 0, None, None, None] * y[None, None, :, None]
-    along_x = wave_vector[:, 1, None, None, None] * x[None, None, None, :]
-    argument = 2.0 * jnp.pi * (along_y + along_x) + phase[:, :, None, None]
-    return 1.0 + modulation_depth[:, None, None, None] * jnp.cos(argument)
+    """Every pattern I_on on the grid `scale` times as fine as raw frames of `size` = (h, w)."""
+    carrier = carriers(illumination.wave_vector, size=size, scale=scale)[:, None]
+    turn = jnp.exp(1j * illumination.phase)[..., None, None]
+    depth = illumination.modulation_depth[:, None, None, None]
+    return illumination.brightness[..., None, None] * (1.0 + depth * (turn * carrier).real)
+
+
+def phase_matrix(illumination: Illumination) -> Float[Array, "orientations phases 3"]:
+    """What mixes the bands into frames: row n is A_n [1, m cos phi_n, -m sin phi_n].
+
+    With a band c+ = Re + i Im, frame n is A_n [c0 + m Re(exp(i phi_n) c+)]: the row times (c0, Re, Im).
+    """
+    depth = illumination.modulation_depth[:, None]
+    columns = (
+        jnp.ones_like(illumination.phase),
+        depth * jnp.cos(illumination.phase),
+        -depth * jnp.sin(illumination.phase),
+    )
+    return illumination.brightness[..., None] * jnp.stack(columns, axis=-1)
+
+
+def bleaching(frames: int, *, per_frame: float) -> Float[np.ndarray, "frames"]:
+    """Brightness (1 - per_frame)^n of successive frames."""
+    return (1.0 - per_frame) ** np.arange(frames)

@@ -8,7 +8,8 @@ from jaxtyping import Array, Int
 
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
-from oidn_jax.simulation.acquisition import AcquisitionSettings, simulate_acquisition
+from oidn_jax.simulation.acquisition import simulate_acquisition
+from oidn_jax.simulation.settings import AcquisitionSettings
 
 
 def settings_from_config(section: Any) -> AcquisitionSettings:
@@ -19,7 +20,7 @@ def settings_from_config(section: Any) -> AcquisitionSettings:
     """
     fields = dict(section)
     try:
-        fields["peak_photons"] = dict(fields["peak_photons"])
+        fields["fluorescence"] = {name: tuple(levels) for name, levels in dict(fields["fluorescence"]).items()}
         return AcquisitionSettings(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"config.simulation: {error}") from error
@@ -36,10 +37,11 @@ def simulate_pairs(
     """`raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), each acquisition min-max normalised.
 
     Sample i is drawn from `fold_in(key, i)`, so the same key gives the same scenes at every level and batch size.
+    Levels are indices into `settings.mean_photons`.
     """
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(levels.shape[0]))
     acquisitions = jax.vmap(lambda k, level: simulate_acquisition(k, level, settings=settings, size=size))(keys, levels)
-    raw_frames, target = acquisitions
+    raw_frames, target = acquisitions.raw_frames, acquisitions.target
     return {
         "raw_frames": fit_min_max(raw_frames, mode=normalisation).apply(raw_frames),
         "target": fit_min_max(target).apply(target),
@@ -49,7 +51,7 @@ def simulate_pairs(
 def simulate_training_batch(
     key: Array, *, batch_size: int, settings: AcquisitionSettings, size: tuple[int, int], normalisation: str
 ) -> dict[str, Array]:
-    """`simulate_pairs` at a random fluorescence level for each sample."""
+    """`simulate_pairs` at a random signal level for each sample."""
     level_key, scene_key = jax.random.split(key)
-    levels = jax.random.randint(level_key, (batch_size,), 0, len(settings.levels))
+    levels = jax.random.randint(level_key, (batch_size,), 0, len(settings.mean_photons))
     return simulate_pairs(scene_key, levels, settings=settings, size=size, normalisation=normalisation)

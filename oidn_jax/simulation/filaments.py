@@ -1,0 +1,189 @@
+"""F-actin and microtubules: filaments as curves through the field.
+
+Both are pure functions of a key that give fluorophore density (see `simulation.drawing`) on `shape` pixels of
+`pixel_size_nm`; their density is a range of filament length per area, µm / µm^2, from which each scene draws its own.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Float
+
+from oidn_jax.simulation.drawing import (
+    POINT_SPACING,
+    between,
+    curvature_nodes,
+    draw_points,
+    log_normal,
+    smooth_curves,
+    uniforms,
+)
+
+
+class _Bundles(NamedTuple):
+    """A population of bundles of parallel filaments; a single filament is a bundle of one strand."""
+
+    length_um: tuple[float, float]
+    persistence_um: float
+    strands: tuple[int, int]
+
+
+# Single filaments in vitro bend over 10 to 17 µm (Isambert et al., J. Biol. Chem. 270, 1995).
+_SINGLE = _Bundles(length_um=(1.0, 7.0), persistence_um=12.0, strands=(1, 1))
+_STRESS_FIBRES = _Bundles(length_um=(5.0, 14.0), persistence_um=60.0, strands=(2, 7))
+_DRAWN = 0.7  # mean share of a bundle's length that a strand takes
+_BUNDLED = 0.5  # share of the actin's length
+_STRAND_GAP_NM = (35.0, 110.0)
+_TUBULE_DIAMETER_NM = 25.0
+# Microtubules are rigid (millimetres in vitro) but bent by the cell: tens of µm (Brangwynne et al., J. Cell Biol. 173,
+# 2006).
+_TUBULE_PERSISTENCE_UM = 30.0
+
+
+def _draw_bundles(
+    key: Array,
+    shape: tuple[int, int],
+    angles: Callable[[Array, Array], Array],
+    *,
+    kind: _Bundles,
+    pixel_size_nm: float,
+    length_per_area: Array,
+    most_length_per_area: float,
+    brightness_variation: float,
+) -> Float[Array, "h w"]:
+    """Bundles centred anywhere in the field or up to half their mean length outside, so that its border is no edge.
+
+    Args:
+        key: of the bundles.
+        shape: of the image.
+        angles: two uniform random numbers of each bundle give its direction.
+        kind: of the bundles.
+        pixel_size_nm: of the image.
+        length_per_area: of all strands, µm / µm^2.
+        most_length_per_area: its largest value, which fixes the shapes of the computation.
+        brightness_variation: of the strands.
+    """
+    pixel_um = pixel_size_nm / 1000.0
+    mean_um = 0.5 * sum(kind.length_um)
+    extent = [n + mean_um / pixel_um for n in shape]
+    bundles_per_unit = extent[0] * extent[1] * pixel_um**2 / (_DRAWN * mean_um * 0.5 * sum(kind.strands))
+    count, most_strands = max(1, math.ceil(most_length_per_area * bundles_per_unit)), kind.strands[1]
+    exists = jnp.arange(count) < length_per_area * bundles_per_unit
+
+    steps = math.ceil(kind.length_um[1] / pixel_um / POINT_SPACING)
+    bundle, curve, strand = uniforms(
+        key, (7, count), (count, curvature_nodes(steps, pixel_size_nm=pixel_size_nm)), (4, count, most_strands)
+    )
+    y, x, *which, length, number, gap = bundle
+    begin, end = between((0.4, 1.0), strand[:2, ..., None])
+    jitter, brightness = ndtri(strand[2:])
+    anchor = jnp.stack([y * extent[0], x * extent[1]], axis=-1) - 0.5 * mean_um / pixel_um
+    path, normal = smooth_curves(
+        ndtri(curve),
+        anchor,
+        angles(*which),
+        steps=steps,
+        pixel_size_nm=pixel_size_nm,
+        persistence_um=kind.persistence_um,
+    )
+    # Positions along a bundle, -1 to 1. Its strands begin and end at places of their own, and meet towards its ends.
+    half_length = 0.5 * between(kind.length_um, length) / pixel_um / POINT_SPACING
+    along = (jnp.arange(steps) - steps // 2)[None] / half_length[:, None]
+    strands = jnp.floor(between((kind.strands[0], kind.strands[1] + 1), number))[:, None]
+    index = jnp.arange(most_strands)[None]
+    drawn = (exists[:, None] & (index < strands))[..., None] & (along[:, None] > -begin) & (along[:, None] < end)
+
+    gap_pixels = between(_STRAND_GAP_NM, gap)[:, None] / pixel_size_nm
+    offset = (index - 0.5 * (strands - 1) + 0.3 * jitter) * gap_pixels
+    narrowed = offset[..., None] * (1.0 - 0.6 * jnp.minimum(along**2, 1.0))[:, None]
+    points = path[:, None] + narrowed[..., None] * normal[:, None]
+    weight = POINT_SPACING * log_normal(brightness, variation=brightness_variation)
+    return draw_points(shape, points.reshape(-1, 2), jnp.where(drawn, weight[..., None], 0.0).reshape(-1))
+
+
+def f_actin(
+    key: Array,
+    shape: tuple[int, int],
+    *,
+    pixel_size_nm: float,
+    density: tuple[float, float],
+    brightness_variation: float,
+) -> Float[Array, "h w"]:
+    """The actin cytoskeleton at the bottom of a cell: a mesh of crossing single filaments, and bundles.
+
+    Half of the length is single filaments of 1 to 7 µm in any direction; half is in bundles (stress fibres) of 2 to 7
+    strands, 35 to 110 nm apart and 5 to 14 µm long, which lie along one or two main directions of the scene.
+    """
+    scene_key, single_key, bundle_key = jax.random.split(key, 3)
+    dense, spread, *main = uniforms(scene_key, (4,))[0]
+    length_per_area = between(density, dense)
+
+    def any_direction(which: Array, _: Array) -> Array:
+        return math.pi * which
+
+    def main_direction(which: Array, turn: Array) -> Array:
+        return math.pi * jnp.where(which < 0.7, main[0], main[1]) + between((0.08, 0.3), spread) * ndtri(turn)
+
+    populations = (
+        (single_key, any_direction, _SINGLE, 1.0 - _BUNDLED),
+        (bundle_key, main_direction, _STRESS_FIBRES, _BUNDLED),
+    )
+    images = [
+        _draw_bundles(
+            part_key,
+            shape,
+            angles,
+            kind=kind,
+            pixel_size_nm=pixel_size_nm,
+            length_per_area=share * length_per_area,
+            most_length_per_area=share * density[1],
+            brightness_variation=brightness_variation,
+        )
+        for part_key, angles, kind, share in populations
+    ]
+    return images[0] + images[1]
+
+
+def microtubules(
+    key: Array,
+    shape: tuple[int, int],
+    *,
+    pixel_size_nm: float,
+    density: tuple[float, float],
+    brightness_variation: float,
+) -> Float[Array, "h w"]:
+    """Microtubules: long, gently curved hollow tubes of 25 nm across the field, most of them roughly in one direction.
+
+    They run as from an organising centre outside the field; a fifth of them in any direction; a quarter end within the
+    field. Lines at offsets spread evenly over the field's diagonal D have the length per area (their number) / D.
+    """
+    pixel_um = pixel_size_nm / 1000.0
+    diagonal = math.hypot(*shape)
+    most = max(1, math.ceil(density[1] * diagonal * pixel_um))
+    steps = math.ceil(1.2 * diagonal / POINT_SPACING)
+    scene, tube, curve, wall = uniforms(
+        key, (3,), (7, most), (most, curvature_nodes(steps, pixel_size_nm=pixel_size_nm)), (most, steps)
+    )
+    dense, spread, main = scene
+    stray, any_angle, turn, offset, stops, end, brightness = tube
+    exists = jnp.arange(most) < between(density, dense) * diagonal * pixel_um
+
+    angle = math.pi * main + between((0.15, 0.7), spread) * ndtri(turn)
+    angle = jnp.where(stray < 0.2, math.pi * any_angle, angle)
+    centre = jnp.asarray([0.5 * n for n in shape])
+    sideways = jnp.stack([jnp.cos(angle), -jnp.sin(angle)], axis=-1)
+    anchor = centre[None] + diagonal * (offset[:, None] - 0.5) * sideways
+    path, normal = smooth_curves(
+        ndtri(curve), anchor, angle, steps=steps, pixel_size_nm=pixel_size_nm, persistence_um=_TUBULE_PERSISTENCE_UM
+    )
+    # Labels sit anywhere on the wall of the tube, seen from the side.
+    across = 0.5 * _TUBULE_DIAMETER_NM / pixel_size_nm * jnp.sin(2.0 * math.pi * wall)
+    points = path + across[..., None] * normal
+    last = jnp.where(stops < 0.25, end * steps, steps)
+    weight = POINT_SPACING * log_normal(ndtri(brightness), variation=brightness_variation)
+    drawn = exists[:, None] & (jnp.arange(steps)[None] < last[:, None])
+    return draw_points(shape, points.reshape(-1, 2), jnp.where(drawn, weight[:, None], 0.0).reshape(-1))
