@@ -6,21 +6,31 @@ Contract:
   every check that needs no pixels; `check_pixels` does the ones that do.
 - `write_sr_tiff` writes what ImageJ and OME readers open with the right pixel size: float32, atomic, never over an
   existing file unless told to. `output_name` gives the usual name for it.
+- `write_priism` writes MRC files of BioSR's kind; `cut_patches` and `write_patch_pair` make DL-SR's patch folders.
+- `read_radial_otf` reads a measured OTF: real, 1 at zero frequency, frequencies in cycles per micrometre.
 - A user's mistake is an `InputError` whose message is one line.
 """
 
 from oidn_jax.data.checks import check_pixels
 from oidn_jax.data.errors import InputError
+from oidn_jax.data.mrc_writer import write_priism
+from oidn_jax.data.otf_file import RadialOtf, read_radial_otf
+from oidn_jax.data.patch_folder import cut_patches, write_patch_pair
 from oidn_jax.data.raw_stack import RawStack, inspect_raw_stack, read_raw_stack
 from oidn_jax.data.writers import output_name, write_raw_tiff, write_sr_tiff
 
 __all__ = [
     "InputError",
+    "RadialOtf",
     "RawStack",
     "check_pixels",
+    "cut_patches",
     "inspect_raw_stack",
     "output_name",
+    "read_radial_otf",
     "read_raw_stack",
+    "write_patch_pair",
+    "write_priism",
     "write_raw_tiff",
     "write_sr_tiff",
 ]

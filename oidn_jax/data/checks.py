@@ -73,13 +73,18 @@ def _refuse_constant(stack: RawStack) -> None:
         )
 
 
-def _saturation(stack: RawStack) -> str | None:
+def full_scale(stack: RawStack) -> tuple[int | None, float]:
+    """Finds full scale if pixels have reached it (`check_pixels` says what it is), and the fraction of them at it."""
     if stack.frames.dtype.kind not in "ui":
-        return None
+        return None, 0.0
     ceiling = int(stack.frames.max())
     if ceiling not in (np.iinfo(stack.frames.dtype).max, *_CAMERA_CEILINGS):
-        return None
-    fraction = np.count_nonzero(stack.frames == ceiling) / stack.frames.size
+        return None, 0.0
+    return ceiling, np.count_nonzero(stack.frames == ceiling) / stack.frames.size
+
+
+def _saturation(stack: RawStack) -> str | None:
+    ceiling, fraction = full_scale(stack)
     if fraction <= _SATURATED_FRACTION:
         return None
     return (

@@ -11,7 +11,7 @@ maximum. The first 1024 bytes hold the same sizes, mode and lengths in both kind
 | sections | time, wave and z interleaved | z | z |
 
 The header is parsed here because neither library reads both kinds: `mrc` refuses MRC2014, and `mrcfile` refuses Priism,
-or in its permissive mode takes micrometres for angstrom.
+or in its permissive mode takes micrometres for angstrom. `HEADER` is its layout for all files of this room.
 """
 
 import math
@@ -24,17 +24,36 @@ from oidn_jax.data.errors import InputError
 
 MRC_SUFFIXES = (".mrc", ".dv", ".otf", ".mrcs", ".map", ".st", ".rec")
 
-_HEADER_BYTES = 1024
-_PRIISM_STAMP = -16224
-_HEADER = np.dtype(
+HEADER_BYTES = 1024
+PRIISM_STAMP = -16224
+DTYPES = {1: "i2", 2: "f4", 6: "u2"}
+
+_FIELDS = {
+    "size_xyz": ("3i4", 0),
+    "mode": ("i4", 12),
+    "samples": ("3i4", 28),
+    "lengths": ("3f4", 40),
+    "angles": ("3f4", 52),
+    "axis_order": ("3i4", 64),
+    "min_max_mean": ("3f4", 76),
+    "extended": ("i4", 92),
+    "stamp": ("i2", 96),
+    "times": ("i2", 180),
+    "sequence": ("i2", 182),
+    "waves": ("i2", 196),
+    "wavelengths": ("5i2", 198),
+    "map": ("S4", 208),
+    "titles_used": ("i4", 220),
+    "titles": ("10S80", 224),
+}
+HEADER = np.dtype(
     {
-        "names": ["size_xyz", "mode", "samples", "lengths", "extended", "stamp", "times", "sequence", "waves", "map"],
-        "formats": ["3i4", "i4", "3i4", "3f4", "i4", "i2", "i2", "i2", "i2", "S4"],
-        "offsets": [0, 12, 28, 40, 92, 96, 180, 182, 196, 208],
-        "itemsize": _HEADER_BYTES,
+        "names": list(_FIELDS),
+        "formats": [kind for kind, _ in _FIELDS.values()],
+        "offsets": [offset for _, offset in _FIELDS.values()],
+        "itemsize": HEADER_BYTES,
     }
 )
-_DTYPES = {1: "i2", 2: "f4", 6: "u2"}
 _COMPLEX_MODES = (3, 4)
 # Priism `sequence`: the axes of the sections from the slowest to the fastest (the format's own names, ZTW, WZT and ZWT,
 # are written the other way round). A wave is a colour channel, hence C.
@@ -72,7 +91,7 @@ class MrcHeader:
 def is_mrc(head: bytes) -> bool:
     """Tells from a file's first bytes whether they carry the Priism stamp or the MRC2014 map stamp."""
     stamp = int.from_bytes(head[96:98], "little", signed=True), int.from_bytes(head[96:98], "big", signed=True)
-    return _PRIISM_STAMP in stamp or head[208:212] == b"MAP "
+    return PRIISM_STAMP in stamp or head[208:212] == b"MAP "
 
 
 def read_mrc_header(path: Path) -> MrcHeader:
@@ -87,36 +106,68 @@ def read_mrc_header(path: Path) -> MrcHeader:
     Raises:
         InputError: not an MRC file, a truncated one, or one whose mode is not 0, 1, 2 or 6.
     """
-    found = path.stat().st_size
+    fields = read_fields(path)
+    nx, ny, nz = (int(n) for n in fields["size_xyz"])
+    is_priism = bool(fields["stamp"] == PRIISM_STAMP)
+    dtype = _dtype(path, int(fields["mode"]), is_priism).newbyteorder(fields.dtype["mode"].byteorder)
+    data_offset = find_pixels(path, fields, dtype)
+    sections, axes = _sections(fields, nz) if is_priism else ((nz,), "Z")
+    return MrcHeader(
+        path, (*sections, ny, nx), axes + "YX", dtype, _pixel_size_nm(fields, is_priism), None, data_offset
+    )
+
+
+def read_fields(path: Path) -> np.void:
+    """Reads the first 1024 bytes of an MRC file of any mode, as one element of `HEADER` in the file's byte order.
+
+    Raises:
+        InputError: a file too short for a header, or sizes that no image has.
+        OSError: a file that cannot be read.
+    """
     with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    if found < _HEADER_BYTES:
+        head = file.read(HEADER_BYTES)
+    if len(head) < HEADER_BYTES:
         raise InputError(
-            f"{path} is truncated or not an MRC file: {found} bytes found, {_HEADER_BYTES} needed for the "
+            f"{path} is truncated or not an MRC file: {len(head)} bytes found, {HEADER_BYTES} needed for the "
             "header alone; copy the file again"
         )
-    header = _parse(head)
-    nx, ny, nz = (int(n) for n in header["size_xyz"])
-    if not (0 < nx < 65536 and 0 < ny < 65536 and nz > 0 and header["extended"] >= 0):
+    fields = _parse(head)
+    nx, ny, nz = (int(n) for n in fields["size_xyz"])
+    if not (0 < nx < 65536 and 0 < ny < 65536 and nz > 0 and fields["extended"] >= 0):
         raise InputError(f"{path} is not an MRC file: its header gives the size {nx} x {ny} x {nz}; check the file")
-    is_priism = bool(header["stamp"] == _PRIISM_STAMP)
-    dtype = _dtype(path, int(header["mode"]), is_priism).newbyteorder(header.dtype["mode"].byteorder)
-    data_offset = _HEADER_BYTES + int(header["extended"])
-    needed = data_offset + nx * ny * nz * dtype.itemsize
+    return fields
+
+
+def find_pixels(path: Path, fields: np.void, dtype: np.dtype) -> int:
+    """Gives the offset of the pixels in bytes.
+
+    Raises:
+        InputError: a file that ends before its last pixel of this dtype.
+    """
+    data_offset = HEADER_BYTES + int(fields["extended"])
+    found = path.stat().st_size
+    needed = data_offset + math.prod(int(n) for n in fields["size_xyz"]) * dtype.itemsize
     if found < needed:
         raise InputError(f"{path} is truncated: {found} bytes found, {needed} needed; copy the file again")
-    sections, axes = _sections(header, nz) if is_priism else ((nz,), "Z")
-    return MrcHeader(
-        path, (*sections, ny, nx), axes + "YX", dtype, _pixel_size_nm(header, is_priism), None, data_offset
-    )
+    return data_offset
+
+
+def spacing_xy(fields: np.void) -> tuple[float, float] | None:
+    """Computes spacing = length / samples along x and y in the file's own unit; None where it is not set."""
+    lengths = [float(length) for length in fields["lengths"]]
+    # All ones is what writers leave in a header whose spacing nobody has set.
+    if lengths == [1.0, 1.0, 1.0]:
+        return None
+    dx, dy = (length / max(int(n), 1) for length, n in zip(lengths[:2], fields["samples"][:2], strict=True))
+    return dx, dy
 
 
 def _parse(head: bytes) -> np.void:
     """Gives the header fields, in the byte order that makes the image width smaller than 65536."""
-    little = np.frombuffer(head, _HEADER.newbyteorder("<"))[0]
+    little = np.frombuffer(head, HEADER.newbyteorder("<"))[0]
     if 0 <= little["size_xyz"][0] < 65536:
         return little
-    return np.frombuffer(head, _HEADER.newbyteorder(">"))[0]
+    return np.frombuffer(head, HEADER.newbyteorder(">"))[0]
 
 
 def _dtype(path: Path, mode: int, is_priism: bool) -> np.dtype:
@@ -124,16 +175,16 @@ def _dtype(path: Path, mode: int, is_priism: bool) -> np.dtype:
         raise InputError(
             f"{path} holds complex numbers (mode {mode}), an OTF or a spectrum; give a file of raw SIM frames"
         )
-    dtypes = {0: "u1" if is_priism else "i1", **_DTYPES}
+    dtypes = {0: "u1" if is_priism else "i1", **DTYPES}
     if mode not in dtypes:
         raise InputError(f"{path} has the MRC mode {mode}; readable modes: {sorted(dtypes)}; convert it to TIFF")
     return np.dtype(dtypes[mode])
 
 
-def _sections(header: np.void, nz: int) -> tuple[tuple[int, ...], str]:
+def _sections(fields: np.void, nz: int) -> tuple[tuple[int, ...], str]:
     """Unravels the sections of a Priism file into time, wave and z."""
-    times, waves = max(int(header["times"]), 1), max(int(header["waves"]), 1)
-    axes = _SECTION_AXES.get(int(header["sequence"]))
+    times, waves = max(int(fields["times"]), 1), max(int(fields["waves"]), 1)
+    axes = _SECTION_AXES.get(int(fields["sequence"]))
     # Writers that only fill in the sizes leave numbers here that do not divide the sections: then these mean nothing.
     if axes is None or nz % (times * waves):
         return (nz,), "Z"
@@ -141,19 +192,13 @@ def _sections(header: np.void, nz: int) -> tuple[tuple[int, ...], str]:
     return tuple(lengths[axis] for axis in axes), axes
 
 
-def _pixel_size_nm(header: np.void, is_priism: bool) -> tuple[float, float] | None:
-    """Computes spacing = length / samples, (y, x) in nanometres; None where the unit or the length is not set."""
-    lengths = [float(length) for length in header["lengths"]]
+def _pixel_size_nm(fields: np.void, is_priism: bool) -> tuple[float, float] | None:
+    """Gives the spacing as (y, x) in nanometres; None where it or its unit is not set."""
+    spacing = spacing_xy(fields)
     if is_priism:
         nm_per_unit = 1000.0
-    elif header["map"] == b"MAP ":
+    elif fields["map"] == b"MAP ":
         nm_per_unit = 0.1
     else:
         return None
-    # All ones is what writers leave in a header whose spacing nobody has set.
-    if lengths == [1.0, 1.0, 1.0]:
-        return None
-    dx, dy = (
-        nm_per_unit * length / max(int(n), 1) for length, n in zip(lengths[:2], header["samples"][:2], strict=True)
-    )
-    return dy, dx
+    return None if spacing is None else (nm_per_unit * spacing[1], nm_per_unit * spacing[0])

@@ -6,8 +6,6 @@ existing one is replaced only when told to. The pixel size and the provenance al
 
 import json
 import math
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 import tifffile
 from jaxtyping import Shaped
 
+from oidn_jax.data.atomic import check_target, write_atomically
 from oidn_jax.data.errors import InputError
 
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
@@ -69,7 +68,7 @@ def write_sr_tiff(
     """
     path = Path(path)
     is_ome = path.name.lower().endswith(_OME_SUFFIXES)
-    _check_target(path, n_bytes=4 * np.size(sr_image), is_ome=is_ome, overwrite=overwrite)
+    _check_tiff_target(path, n_bytes=4 * np.size(sr_image), is_ome=is_ome, overwrite=overwrite)
     image = _checked_image(sr_image)
     for name, value in (("pixel_size_nm", pixel_size_nm), ("time_interval_s", time_interval_s)):
         if value is not None and not (math.isfinite(value) and value > 0):
@@ -77,7 +76,7 @@ def write_sr_tiff(
     options = (_ome_options if is_ome else _imagej_options)(
         image, pixel_size_nm, time_interval_s, json.dumps(dict(provenance))
     )
-    _write_atomically(path, image, options)
+    _write_tiff(path, options)
     return path
 
 
@@ -99,10 +98,10 @@ def write_raw_tiff(
     path = Path(path)
     if raw_frames.dtype != np.uint16:
         raise ValueError(f"raw_frames are {raw_frames.dtype}; raw files hold uint16")
-    _check_target(path, n_bytes=raw_frames.nbytes, is_ome=False, overwrite=overwrite)
+    _check_tiff_target(path, n_bytes=raw_frames.nbytes, is_ome=False, overwrite=overwrite)
     resolution = (1000 / pixel_size_nm, 1000 / pixel_size_nm)
     options = {"imagej": True, "resolution": resolution, "metadata": {"axes": "TYX", "unit": "um"}}
-    _write_atomically(path, raw_frames, {"data": raw_frames, **options})
+    _write_tiff(path, {"data": raw_frames, **options})
     return path
 
 
@@ -122,13 +121,10 @@ def _checked_image(sr_image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _check_target(path: Path, *, n_bytes: int, is_ome: bool, overwrite: bool) -> None:
+def _check_tiff_target(path: Path, *, n_bytes: int, is_ome: bool, overwrite: bool) -> None:
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{path} must end in .tif, .tiff, .ome.tif or .ome.tiff")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file in it")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; choose another name or pass --overwrite")
+    check_target(path, overwrite=overwrite)
     if n_bytes > _CLASSIC_TIFF_BYTES and not is_ome:
         raise InputError(
             f"{path} would hold {n_bytes / 2**30:.1f} GB, more than the 4 GB of the ImageJ format; use a name that "
@@ -168,22 +164,9 @@ def _imagej_options(
     return options
 
 
-def _write_atomically(path: Path, image: np.ndarray, options: dict[str, Any]) -> None:
-    """Writes beside the target under a name of its own, then renames: a reader never sees half a file."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the folder {path.parent} cannot be made ({error.strerror}); choose another output folder"
-        ) from error
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        tifffile.imwrite(partial, photometric="minisblack", **options)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); choose another output folder or make {image.nbytes} bytes "
-            "of room"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+def _write_tiff(path: Path, options: dict[str, Any]) -> None:
+    write_atomically(
+        path,
+        lambda partial: tifffile.imwrite(partial, photometric="minisblack", **options),
+        n_bytes=options["data"].nbytes,
+    )
