@@ -32,8 +32,8 @@ def define_config() -> Any:
     return config_flags.DEFINE_config_file("config", None, "configuration file, for example configs/f_actin.py:quick")
 
 
-def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
-    """Parse absl flags, `--help` included.
+def parse_flags(argv: Sequence[str], *, required: Sequence[str], arguments: bool = False) -> list[str]:
+    """Parse absl flags, `--help` included; gives what is left, which only `arguments` allows.
 
     Raises:
         InputError: for an unknown flag or configuration field, a value of the wrong type, a missing required flag or
@@ -51,11 +51,12 @@ def parse_flags(argv: Sequence[str], *, required: Sequence[str]) -> None:
         raise InputError(f"{_flag_message(error)}; see --help") from error
     except (OSError, ImportError, SyntaxError) as error:
         raise InputError(f"--config cannot be loaded: {_last_line(error)}") from error
-    if len(rest) > 1:
+    if len(rest) > 1 and not arguments:
         raise InputError(f"unexpected argument {rest[1]!r}; options are written --name=value, see --help")
     for name in required:
         if flags.FLAGS[name].value is None:
             raise InputError(f"--{name} is missing; see --help")
+    return rest[1:]
 
 
 def _flag_message(error: Exception) -> str:

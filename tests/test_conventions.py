@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "oidn_jax"
 SCRIPTS = ("train.py", "evaluate.py", "reconstruct.py")
+SCRIPT_NAME = "__main__.py"  # of a script inside the package, for `python -m`
 
 # A room may import itself and the rooms of strictly lower levels.
 LEVELS = {
@@ -111,6 +112,11 @@ class Source:
     def in_package(self) -> bool:
         """Whether the file belongs to the package."""
         return self.parts[:1] == (PACKAGE,)
+
+    @property
+    def is_script(self) -> bool:
+        """Whether the file is a script: flags in, exit code out, above everything else and imported by nobody."""
+        return self.path in SCRIPTS or PurePosixPath(self.path).name == SCRIPT_NAME
 
     @property
     def in_tests(self) -> bool:
@@ -233,7 +239,7 @@ def imports_point_downwards(sources: Sequence[Source]) -> list[str]:
     """A room imports itself and rooms of lower levels; never the package's root, the scripts or the configs."""
     problems = []
     for source in package_files(sources):
-        if source.room is None:
+        if source.room is None or source.is_script:
             continue
         if source.room not in LEVELS:
             problems.append(f"{source.path}: {source.room} is not a room; the rooms are {', '.join(LEVELS)}")
@@ -295,7 +301,8 @@ def flags_stay_outside_the_package(sources: Sequence[Source]) -> list[str]:
     """Flags and ConfigDicts live in configs/, the scripts and benchmarks/: the package takes plain typed values."""
     problems = []
     for source in package_files(sources):
-        problems += found(source, uses(source), FLAG_PACKAGES, "only in configs/, benchmarks/ and the scripts")
+        if not source.is_script:
+            problems += found(source, uses(source), FLAG_PACKAGES, "only in configs/, benchmarks/ and the scripts")
     return problems
 
 
@@ -382,7 +389,7 @@ def files_and_functions_are_short(sources: Sequence[Source]) -> list[str]:
     problems = []
     for source in python_files(sources):
         lines = len(source.text.splitlines())
-        most = MOST_LINES_OF_SCRIPT if source.path in SCRIPTS else MOST_LINES_OF_FILE if source.in_package else None
+        most = MOST_LINES_OF_SCRIPT if source.is_script else MOST_LINES_OF_FILE if source.in_package else None
         if most is not None and lines > most:
             problems.append(f"{source.path}: {lines} lines, at most {most}")
         for node in ast.walk(source.tree) if source.in_package else []:

@@ -16,15 +16,19 @@ from oidn_jax.data.errors import InputError
 from oidn_jax.data.mrc_writer import write_priism
 from oidn_jax.data.otf_file import RadialOtf, read_radial_otf
 from oidn_jax.data.patch_folder import cut_patches, write_patch_pair
+from oidn_jax.data.raw_report import RawReport, describe_raw, format_lines
 from oidn_jax.data.raw_stack import RawStack, inspect_raw_stack, read_raw_stack
 from oidn_jax.data.writers import output_name, write_raw_tiff, write_sr_tiff
 
 __all__ = [
     "InputError",
     "RadialOtf",
+    "RawReport",
     "RawStack",
     "check_pixels",
     "cut_patches",
+    "describe_raw",
+    "format_lines",
     "inspect_raw_stack",
     "output_name",
     "read_radial_otf",
