@@ -41,7 +41,8 @@ TINY = {
     "model.groups": 1,
     "model.blocks": 1,
     "simulation.margin": 4,
-    "simulation.filament_length_um": 2.0,
+    "simulation.specimen": "ccps",  # the quickest to draw
+    "simulation.density": (1.0, 2.0),
     "train.steps": 4,
     "train.batch_size": 4,
     "train.patch": 16,

@@ -221,7 +221,7 @@ WRONG_FLAGS = {
     "folder": (["--config=configs"], "--config cannot be loaded: .*Is a directory: 'configs'"),
     "not Python": (["--config=pyproject.toml"], r"--config cannot be loaded: .*\(pyproject\.toml, line 3\)"),
     "no configuration": (["--config=configs/__init__.py"], "has no attribute 'get_config'"),
-    "unknown variant": (["--config=configs/f_actin.py:quik"], "no variant 'quik'; legal: paper, quick"),
+    "unknown variant": (["--config=configs/f_actin.py:quik"], "no variant 'quik'; legal: paper or quick"),
     "no config": ([], "--config is missing"),
     "unknown flag": ([CONFIG, "--wrokdir=here"], "Unknown command line flag 'wrokdir'"),
     "leftover": ([CONFIG, "here"], "unexpected argument 'here'"),

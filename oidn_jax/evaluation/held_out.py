@@ -25,7 +25,7 @@ class HeldOutScenes:
     """The same scenes at every fluorescence level, normalised.
 
     Attributes:
-        raw_frames: by fluorescence level (low, medium, high), (scenes, h, w, frames).
+        raw_frames: by fluorescence level, weakest first (low, medium, high), (scenes, h, w, frames).
         signal_level: by fluorescence level, the signal level of each scene, from 1: a fluorescence level has several,
             which its scenes take in turn.
         target: (scenes, scale*h, scale*w, 1), the same at every level.
@@ -58,9 +58,9 @@ def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
         )
     )
     key = jax.random.fold_in(jax.random.key(evaluation.seed), ("test", "validation").index(split))
+    weakest_first = sorted(settings.fluorescence.items(), key=lambda item: item[1])  # a ConfigDict sorts by name
     signal_level = {
-        name: tuple(levels[i % len(levels)] for i in range(evaluation.scenes))
-        for name, levels in settings.fluorescence.items()
+        name: tuple(levels[i % len(levels)] for i in range(evaluation.scenes)) for name, levels in weakest_first
     }
     pairs = {
         name: jax.device_get(simulate(key, jnp.asarray(levels, jnp.int32) - 1)) for name, levels in signal_level.items()

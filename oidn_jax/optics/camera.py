@@ -61,7 +61,7 @@ def _poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) -
     root = jnp.sqrt(large)
     expanded = large + root * w + (w**2 + 2.0) / 6.0 - (w + w**3 / 2.0) / (36.0 * root)
     expanded = expanded + (-8.0 / 405.0 + 7.0 * w**2 / 810.0 + w**4 / 270.0) / large
-    return jnp.where(mean < SMALL_MEAN, exact, jnp.floor(expanded))
+    return jnp.where(mean < SMALL_MEAN, exact, jnp.maximum(jnp.floor(expanded), 0.0))
 
 
 def expose(key: Array, photons: Float[Array, "*shape"], camera: Camera) -> Float[Array, "*shape"]:

@@ -68,7 +68,7 @@ def form_raw_frames_in_space(
 
 
 def form_bands(
-    specimen: Float[Array, "h w"], wave_vector: Float[Array, "orientations 2"], otf: Array, *, scale: int
+    specimen: Float[Array, "h w"], wave_vector: Float[Array, "orientations 2"], otf: Array | np.ndarray, *, scale: int
 ) -> Complex[Array, "bands h2 w2"]:
     """Spectra of the bands on the raw grid, zero frequency first: C0, then C+ of each orientation.
 
@@ -102,14 +102,14 @@ def mix_bands(
 
 
 def form_raw_frames(
-    specimen: Float[Array, "h w"], illumination: Illumination, otf: Array, *, scale: int
+    specimen: Float[Array, "h w"], illumination: Illumination, otf: Array | np.ndarray, *, scale: int
 ) -> Float[Array, "frames h2 w2"]:
     """Noise-free raw frames, the Fourier form; arguments as `form_bands`."""
     return mix_bands(form_bands(specimen, illumination.wave_vector, otf, scale=scale), illumination)
 
 
 def back_project(
-    raw_frames: Float[Array, "frames h w"], illumination: Illumination, otf: Array, *, scale: int
+    raw_frames: Float[Array, "frames h w"], illumination: Illumination, otf: Array | np.ndarray, *, scale: int
 ) -> Float[Array, "h2 w2"]:
     """The adjoint of `form_raw_frames` in the object: sum over frames of I_on (h * unbin D_on), h mirrored.
 

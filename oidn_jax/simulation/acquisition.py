@@ -108,7 +108,12 @@ def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
 
 
 def simulate_acquisition(
-    key: Array, level: Int[Array, ""] | int, *, settings: AcquisitionSettings, size: tuple[int, int]
+    key: Array,
+    level: Int[Array, ""] | int,
+    *,
+    settings: AcquisitionSettings,
+    size: tuple[int, int],
+    drift: Int[Array, "2"] | None = None,
 ) -> Acquisition:
     """One acquisition of a random specimen.
 
@@ -116,15 +121,18 @@ def simulate_acquisition(
     its foreground; then come photon noise, read noise, gain, offset and saturation.
 
     Args:
-        key: of the acquisition. The same key gives the same scene and illumination at every level.
+        key: of the acquisition. The same key gives the same scene and illumination at every level, with other noise.
         level: index into `settings.mean_photons`, from 0.
         settings: of the specimen and the microscope.
         size: (h, w) of the raw frames.
+        drift: (y, x), whole fine pixels by which the specimen has moved; the field is periodic beyond the margin.
     """
     margin, scale = settings.margin, settings.scale
     padded = (size[0] + 2 * margin, size[1] + 2 * margin)
     specimen_key, illumination_key, noise_key, target_key = jax.random.split(key, 4)
     specimen, haze = _draw_specimen(specimen_key, padded, settings)
+    if drift is not None:
+        specimen = jnp.roll(specimen, drift, (0, 1))
     illumination = draw_illumination(illumination_key, settings)
     bands = form_bands(specimen, illumination.wave_vector, optical_transfer(settings, padded), scale=scale)
     light = jnp.maximum(mix_bands(bands, illumination, background=haze), 0.0)
@@ -133,7 +141,7 @@ def simulate_acquisition(
     fine = slice(scale * margin, scale * (margin + size[0])), slice(scale * margin, scale * (margin + size[1]))
     per_photon = jnp.maximum(foreground_mean(light[:, *inside].mean(0)), 1e-6)
     photons = light[:, *inside] * jnp.asarray(settings.mean_photons)[level] / per_photon
-    counts = expose(noise_key, photons, settings.camera)
+    counts = expose(jax.random.fold_in(noise_key, level), photons, settings.camera)
     if settings.target == "ideal":
         target = _ideal_target(specimen, illumination, settings)
     else:

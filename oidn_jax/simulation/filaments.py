@@ -93,7 +93,7 @@ def _draw_bundles(
     # Positions along a bundle, -1 to 1. Its strands begin and end at places of their own, and meet towards its ends.
     half_length = 0.5 * between(kind.length_um, length) / pixel_um / POINT_SPACING
     along = (jnp.arange(steps) - steps // 2)[None] / half_length[:, None]
-    strands = jnp.floor(between((kind.strands[0], kind.strands[1] + 1), number))[:, None]
+    strands = jnp.floor(between((float(kind.strands[0]), kind.strands[1] + 1.0), number))[:, None]
     index = jnp.arange(most_strands)[None]
     drawn = (exists[:, None] & (index < strands))[..., None] & (along[:, None] > -begin) & (along[:, None] < end)
 

@@ -71,6 +71,19 @@ def test_scenes_are_the_same_at_every_level_with_less_noise_at_higher_ones(scene
     assert (likeness["medium"] > likeness["low"]).all()
 
 
+def test_the_scenes_of_a_fluorescence_level_take_its_signal_levels_in_turn(scenes):
+    """One number of `fluorescence` serves both scenes, and the name of a signal level changes nothing in a scene."""
+    assert scenes.signal_level == {"low": (1, 2), "medium": (5, 6), "high": (9, 10)}
+    config = two_scenes()
+    config.simulation.fluorescence.update(low=(5,), medium=(6, 7, 8))
+    other = simulate_held_out(config)
+    assert other.signal_level == {"low": (5, 5), "medium": (6, 7), "high": (9, 10)}
+    np.testing.assert_array_equal(other.raw_frames["low"][0], scenes.raw_frames["medium"][0])
+    np.testing.assert_array_equal(other.raw_frames["high"], scenes.raw_frames["high"])
+    for scene, name in ((1, "low"), (0, "medium"), (1, "medium")):
+        assert not np.array_equal(other.raw_frames[name][scene], scenes.raw_frames["medium"][scene])
+
+
 def test_scenes_depend_on_the_seed_alone(scenes):
     again = simulate_held_out(two_scenes())
     np.testing.assert_array_equal(again.target, scenes.target)
@@ -168,7 +181,8 @@ def test_a_row_for_each_level_method_and_scene(scenes):
     expected = [(level, method, scene) for level in LEVELS for method in methods for scene in (0, 1)]
     assert [(row["level"], row["method"], row["scene"]) for row in rows] == expected
     for row in rows:
-        assert set(row) == {"level", "method", "scene"} | SCORES
+        assert set(row) == {"level", "method", "scene", "signal_level"} | SCORES
+        assert row["signal_level"] == scenes.signal_level[row["level"]][row["scene"]]
         assert all(type(row[score]) is float for score in SCORES)
         if row["method"] == "perfect":
             assert row["minmax_ssim"] == pytest.approx(1, abs=1e-5)

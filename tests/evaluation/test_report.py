@@ -84,13 +84,14 @@ def test_means_are_those_of_the_rows(evaluation):
     for mean in result["means"]:
         rows = [row for row in result["images"] if (row["level"], row["method"]) == (mean["level"], mean["method"])]
         assert mean["scenes"] == len(rows) == 2
-        for score in rows[0].keys() - {"level", "method", "scene"}:
+        assert "signal_level" not in mean
+        for score in rows[0].keys() - {"level", "method", "scene", "signal_level"}:
             assert mean[score] == pytest.approx((rows[0][score] + rows[1][score]) / 2)
 
 
 def test_means_of_known_rows():
     rows = [
-        {"level": level, "method": method, "scene": scene, "ssim": value}
+        {"level": level, "method": method, "scene": scene, "signal_level": scene + 1, "ssim": value}
         for level, method, scene, value in [
             ("low", "a", 0, 0.2),
             ("low", "a", 1, 0.4),

@@ -19,7 +19,7 @@ from oidn_jax.training.loop import TrainingDiverged, train
 def tiny_run_config(**train_fields):
     config = f_actin.get_config("quick")
     config.model.update(width=8, groups=1, blocks=1)
-    config.simulation.update(margin=4, filament_length_um=2.0)
+    config.simulation.update(margin=4, specimen="ccps", density=(1.0, 2.0))  # the quickest to draw
     config.train.update(
         steps=6, batch_size=4, patch=16, warmup_steps=1, log_every=1, evaluate_every=3, checkpoint_every=2
     )
@@ -206,7 +206,10 @@ def test_a_loaded_model_has_the_moving_average_and_its_configuration(uninterrupt
     workdir, outcome = uninterrupted
     model = checkpoint.load_model(workdir, checkpoint="last")
     assert_equal_bits(model.params, outcome.state.ema_params)
-    assert model.config["simulation"]["peak_photons"] == {"low": 50.0, "medium": 300.0, "high": 2000.0}
+    simulation = tiny_run_config().simulation
+    assert len(model.config["simulation"]["mean_photons"]) == 12
+    assert tuple(model.config["simulation"]["mean_photons"]) == simulation.mean_photons
+    assert model.config["simulation"]["fluorescence"]["low"] == [1, 2, 3, 4]
     assert (model.patch, model.normalisation, model.frames, model.scale) == (16, "joint", 9, 2)
     assert model(np.zeros((1, 16, 18, 9))).shape == (1, 32, 36, 1)
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -113,9 +112,10 @@ class Check(NamedTuple):
 
 
 def check(laws: Sequence[Law], microscope: Microscope, *, model: Model | None = None, seed: int = 0) -> list[Check]:
-    """The violation of every law, each as one compiled program."""
-    key, under_check = jax.random.key(seed), model or Model()
-    return [
-        Check(law.statement, float(jax.jit(partial(law.violation, under_check, microscope))(key)), law.tolerance)
-        for law in laws
-    ]
+    """The violation of every law, computed by one compiled program."""
+
+    def violations(key: Array) -> list[Array]:
+        return [law.violation(model or Model(), microscope, key) for law in laws]
+
+    errors = jax.jit(violations)(jax.random.key(seed))
+    return [Check(law.statement, float(error), law.tolerance) for law, error in zip(laws, errors, strict=True)]
