@@ -292,7 +292,7 @@ def data_never_imports_jax(sources: Sequence[Source]) -> list[str]:
     forbidden = (*JAX_PACKAGES, *(f"jaxtyping.{name}" for name in JAXTYPING_NAMES_OF_JAX))
     problems = []
     for source in package_files(sources):
-        if source.room == "data":
+        if source.room == "data" and not source.is_script:
             problems += found(source, uses(source), forbidden, "the data room is numpy only")
     return problems
 
@@ -303,6 +303,17 @@ def flags_stay_outside_the_package(sources: Sequence[Source]) -> list[str]:
     for source in package_files(sources):
         if not source.is_script:
             problems += found(source, uses(source), FLAG_PACKAGES, "only in configs/, benchmarks/ and the scripts")
+    return problems
+
+
+def nobody_imports_a_script(sources: Sequence[Source]) -> list[str]:
+    """What others need of a script belongs in a room: a script may import anything because nothing imports it."""
+    scripts = [PurePosixPath(path).stem for path in SCRIPTS]
+    problems = []
+    for source in python_files(sources):
+        for line, name in imports(source):
+            if within(name, scripts) or PurePosixPath(SCRIPT_NAME).stem in name.split("."):
+                problems.append(f"{source.path}:{line}: {name}: a script is imported by nobody")
     return problems
 
 
@@ -429,6 +440,7 @@ RULES: list[Rule] = [
     the_root_is_lazy,
     data_never_imports_jax,
     flags_stay_outside_the_package,
+    nobody_imports_a_script,
     devices_are_handled_in_one_file,
     fourier_transforms_have_one_convention,
     everything_public_has_a_docstring,
@@ -463,6 +475,8 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (imports_point_downwards, "oidn_jax/training/loop.py", "from oidn_jax import OIDN", "not in a room"),
     (imports_point_downwards, "oidn_jax/training/loop.py", "import oidn_jax", "not in a room"),
     (imports_point_downwards, "oidn_jax/training/loop.py", "from configs import default", "stands above"),
+    (imports_point_downwards, "oidn_jax/optics/checks/laws.py", "from configs import default", "stands above"),
+    (imports_point_downwards, "oidn_jax/optics/main.py", "from oidn_jax.simulation import pairs", "must not import"),
     (the_root_is_lazy, "oidn_jax/__init__.py", "from oidn_jax.models import OIDN", "inside a function"),
     (the_root_is_lazy, "oidn_jax/__init__.py", "try:\n    from . import models\nfinally:\n    pass", "oidn_jax.models"),
     (data_never_imports_jax, "oidn_jax/data/mrc.py", "import jax.numpy as jnp", "numpy only"),
@@ -471,6 +485,19 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (flags_stay_outside_the_package, "oidn_jax/training/loop.py", "from absl import flags", "absl.flags"),
     (flags_stay_outside_the_package, "oidn_jax/training/loop.py", "from ml_collections import ConfigDict", "scripts"),
     (flags_stay_outside_the_package, "oidn_jax/data/mrc.py", "import argparse as a", "argparse"),
+    (flags_stay_outside_the_package, "oidn_jax/optics/main.py", "from absl import flags", "absl.flags"),
+    *[
+        (nobody_imports_a_script, path, text, "imported by nobody")
+        for path, text in [
+            ("oidn_jax/optics/checks/laws.py", "from oidn_jax.optics.checks.__main__ import main"),
+            ("oidn_jax/optics/checks/laws.py", "def f():\n    from . import __main__"),
+            ("oidn_jax/optics/__main__.py", "from .checks.__main__ import main"),
+            ("oidn_jax/optics/__init__.py", "m = import_module('oidn_jax.optics.checks.__main__')"),
+            ("tests/optics/test_checks.py", "import oidn_jax.optics.checks.__main__ as checks"),
+            ("benchmarks/network.py", "from train import main"),
+            ("evaluate.py", "import train"),
+        ]
+    ],
     *[
         (devices_are_handled_in_one_file, path, text, "only in oidn_jax/training/parallel.py")
         for path, text in [
@@ -479,6 +506,7 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
             ("oidn_jax/models/oidn.py", "from jax import pmap as parallel"),
             ("oidn_jax/models/oidn.py", "from jax.experimental.shard_map import shard_map"),
             ("train.py", "import jax\nprint(jax.process_index())"),
+            ("oidn_jax/optics/__main__.py", "import jax\nprint(jax.devices())"),
             ("configs/default.py", "def f():\n    from jax import local_devices"),
         ]
     ],
@@ -492,12 +520,14 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
             ("oidn_jax/metrics/image.py", "from numpy.fft import fft2"),
             ("oidn_jax/metrics/image.py", "import numpy as np\ny = np.fft.fft2(x)"),
             ("oidn_jax/optics/otf.py", "from scipy import fft"),
+            ("oidn_jax/optics/checks/__main__.py", "from scipy import fft"),
         ]
     ],
     (everything_public_has_a_docstring, "configs/default.py", "x = 1", "the module"),
     (everything_public_has_a_docstring, "tests/test_a.py", "x = 1", "the module"),
     (everything_public_has_a_docstring, "oidn_jax/losses.py", '"""A."""\ndef f(): pass', "f has"),
     (everything_public_has_a_docstring, "train.py", '"""A."""\ndef main(): pass', "main has"),
+    (everything_public_has_a_docstring, "oidn_jax/optics/__main__.py", '"""A."""\ndef main(): pass', "main has"),
     (everything_public_has_a_docstring, "oidn_jax/losses.py", '"""A."""\nclass A: pass', "A has"),
     (
         everything_public_has_a_docstring,
@@ -518,6 +548,7 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (random_keys_are_named_key, "oidn_jax/losses.py", "f = lambda rng: 1", "parameter rng"),
     (random_keys_are_named_key, "oidn_jax/losses.py", "class A:\n    rng: int", "field rng"),
     (files_and_functions_are_short, "train.py", "x = 1\n" * 60, "60 lines, at most 59"),
+    (files_and_functions_are_short, "oidn_jax/optics/checks/__main__.py", "x = 1\n" * 60, "60 lines, at most 59"),
     (files_and_functions_are_short, "oidn_jax/losses.py", "x = 1\n" * 301, "301 lines, at most 300"),
     (files_and_functions_are_short, "oidn_jax/losses.py", f"def f():\n{LONG_BODY}", "f: 51 lines"),
     (files_and_functions_are_short, "oidn_jax/training/loop.py", f"def f():\n{LONG_BODY}", "f: 51 lines"),
@@ -534,13 +565,19 @@ KEPT: list[tuple[Rule, str, str]] = [
     (imports_point_downwards, "oidn_jax/training/loop.py", "from oidn_jax import __version__, losses, models"),
     (imports_point_downwards, "oidn_jax/models/__init__.py", "from .oidn import OIDN\nimport jax"),
     (imports_point_downwards, "train.py", "from oidn_jax.training import loop\nfrom configs import default"),
+    (imports_point_downwards, "oidn_jax/optics/checks/__main__.py", "import configs\nimport oidn_jax.simulation"),
+    (imports_point_downwards, "oidn_jax/__main__.py", "from oidn_jax import OIDN"),
     (the_root_is_lazy, "oidn_jax/__init__.py", "def __getattr__(name):\n    from oidn_jax.models import OIDN"),
     (the_root_is_lazy, "oidn_jax/__init__.py", "import sys\nif TYPE_CHECKING:\n    from .models import OIDN"),
     (the_root_is_lazy, "oidn_jax/models/__init__.py", "from .oidn import OIDN"),
     (data_never_imports_jax, "oidn_jax/data/mrc.py", "import numpy\nfrom jaxtyping import Float"),
     (data_never_imports_jax, "oidn_jax/models/oidn.py", "import jax"),
+    (data_never_imports_jax, "oidn_jax/data/__main__.py", "import jax"),
     (flags_stay_outside_the_package, "train.py", "from absl import app, flags"),
+    (flags_stay_outside_the_package, "oidn_jax/optics/checks/__main__.py", "from absl import flags\nimport argparse"),
     (flags_stay_outside_the_package, "oidn_jax/training/loop.py", "from absl import logging"),
+    (nobody_imports_a_script, "evaluate.py", "from oidn_jax.evaluation.report import evaluate\nimport training"),
+    (nobody_imports_a_script, "tests/test_a.py", "import sys\nm = sys.modules['__main__']\nn = __name__ == '__main__'"),
     (devices_are_handled_in_one_file, DEVICE_FILE, "import jax\nf = jax.pmap(g)"),
     (devices_are_handled_in_one_file, "benchmarks/network.py", "import jax\nprint(jax.devices())"),
     (devices_are_handled_in_one_file, "tests/test_a.py", "import jax\nprint(jax.devices())"),
@@ -566,6 +603,7 @@ KEPT: list[tuple[Rule, str, str]] = [
     (random_keys_are_named_key, "oidn_jax/losses.py", "def f(key):\n    rng = 1"),
     (random_keys_are_named_key, "tests/test_a.py", "def f(rng): pass"),
     (files_and_functions_are_short, "train.py", "x = 1\n" * 59),
+    (files_and_functions_are_short, "oidn_jax/optics/checks/__main__.py", "x = 1\n" * 59),
     (files_and_functions_are_short, "configs/default.py", "x = 1\n" * 301),
     (files_and_functions_are_short, "oidn_jax/training/loop.py", f"def train():\n{LONG_BODY}"),
     (the_readme_names_the_other_oidn, "README.md", "# oidn_jax (not Intel Open Image Denoise)"),
@@ -602,7 +640,8 @@ def test_every_rule_has_examples():
 
 def test_importing_data_loads_no_jax(repository):
     """The rule above sees our own imports only; this one also sees what the libraries and the package's root import."""
-    modules = [".".join(source.parts) for source in package_files(repository) if source.room == "data"]
+    room = [source for source in package_files(repository) if source.room == "data" and not source.is_script]
+    modules = [".".join(source.parts) for source in room]
     program = f"import importlib, sys\nfor m in {modules!r}: importlib.import_module(m)\nprint(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)

@@ -44,10 +44,10 @@ def poisson(key: Array, mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     within 3e-4 of the distribution in total variation, of the variance within 4e-4 and of the mean within 2e-6, at a
     mean of 8, and better above (`python -m benchmarks.simulation`). On a CPU many times as fast as jax.random.poisson.
     """
-    return _poisson_quantile(jax.random.normal(key, mean.shape), mean)
+    return poisson_quantile(jax.random.normal(key, mean.shape), mean)
 
 
-def _poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The Poisson number at which the cumulative distribution reaches Phi(w)."""
     small = jnp.minimum(mean, SMALL_MEAN)
     uniform = jax.scipy.special.ndtr(w)
@@ -67,7 +67,7 @@ def _poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) -
 def expose(key: Array, photons: Float[Array, "*shape"], camera: Camera) -> Float[Array, "*shape"]:
     """What the camera writes: whole counts, as floats."""
     photon_noise, read_noise = jax.random.normal(key, (2, *photons.shape))
-    electrons = _poisson_quantile(photon_noise, photons) + camera.read_noise * read_noise
+    electrons = poisson_quantile(photon_noise, photons) + camera.read_noise * read_noise
     return jnp.clip(jnp.round(camera.gain * electrons + camera.offset), 0.0, camera.saturation)
 
 

@@ -57,15 +57,8 @@ def _draw_bundles(
 ) -> Float[Array, "h w"]:
     """Bundles centred anywhere in the field or up to half their mean length outside, so that its border is no edge.
 
-    Args:
-        key: of the bundles.
-        shape: of the image.
-        angles: two uniform random numbers of each bundle give its direction.
-        kind: of the bundles.
-        pixel_size_nm: of the image.
-        length_per_area: of all strands, µm / µm^2.
-        most_length_per_area: its largest value, which fixes the shapes of the computation.
-        brightness_variation: of the strands.
+    `angles` gives their directions from two uniform random numbers of each; `length_per_area` is that of all strands,
+    µm / µm^2, and `most_length_per_area` its largest value, which fixes the shapes of the computation.
     """
     pixel_um = pixel_size_nm / 1000.0
     mean_um = 0.5 * sum(kind.length_um)
@@ -90,19 +83,29 @@ def _draw_bundles(
         pixel_size_nm=pixel_size_nm,
         persistence_um=kind.persistence_um,
     )
-    # Positions along a bundle, -1 to 1. Its strands begin and end at places of their own, and meet towards its ends.
+    # Positions along a bundle, -1 to 1; its strands begin and end at places of their own.
     half_length = 0.5 * between(kind.length_um, length) / pixel_um / POINT_SPACING
     along = (jnp.arange(steps) - steps // 2)[None] / half_length[:, None]
     strands = jnp.floor(between((float(kind.strands[0]), kind.strands[1] + 1.0), number))[:, None]
     index = jnp.arange(most_strands)[None]
     drawn = (exists[:, None] & (index < strands))[..., None] & (along[:, None] > -begin) & (along[:, None] < end)
 
-    gap_pixels = between(_STRAND_GAP_NM, gap)[:, None] / pixel_size_nm
-    offset = (index - 0.5 * (strands - 1) + 0.3 * jitter) * gap_pixels
-    narrowed = offset[..., None] * (1.0 - 0.6 * jnp.minimum(along**2, 1.0))[:, None]
-    points = path[:, None] + narrowed[..., None] * normal[:, None]
+    offset = (index - 0.5 * (strands - 1) + 0.3 * jitter) * between(_STRAND_GAP_NM, gap)[:, None] / pixel_size_nm
+    points = _beside(path, normal, offset, along=along)
     weight = POINT_SPACING * log_normal(brightness, variation=brightness_variation)
     return draw_points(shape, points.reshape(-1, 2), jnp.where(drawn, weight[..., None], 0.0).reshape(-1))
+
+
+def _beside(
+    path: Float[Array, "n steps 2"],
+    normal: Float[Array, "n steps 2"],
+    offset: Float[Array, "n strands"],
+    *,
+    along: Array,
+) -> Float[Array, "n strands steps 2"]:
+    """Strands at their offsets from the path, which come closer towards the ends, along = -1 and 1."""
+    narrowed = offset[..., None] * (1.0 - 0.6 * jnp.minimum(along**2, 1.0))[:, None]
+    return path[:, None] + narrowed[..., None] * normal[:, None]
 
 
 def f_actin(

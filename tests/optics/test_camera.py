@@ -21,7 +21,7 @@ def test_quantiles_have_the_poisson_distribution(mean):
     """On evenly spaced quantiles of the normal numbers, so that there is no sampling error."""
     steps = 2**18
     w = jax.scipy.special.ndtri((jnp.arange(steps) + 0.5) / steps)
-    numbers = np.asarray(jax.jit(camera._poisson_quantile)(w, jnp.full(steps, mean)), int)
+    numbers = np.asarray(jax.jit(camera.poisson_quantile)(w, jnp.full(steps, mean)), int)
     most = int(mean + 12 * mean**0.5 + 20)
     expected = probabilities(mean, most)
     found = np.bincount(numbers, minlength=most + 1)[: most + 1] / steps

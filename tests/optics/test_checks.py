@@ -156,7 +156,7 @@ def test_a_measured_otf_takes_the_place_of_the_theoretical_one():
     frequency = np.arange(200) * 0.05
     cutoff_per_um = 2 * settings.na / settings.emission_wavelength_nm * 1000
     measured = RadialOtf(frequency, 0.2 ** (frequency / cutoff_per_um) * (1 + 1e-3), 525.0, Path("otf.mrc"))
-    microscope = microscope_of(settings, measured)._replace(size=16)
+    microscope = microscope_of(settings, measured=measured)._replace(size=16)
     values = microscope.optical_otf(Model())
     np.testing.assert_allclose(values[0, 0], 1.0)
     np.testing.assert_allclose(values[0, 4], 0.2 ** (2 * 4 / 32 / settings.cutoff), rtol=1e-3)

@@ -30,7 +30,7 @@ def main() -> None:
     layout = {"orientations": config.frames.orientations, "phases": config.frames.phases}
     stacks = [read_raw_stack(file, **layout) for file in files]
     measured = None if OTF.value is None else read_radial_otf(OTF.value)
-    checks = check(LAWS, microscope_of(settings_from_config(config.simulation), measured))
+    checks = check(LAWS, microscope_of(settings_from_config(config.simulation), measured=measured))
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(law_table(checks, title=config.name))
     for stack in stacks:

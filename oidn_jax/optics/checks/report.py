@@ -11,7 +11,7 @@ from oidn_jax.optics.checks.model import Check, Microscope
 from oidn_jax.optics.otf import radial_otf
 
 
-def microscope_of(settings: Any, measured: Any = None) -> Microscope:
+def microscope_of(settings: Any, *, measured: Any = None) -> Microscope:
     """The microscope of simulation settings.
 
     Args:

@@ -1,0 +1,50 @@
+"""The picture of the simulated specimens: python -m benchmarks.specimens [--out docs/images/specimens.png].
+
+A row for each specimen: the object, the target, then the widefield image and one raw frame at a low, a medium and a
+high signal level.
+"""
+
+import argparse
+import importlib
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from oidn_jax.evaluation.figures import save_panel
+from oidn_jax.evaluation.held_out import widefield
+from oidn_jax.simulation.acquisition import simulate_acquisition
+from oidn_jax.simulation.pairs import settings_from_config
+from oidn_jax.simulation.specimens import SPECIMENS
+
+
+def pictures(specimen: str, *, size: int, seed: int) -> dict[str, np.ndarray]:
+    """The pictures of a specimen by name, all on the fine grid; a raw frame has its pixels repeated."""
+    settings = settings_from_config(importlib.import_module(f"configs.{specimen}").get_config().simulation)
+    simulate = jax.jit(partial(simulate_acquisition, settings=settings, size=(size, size)))
+    key = jax.random.key(seed)
+    row: dict[str, np.ndarray] = {}
+    for name, levels in sorted(settings.fluorescence.items(), key=lambda item: item[1]):
+        acquisition = jax.device_get(simulate(key, levels[len(levels) // 2] - 1))
+        row.setdefault(f"object: {specimen}", acquisition.specimen)
+        row.setdefault("target", acquisition.target[..., 0])
+        row[f"widefield, {name}"] = np.asarray(widefield(acquisition.raw_frames[None], scale=settings.scale)[0])
+        row[f"raw frame, {name}"] = np.kron(acquisition.raw_frames[..., 0], np.ones((settings.scale, settings.scale)))
+    return row
+
+
+def main() -> None:
+    """Parse, simulate, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/images/specimens.png"))
+    parser.add_argument("--size", type=int, default=128, help="raw pixels (default 128)")
+    parser.add_argument("--seed", type=int, default=4)
+    options = parser.parse_args()
+    rows = [pictures(specimen, size=options.size, seed=options.seed) for specimen in SPECIMENS]
+    save_panel(options.out, rows, pixel_size_nm=31.3, title="simulated specimens")
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
