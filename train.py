@@ -17,7 +17,7 @@ def main() -> None:
     """Parse, join the other hosts, train."""
     parse_flags(sys.argv, required=["config"])
     config = CONFIG.value
-    workdir = WORKDIR.value or f"runs/{config.name.replace(':', '_')}"
+    workdir = WORKDIR.value or f"runs/{config.name.replace(':', '_').replace(',', '_')}"
 
     from oidn_jax.evaluation.held_out import Validation
     from oidn_jax.training import parallel

@@ -47,8 +47,8 @@ def median_seconds(functions: dict[str, Callable[[], Any]], *, rounds: int) -> d
 def stream_table(size: str, *, rounds: int) -> Table:
     """The stream of each specimen against the train step."""
     functions: dict[str, Callable[[], Any]] = {}
-    for specimen in SPECIMENS:
-        config = importlib.import_module(f"configs.{specimen}").get_config(size)
+    configs = {name: importlib.import_module(f"configs.{name}").get_config(size) for name in SPECIMENS}
+    for specimen, config in configs.items():
         generate = jax.jit(
             partial(
                 simulate_training_batch,
@@ -59,6 +59,7 @@ def stream_table(size: str, *, rounds: int) -> Table:
             )
         )
         functions[specimen] = partial(generate, jax.random.key(0))
+    config = configs["er"]
     model, optimizer = build_model(config), build_optimizer(config.train)
     step = jax.jit(partial(train_step, settings=StepSettings(model, optimizer, dict(config.loss.weights))))
     functions["train step"] = partial(step, initial_state(config, model, optimizer), functions["er"]())

@@ -12,13 +12,14 @@ CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
 SIZES = ("paper", "quick")
 
 
-def specimen_config(specimen: str, variant: str, simulation: dict[str, Any]) -> Any:
+def specimen_config(specimen: str, variant: str, simulation: dict[str, Any], *, quick_steps: int = 500) -> Any:
     """The configuration of a specimen in a variant.
 
     Args:
         specimen: its name, that of the file.
         variant: as this module says.
         simulation: what the specimen changes in the `simulation` section.
+        quick_steps: of the quick variant.
 
     Raises:
         ValueError: for another variant.
@@ -36,15 +37,15 @@ def specimen_config(specimen: str, variant: str, simulation: dict[str, Any]) -> 
         config.optics.emission_wavelength_nm = CHANNELS[channel]
         config.simulation.excitation_wavelength_nm = float(channel)
     if size == "quick":
-        _make_quick(config)
+        _make_quick(config, steps=quick_steps)
     return config
 
 
-def _make_quick(config: Any) -> None:
+def _make_quick(config: Any, *, steps: int) -> None:
     """A small network (docs/benchmarks.md has its time and scores) that learns on a laptop."""
     config.model.update(width=16, groups=2, blocks=2)
     config.train.update(
-        steps=500,
+        steps=steps,
         patch=64,
         learning_rate=2e-3,
         schedule="cosine",

@@ -7,7 +7,6 @@ pixel (h // 2, w // 2) and p in cycles per raw pixel. (p, phi) and (-p, -phi) ar
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from oidn_jax.optics.grid import fine_positions
@@ -79,6 +78,6 @@ def phase_matrix(illumination: Illumination) -> Float[Array, "orientations phase
     return illumination.brightness[..., None] * jnp.stack(columns, axis=-1)
 
 
-def bleaching(frames: int, *, per_frame: float) -> Float[np.ndarray, "frames"]:
-    """Brightness (1 - per_frame)^n of successive frames."""
-    return (1.0 - per_frame) ** np.arange(frames)
+def bleaching(orientations: int, phases: int, *, per_frame: float | Array) -> Float[Array, "orientations phases"]:
+    """Brightness (1 - per_frame)^n of successive frames n, recorded orientation slow and phase fast."""
+    return (1.0 - per_frame) ** jnp.arange(orientations * phases).reshape(orientations, phases)

@@ -5,6 +5,7 @@ full grid with the zero frequency first and 1 there; PSFs have their centre on p
 """
 
 import math
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from oidn_jax.optics import fourier
+
+Grid = TypeVar("Grid", Array, np.ndarray)  # numpy in, numpy out; jax in, jax out
 
 
 def otf_cutoff(*, na: float, emission_wavelength_nm: float, pixel_size_nm: float) -> float:
@@ -27,7 +30,7 @@ def otf_cutoff(*, na: float, emission_wavelength_nm: float, pixel_size_nm: float
     return 2.0 * na * pixel_size_nm / emission_wavelength_nm
 
 
-def airy_otf(frequency: Array | np.ndarray, *, cutoff: float | Array, damping: float = 1.0) -> Array | np.ndarray:
+def airy_otf(frequency: Grid, *, cutoff: float | Array, damping: float = 1.0) -> Grid:
     """OTF of an ideal circular pupil in incoherent light, optionally damped.
 
     H(rho) = (2 / pi) (arccos rho - rho sqrt(1 - rho^2)) damping^rho for rho = frequency / cutoff < 1, else 0; H(0) = 1.
@@ -44,7 +47,7 @@ def airy_otf(frequency: Array | np.ndarray, *, cutoff: float | Array, damping: f
     """
     if not 0.0 < damping <= 1.0:
         raise ValueError(f"damping is {damping}; it must be in (0, 1], 1 for an ideal pupil")
-    xp = jnp if isinstance(frequency, jax.Array) else np
+    xp: Any = jnp if isinstance(frequency, jax.Array) else np
     rho = xp.minimum(frequency / cutoff, 1.0)
     return 2.0 / np.pi * (xp.arccos(rho) - rho * xp.sqrt(1.0 - rho**2)) * damping**rho
 
@@ -65,7 +68,7 @@ def airy_psf(
     return psf / psf.sum()
 
 
-def radial_otf(frequency: Array | np.ndarray, *, values: np.ndarray, step: float) -> Array | np.ndarray:
+def radial_otf(frequency: Grid, *, values: np.ndarray, step: float) -> Grid:
     """A measured radial OTF on any grid: linear interpolation in the frequency's modulus, 0 beyond its last sample.
 
     Negative values, which are noise of the measurement, become 0. numpy and jax arrays as in `airy_otf`.
@@ -83,7 +86,7 @@ def radial_otf(frequency: Array | np.ndarray, *, values: np.ndarray, step: float
         raise ValueError(f"the spacing of the OTF's samples is {step}; it must be a positive number")
     if samples.ndim != 1 or len(samples) < 2 or not np.all(np.isfinite(samples)) or samples[0] <= 0:
         raise ValueError("a radial OTF needs at least 2 finite samples in one row, the first of them positive")
-    xp = jnp if isinstance(frequency, jax.Array) else np
+    xp: Any = jnp if isinstance(frequency, jax.Array) else np
     return xp.interp(frequency, step * np.arange(len(samples)), np.maximum(samples / samples[0], 0.0), right=0.0)
 
 

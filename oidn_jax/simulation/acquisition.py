@@ -19,7 +19,7 @@ from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.camera import expose
 from oidn_jax.optics.forward import form_bands, mix_bands, pixel_transfer
 from oidn_jax.optics.fourier import filter_image, frequency_radius
-from oidn_jax.optics.illumination import Illumination, wave_vectors
+from oidn_jax.optics.illumination import Illumination, bleaching, wave_vectors
 from oidn_jax.optics.otf import airy_otf
 from oidn_jax.simulation.drawing import between, label, uniforms
 from oidn_jax.simulation.settings import AcquisitionSettings
@@ -58,8 +58,7 @@ def draw_illumination(key: Array, settings: AcquisitionSettings) -> Illumination
     angles = angles + jnp.deg2rad(settings.orientation_spread_deg) * (2.0 * turned - 1.0)
     length = 1.0 + settings.illumination_na_spread * (2.0 * relative - 1.0)
     jitter = settings.wave_vector_jitter
-    order = jnp.arange(orientations * phases).reshape(orientations, phases)
-    kept = (1.0 - between(settings.bleaching_per_frame, bleached)) ** order
+    kept = bleaching(orientations, phases, per_frame=between(settings.bleaching_per_frame, bleached))
     laser = jnp.exp(settings.orientation_brightness * brightness[:, None] + settings.frame_brightness * flicker)
     steps = 2.0 * jnp.pi * (offset[:, None] + jnp.arange(phases)[None] / phases)
     return Illumination(

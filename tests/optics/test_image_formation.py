@@ -113,7 +113,7 @@ def test_patterns_have_the_given_period_phase_depth_and_brightness():
 
 
 def test_bleaching_is_geometric():
-    np.testing.assert_allclose(illumination.bleaching(3, per_frame=0.1), [1.0, 0.9, 0.81])
+    np.testing.assert_allclose(illumination.bleaching(2, 2, per_frame=0.1), [[1.0, 0.9], [0.81, 0.729]], rtol=1e-6)
 
 
 def golden_illumination(data):

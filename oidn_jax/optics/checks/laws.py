@@ -171,9 +171,10 @@ def _gradient(model: Model, microscope: Microscope, key: Array, *, by: str) -> A
     start = {"psf": psf_image, "specimen": specimen, **illumination._asdict()}[by]
     gradient = jax.grad(functional)(start)
     length = jnp.linalg.norm(gradient)
-    # Radians, or what turns a pattern by as much at the border of the field.
-    step = {"wave_vector": 0.1 / microscope.size, "phase": 0.2}.get(by, 0.1 * float(jnp.size(start)) ** 0.5)
-    step = step * jnp.where(by == "psf", jnp.max(start), 1.0)
+    # A tenth of the values in the root mean square; of the phases 0.2 radians, and of the wave vectors what turns a
+    # pattern by as much at the border of the field.
+    radians = {"wave_vector": 0.1 / microscope.size, "phase": 0.2}
+    step = jnp.asarray(radians[by]) if by in radians else 0.1 * jnp.linalg.norm(start)
 
     def difference(h: Array) -> Array:
         ahead, behind = functional(start + h * gradient / length), functional(start - h * gradient / length)

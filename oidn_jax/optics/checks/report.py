@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from oidn_jax.optics.checks.model import Check, Microscope
@@ -21,10 +21,7 @@ def microscope_of(settings: Any, *, measured: Any = None) -> Microscope:
     otf = None
     if measured is not None:
         step = float(measured.frequency_per_um[1]) * settings.pixel_size_nm / 1000.0
-
-        def otf(radius: np.ndarray) -> np.ndarray:
-            return np.asarray(radial_otf(radius, values=measured.values, step=step))
-
+        otf = partial(radial_otf, values=measured.values, step=step)
     return Microscope(
         cutoff=settings.cutoff,
         illumination_frequency=settings.illumination_frequency,

@@ -122,7 +122,7 @@ def _write_cell(export: Export, folder: Path, simulate: Any, key: jax.Array) -> 
         drifts = np.rint(fine * np.cumsum(jax.random.normal(drift_key, (count, 2)), axis=0)).astype(int)
         drifts -= drifts[0]
     truth, levels = describe_cell(settings, size=export.size, seed=export.seed), []
-    bright = None
+    bright, scale = None, 1.0
     for level in range(count):
         drift = jnp.asarray(drifts[level])
         acquisition = jax.device_get(simulate(scene_key, level, drift=drift))
@@ -151,7 +151,7 @@ def _write_bright(export: Export, folder: Path, bright: Acquisition, *, level: i
     scale = float(_FULL_SCALE / target.max()) if target.max() > 0 else 1.0
     _write(export, raw_file, _counts(bright))
     _write(export, target_file, np.rint(scale * target).astype(np.uint16)[None], fine=True)
-    _write(export, truth_file, bright.specimen[None].astype(np.float32), fine=True)
+    _write(export, truth_file, np.asarray(bright.specimen, np.float32)[None], fine=True)
     return scale
 
 
