@@ -1,5 +1,5 @@
 # Every target sets up by itself. Another interpreter: `PYTHON=python3.12 make test`.
-# More options for pytest: `make test ARGS="-k otf -x"`.
+# More options for pytest: `make test ARGS="-k otf -x"`; with `-n0` among them the tests run in one process.
 
 PYTHON ?= python3
 ARGS   ?=
@@ -27,15 +27,16 @@ demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it, rec
 	@find $(DEMO)/evaluation $(DEMO)/reconstruction -name '*.png' | sort | sed 's/^/  /'
 
 test: $(INSTALLED)  ## Run the tests.
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n2 --dist=loadfile $(ARGS)
 
 lint: $(INSTALLED)  ## Check style, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(INSTALLED)  ## Measure the network's speed and memory.
+bench: $(INSTALLED)  ## Measure the network's speed and memory, the simulation's speed and accuracy.
 	$(BIN)/python -m benchmarks.network
+	$(BIN)/python -m benchmarks.simulation
 
 clean:  ## Remove the environment and the caches; keep runs/.
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist

@@ -48,8 +48,11 @@ def airy_otf(frequency: Grid, *, cutoff: float | Array, damping: float = 1.0) ->
     if not 0.0 < damping <= 1.0:
         raise ValueError(f"damping is {damping}; it must be in (0, 1], 1 for an ideal pupil")
     xp: Any = jnp if isinstance(frequency, jax.Array) else np
-    rho = xp.minimum(frequency / cutoff, 1.0)
-    return 2.0 / np.pi * (xp.arccos(rho) - rho * xp.sqrt(1.0 - rho**2)) * damping**rho
+    rho = frequency / cutoff
+    # Beyond the cutoff, where both terms have an infinite slope, gradients must not see them.
+    inside = xp.where(rho < 1.0, rho, 0.0)
+    otf = 2.0 / np.pi * (xp.arccos(inside) - inside * xp.sqrt(1.0 - inside**2)) * damping**inside
+    return xp.where(rho < 1.0, otf, 0.0)
 
 
 def airy_psf(

@@ -39,6 +39,7 @@ _DRAWN = 0.7  # mean share of a bundle's length that a strand takes
 _BUNDLED = 0.5  # share of the actin's length
 _STRAND_GAP_NM = (35.0, 110.0)
 _TUBULE_DIAMETER_NM = 25.0
+_ENDING = 0.25  # share of the microtubules that end in the field, anywhere along it
 # Microtubules are rigid (millimetres in vitro) but bent by the cell: tens of µm (Brangwynne et al., J. Cell Biol. 173,
 # 2006).
 _TUBULE_PERSISTENCE_UM = 30.0
@@ -166,14 +167,15 @@ def microtubules(
     """
     pixel_um = pixel_size_nm / 1000.0
     diagonal = math.hypot(*shape)
-    most = max(1, math.ceil(density[1] * diagonal * pixel_um))
+    tubes_per_unit = diagonal * pixel_um / (1.0 - 0.5 * _ENDING)
+    most = max(1, math.ceil(density[1] * tubes_per_unit))
     steps = math.ceil(1.2 * diagonal / POINT_SPACING)
     scene, tube, curve, wall = uniforms(
         key, (3,), (7, most), (most, curvature_nodes(steps, pixel_size_nm=pixel_size_nm)), (most, steps)
     )
     dense, spread, main = scene
     stray, any_angle, turn, offset, stops, end, brightness = tube
-    exists = jnp.arange(most) < between(density, dense) * diagonal * pixel_um
+    exists = jnp.arange(most) < between(density, dense) * tubes_per_unit
 
     angle = math.pi * main + between((0.15, 0.7), spread) * ndtri(turn)
     angle = jnp.where(stray < 0.2, math.pi * any_angle, angle)
@@ -186,7 +188,7 @@ def microtubules(
     # Labels sit anywhere on the wall of the tube, seen from the side.
     across = 0.5 * _TUBULE_DIAMETER_NM / pixel_size_nm * jnp.sin(2.0 * math.pi * wall)
     points = path + across[..., None] * normal
-    last = jnp.where(stops < 0.25, end * steps, steps)
+    last = jnp.where(stops < _ENDING, end * steps, steps)
     weight = POINT_SPACING * log_normal(ndtri(brightness), variation=brightness_variation)
     drawn = exists[:, None] & (jnp.arange(steps)[None] < last[:, None])
     return draw_points(shape, points.reshape(-1, 2), jnp.where(drawn, weight[:, None], 0.0).reshape(-1))

@@ -12,7 +12,11 @@ from oidn_jax.simulation.drawing import between, log_normal, uniforms
 
 _TUBULE_RADIUS_NM = (30.0, 50.0)  # Georgiades et al., Sci. Rep. 7 (2017): diameters of about 100 nm with the label
 _SHEET_THICKNESS_NM = 50.0
+# Length of the borders between the seeds, one in each cell of a square lattice, over the cells' width (measured).
+_BORDER_PER_CELL = 1.87
 _MISSING = 0.12  # share of the polygons' sides that are not there: dead ends and larger meshes
+# Around the field: two that are seen from inside, two for what the bending moves.
+_BORDER_CELLS = 4
 _WARP_NM = 90.0  # tubules are not straight
 _WARP_LENGTH_NM = 600.0
 _ROUNDING = 0.25  # squared lattice cells
@@ -47,18 +51,18 @@ def er(
         density: range of the tubules' length per area, µm / µm^2; polygons are about 2 / density µm wide.
         brightness_variation: from tubule to tubule.
     """
-    # Seeds of a number n per area give borders of the length 2 sqrt(n) per area; the lattice holds one seed a cell.
-    smallest_cell = 2.0 * (1.0 - _MISSING) / density[1] * 1000.0 / pixel_size_nm
-    # Two cells around the field are seen from inside; two more for what the bending moves.
-    lattice = tuple(math.ceil(n / smallest_cell) + 9 for n in shape)
+    nm_per_cell = _BORDER_PER_CELL * (1.0 - _MISSING) * 1000.0
+    smallest_cell = nm_per_cell / density[1] / pixel_size_nm
+    lattice = tuple(math.ceil(n / smallest_cell) + 2 * _BORDER_CELLS + 1 for n in shape)
     warp_nodes = tuple(max(2, math.ceil(n * pixel_size_nm / _WARP_LENGTH_NM)) for n in shape)
     scene, seeds, bends = uniforms(key, (4,), (5, *lattice), (*warp_nodes, 2))
     dense, thick, angle, threshold = scene
-    cell = 2.0 * (1.0 - _MISSING) / between(density, dense) * 1000.0 / pixel_size_nm
-    mesh = _mesh(seeds, angle=2.0 * math.pi * angle, threshold=between((0.3, 1.3), threshold))
+    cell = nm_per_cell / between(density, dense) / pixel_size_nm
+    field = jnp.asarray(shape, jnp.float32) / cell
+    mesh = _mesh(seeds, field=field, angle=2.0 * math.pi * angle, threshold=between((0.6, 1.6), threshold))
     rows, columns = (jnp.arange(n, dtype=jnp.float32) for n in shape)
     position = jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), axis=-1) + _warp(bends, shape, pixel_size_nm)
-    nearest, second, squared_nearest, squared_second, sheet = _neighbours(position / cell + 4.0, mesh)
+    nearest, second, squared_nearest, squared_second, sheet = _neighbours(position / cell + _BORDER_CELLS, mesh)
 
     apart = jnp.linalg.norm(_of(mesh.place, nearest) - _of(mesh.place, second), axis=-1)
     to_border = cell * (squared_second - squared_nearest) / (2.0 * jnp.maximum(apart, 1e-3))
@@ -74,15 +78,16 @@ def er(
     return jnp.maximum(tubules * (1.0 - inside), lumen * inside)
 
 
-def _mesh(seeds: Float[Array, "5 rows columns"], *, angle: Array, threshold: Array) -> _Mesh:
+def _mesh(seeds: Float[Array, "5 rows columns"], *, field: Array, angle: Array, threshold: Array) -> _Mesh:
     """Seeds anywhere in their cells; sheets where the position along a direction, with noise, exceeds a threshold.
 
-    Positions along it run from -1 to 1 over the height or width of the lattice. `seeds` are uniform random numbers.
+    Positions along it run from -1 to 1 over the field, which is `field` cells large and begins in cell _BORDER_CELLS.
+    `seeds` are uniform random numbers.
     """
     y, x, noise, *trait = seeds
     corner = jnp.stack(jnp.meshgrid(*(jnp.arange(n, dtype=jnp.float32) for n in y.shape), indexing="ij"), axis=-1)
     place = corner + between((0.05, 0.95), jnp.stack([y, x], axis=-1))
-    centred = 2.0 * corner / jnp.asarray(y.shape, jnp.float32)[None, None] - 1.0
+    centred = 2.0 * (corner + 0.5 - _BORDER_CELLS) / field[None, None] - 1.0
     side = centred[..., 0] * jnp.sin(angle) + centred[..., 1] * jnp.cos(angle) + 0.25 * ndtri(noise)
     return _Mesh(place, jnp.stack(trait, axis=-1), side > threshold)
 
@@ -123,5 +128,5 @@ def _neighbours(position: Float[Array, "h w 2"], mesh: _Mesh) -> tuple[Array, Ar
             total + weight,
         )
 
-    seen = jax.lax.fori_loop(0, 25, look, (index, index, infinite, infinite, zero, zero))
+    seen = jax.lax.fori_loop(jnp.int32(0), jnp.int32(25), look, (index, index, infinite, infinite, zero, zero))
     return (*seen[:4], seen[4] / seen[5])
