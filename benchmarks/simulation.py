@@ -86,7 +86,7 @@ def distance_from_poisson(mean: float) -> tuple[float, float, float]:
     most = int(mean + 12 * math.sqrt(mean) + 20)
     n = np.arange(most + 1)
     expected = np.exp(n * math.log(mean) - mean - np.array([math.lgamma(k + 1) for k in n]))
-    found = np.bincount(numbers, minlength=most + 1) / steps
+    found = np.bincount(numbers, minlength=most + 1)[: most + 1] / steps
     return 0.5 * float(np.abs(found - expected).sum()), numbers.mean() / mean - 1.0, numbers.var() / mean - 1.0
 
 

@@ -97,10 +97,10 @@ def test_the_configuration_is_locked(case):
 
 def test_a_change_of_the_microscope_reaches_network_and_simulation(case):
     config = load(*case)
-    config.optics.update(na=1.3, emission_wavelength_nm=610.0, pixel_size_nm=70.0)
+    config.optics.update(na=1.45, emission_wavelength_nm=610.0, pixel_size_nm=70.0)
     config.frames.update(phases=5)
     for part in (build_model(config), settings_from_config(config.simulation)):
-        assert (part.na, part.emission_wavelength_nm, part.pixel_size_nm) == (1.3, 610.0, 70.0)
+        assert (part.na, part.emission_wavelength_nm, part.pixel_size_nm) == (1.45, 610.0, 70.0)
         assert (part.orientations, part.phases, part.scale) == (3, 5, 2)
 
 

@@ -11,6 +11,7 @@ target last, so that a pair with a target is a complete pair.
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt16
@@ -28,6 +29,20 @@ _DETAIL_PX, _BACKGROUND_PX = 0.8, 27.0
 _FOREGROUND_CONTRAST = 0.01
 # DL-SR lowers the contrast until 1000 of 502 x 502 pixels are foreground.
 _SMALLEST_FOREGROUND = 0.004
+
+
+class PatchPair(NamedTuple):
+    """A patch of the raw frames and of the target.
+
+    Attributes:
+        raw_frames: (frames, patch, patch) uint16.
+        target: (scale * patch, scale * patch) uint16.
+        corner: (y, x) of the patch's first raw pixel in the acquisition.
+    """
+
+    raw_frames: np.ndarray
+    target: np.ndarray
+    corner: tuple[int, int]
 
 
 def write_patch_pair(
@@ -87,7 +102,7 @@ def cut_patches(
     count: int,
     patch: int,
     scale: int,
-) -> list[tuple[UInt16[np.ndarray, "frames patch patch"], UInt16[np.ndarray, "patch_sr patch_sr"]]]:
+) -> list[PatchPair]:
     """Cuts pairs of patches around random foreground pixels, as DL-SR's augmentation does, but never turned or flipped.
 
     Turning or flipping raw frames turns their illumination pattern with them: networks that use the wave vectors would
@@ -103,7 +118,7 @@ def cut_patches(
         scale: SR pixels per raw pixel along one axis.
 
     Returns:
-        `count` pairs: raw (frames, patch, patch) and target (scale * patch, scale * patch), copies in uint16.
+        `count` pairs, copies in uint16.
 
     Raises:
         InputError: a target of another shape; a patch larger than the image; images that are constant, NaN or infinite.
@@ -122,9 +137,10 @@ def cut_patches(
     corners = _foreground_corners(sr, patch, scale)
     chosen = generator.choice(corners, count, replace=count > len(corners))
     return [
-        (
+        PatchPair(
             raw[:, y : y + patch, x : x + patch].copy(),
             sr[scale * y : scale * (y + patch), scale * x : scale * (x + patch)].copy(),
+            (int(y), int(x)),
         )
         for y, x in chosen
     ]

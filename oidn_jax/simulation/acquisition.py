@@ -33,14 +33,19 @@ class Acquisition(NamedTuple):
         raw_frames: (h, w, frames) camera counts.
         target: (scale*h, scale*w, 1).
         specimen: (scale*h, scale*w), the density of fluorophores in focus.
-        photons: (h, w, frames), the expected photo-electrons: the raw frames without noise.
+        background: (h, w), the light in the raw frames that the patterns do not modulate, in units of the specimen.
+        photons: (h, w, frames), the expected photo-electrons: the raw frames without noise,
+            photons_per_unit max(form_raw_frames(specimen) + brightness background, 0).
+        photons_per_unit: scalar.
         illumination: the patterns, phases at the centre of raw pixel (h // 2, w // 2).
     """
 
     raw_frames: Array
     target: Array
     specimen: Array
+    background: Array
     photons: Array
+    photons_per_unit: Array
     illumination: Illumination
 
 
@@ -139,7 +144,8 @@ def simulate_acquisition(
     inside = slice(margin, margin + size[0]), slice(margin, margin + size[1])
     fine = slice(scale * margin, scale * (margin + size[0])), slice(scale * margin, scale * (margin + size[1]))
     per_photon = jnp.maximum(foreground_mean(light[:, *inside].mean(0)), 1e-6)
-    photons = light[:, *inside] * jnp.asarray(settings.mean_photons)[level] / per_photon
+    photons_per_unit = jnp.asarray(settings.mean_photons)[level] / per_photon
+    photons = light[:, *inside] * photons_per_unit
     counts = expose(jax.random.fold_in(noise_key, level), photons, settings.camera)
     if settings.target == "ideal":
         target = _ideal_target(specimen, illumination, settings)
@@ -149,7 +155,9 @@ def simulate_acquisition(
         raw_frames=jnp.moveaxis(counts, 0, -1),
         target=target[fine][..., None],
         specimen=specimen[fine],
+        background=haze[inside],
         photons=jnp.moveaxis(photons, 0, -1),
+        photons_per_unit=photons_per_unit,
         illumination=illumination,
     )
 

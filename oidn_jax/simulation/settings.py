@@ -12,8 +12,17 @@ from oidn_jax.optics.otf import airy_otf, evanescent_depth_nm, otf_cutoff
 from oidn_jax.simulation.specimens import SPECIMENS
 
 TARGETS = ("ideal", "classical")
-_COUNTS = ("orientations", "phases", "scale")
-_POSITIVE = ("illumination_na", "excitation_wavelength_nm", "sample_index", "target_photons", "gain", "saturation")
+_POSITIVE = (
+    "orientations",
+    "phases",
+    "scale",
+    "illumination_na",
+    "excitation_wavelength_nm",
+    "sample_index",
+    "target_photons",
+    "gain",
+    "saturation",
+)
 _NOT_NEGATIVE = (
     "brightness_variation",
     "labels_per_um",
@@ -95,7 +104,7 @@ class AcquisitionSettings:
         for name, legal in (("specimen", tuple(SPECIMENS)), ("target", TARGETS)):
             if getattr(self, name) not in legal:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; legal: {', '.join(legal)}")
-        for name in (*_COUNTS, *_POSITIVE):
+        for name in _POSITIVE:
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         for name in _NOT_NEGATIVE:
@@ -112,12 +121,24 @@ class AcquisitionSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot exceed 1")
         if self.density[0] == 0:
             raise ValueError(f"density is {self.density}; it must begin above 0, an empty field is no specimen")
+        self._check_light()
         self._check_orientations()
         self._check_levels()
         if self.sim_cutoff * (1 + self.illumination_na_spread) > 0.5 * self.scale:
             raise ValueError(
                 f"the extended support reaches {self.sim_cutoff:.3f} cycles per raw pixel, beyond what a grid "
                 f"{self.scale} times as fine can hold; make the raw pixels smaller or the scale larger"
+            )
+
+    def _check_light(self) -> None:
+        if self.saturation != round(self.saturation) or self.offset >= self.saturation:
+            raise ValueError(
+                f"saturation is {self.saturation} and offset {self.offset}; it must be a whole number above the offset"
+            )
+        if self.target == "classical" and (self.phases < 3 or self.modulation_depth[0] == 0):
+            raise ValueError(
+                f'target="classical" cannot be reconstructed from phases={self.phases} and modulation_depth='
+                f"{self.modulation_depth}; it needs at least 3 phases and stripes"
             )
 
     def _check_orientations(self) -> None:

@@ -38,7 +38,7 @@ def test_patches_are_crops_of_the_scaled_stack(scale, patch):
     whole_target = np.rint((target - target.min()) / (target.max() - target.min()) * 65535)
     pairs = cut(raw, target, scale=scale, patch=patch)
     assert len(pairs) == 20
-    for raw_patch, target_patch in pairs:
+    for raw_patch, target_patch, _ in pairs:
         assert raw_patch.dtype == target_patch.dtype == np.uint16
         y, x = corner(raw_patch, raw)
         np.testing.assert_array_equal(raw_patch, whole_raw[:, y : y + patch, x : x + patch])
@@ -49,7 +49,7 @@ def test_patches_are_crops_of_the_scaled_stack(scale, patch):
 def test_every_patch_has_foreground_at_its_centre():
     spots = ((30, 80), (60, 30))
     raw, target = field(spots=spots)
-    centres = np.array([corner(raw_patch, raw) for raw_patch, _ in cut(raw, target, count=200)]) + 12
+    centres = np.array([corner(raw_patch, raw) for raw_patch, *_ in cut(raw, target, count=200)]) + 12
     distances = np.stack([np.hypot(*(centres - spot).T) for spot in spots])
     assert distances.min(0).max() < 12
     # Both spots get their share, and no two patches are the same while there are other places.
@@ -60,14 +60,16 @@ def test_every_patch_has_foreground_at_its_centre():
 def test_a_foreground_near_the_border_gives_patches_inside():
     raw, target = field(spots=((2, 3),))
     pairs = cut(raw, target, count=5)
-    assert all(raw_patch.shape == (9, 24, 24) and target_patch.shape == (48, 48) for raw_patch, target_patch in pairs)
+    assert all(
+        raw_patch.shape == (9, 24, 24) and target_patch.shape == (48, 48) for raw_patch, target_patch, _ in pairs
+    )
 
 
 def test_a_faint_structure_beside_a_bright_one_lowers_the_contrast():
     """One very bright pixel outside of all centres leaves the rest far below 1 %: the best places are still found."""
     raw, target = field(spots=((48, 60),))
     target[0, 0] = 1e4
-    centres = np.array([corner(raw_patch, raw) for raw_patch, _ in cut(raw, target)]) + 12
+    centres = np.array([corner(raw_patch, raw) for raw_patch, *_ in cut(raw, target)]) + 12
     assert np.hypot(*(centres - (48, 60)).T).max() < 6
 
 
@@ -75,21 +77,21 @@ def test_haze_is_no_foreground():
     raw, target = field(spots=((48, 60),))
     target += 1
     target[0, 0] = 0
-    centres = np.array([corner(raw_patch, raw) for raw_patch, _ in cut(raw, target)]) + 12
+    centres = np.array([corner(raw_patch, raw) for raw_patch, *_ in cut(raw, target)]) + 12
     assert np.hypot(*(centres - (48, 60)).T).max() < 12
 
 
 def test_the_whole_image_is_a_patch_and_places_repeat_when_they_run_out():
     raw, target = field(shape=(32, 32), spots=((16, 16),))
     pairs = cut(raw, target, count=3, patch=32)
-    for raw_patch, target_patch in pairs:
+    for raw_patch, target_patch, _ in pairs:
         assert (raw_patch.min(), raw_patch.max()) == (target_patch.min(), target_patch.max()) == (0, 65535)
 
 
 def test_the_frames_share_one_scale():
     raw, target = field()
     raw[4] *= 0.5
-    patches = np.stack([raw_patch for raw_patch, _ in cut(raw, target)]).astype(float)
+    patches = np.stack([raw_patch for raw_patch, *_ in cut(raw, target)]).astype(float)
     np.testing.assert_allclose(patches[:, 4] / patches[:, 5], 0.5, atol=0.001)
 
 
@@ -102,7 +104,7 @@ def test_the_seed_decides():
 
 def test_integers_and_floats_give_the_same_patches():
     # Differences of uint16 must not wrap around.
-    for (raw, target), (raw_float, target_float) in zip(
+    for (raw, target, _), (raw_float, target_float, _) in zip(
         cut(RAW, TARGET, patch=8), cut(RAW.astype(np.float32), TARGET.astype(np.float64), patch=8), strict=True
     ):
         np.testing.assert_array_equal(raw, raw_float)

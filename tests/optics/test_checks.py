@@ -43,6 +43,13 @@ def test_other_pixels_and_grids_keep_every_law():
     assert [outcome for outcome in check(laws, microscope) if not outcome.passed] == []
 
 
+@pytest.mark.parametrize("changes", [{"read_noise": 0.0}, {"gain": 0.2}])
+def test_any_camera_has_lawful_noise(changes):
+    (law,) = [law for law in LAWS if "noise" in law.statement]
+    (outcome,) = check([law], MICROSCOPE._replace(camera=camera.Camera(**changes)))
+    assert outcome.passed, outcome
+
+
 def shifted_psf(specimen, illumination, psf, *, scale):
     return forward.form_raw_frames_in_space(specimen, illumination, jnp.roll(psf, 1, 0), scale=scale)
 
@@ -88,6 +95,17 @@ def without_read_noise(key, photons, settings):
     return camera.expose(key, photons, settings._replace(read_noise=0.0))
 
 
+def symmetric_noise(key, photons, settings):
+    """Of the right strength, but as likely above as below the mean."""
+    noise = jnp.sqrt(photons + settings.read_noise**2) * jax.random.normal(key, photons.shape)
+    return jnp.round(settings.gain * (photons + noise) + settings.offset)
+
+
+def paired_noise(key, photons, settings):
+    """Two neighbouring pixels share their noise."""
+    return jnp.repeat(camera.expose(key, photons[..., ::2], settings), 2, axis=-1)
+
+
 def unclipped(key, photons, settings):
     return camera.expose(key, photons, settings._replace(saturation=jnp.inf))
 
@@ -100,6 +118,11 @@ BROKEN = {
     "spatial form equals Fourier form": [{"in_space": shifted_psf}],
     "spatial form equals the direct sum over pixels": [{"in_space": shifted_psf}],
     "energy is conserved": [{"otf": lambda r, **o: 1.01 * otf.airy_otf(r, **o)}],
+    "OTF is the overlap of two pupils, damped": [
+        {"otf": lambda r, **o: otf.airy_otf(r, **o) ** 2},
+        {"otf": lambda r, *, cutoff, damping: otf.airy_otf(r, cutoff=0.8 * cutoff, damping=damping)},
+        {"otf": lambda r, *, cutoff, damping: otf.airy_otf(r, cutoff=cutoff)},
+    ],
     "OTF is 0 from its cutoff on": [
         {"otf": lambda r, *, cutoff, damping: otf.airy_otf(r, cutoff=1.1 * cutoff, damping=damping)}
     ],
@@ -126,9 +149,12 @@ BROKEN = {
     "gradient by the phases equals finite differences": [{"in_fourier": frozen("phase")}],
     "gradient by the modulation depths equals finite differences": [{"in_fourier": frozen("modulation_depth")}],
     "gradient by the brightness of the patterns equals finite differences": [{"in_fourier": frozen("brightness")}],
-    "noise has the expected mean and variance (standard errors)": [
+    "noise has its mean, variance, skewness and no memory (standard errors)": [
         {"expose": gaussian_noise},
         {"expose": without_read_noise},
+        {"expose": symmetric_noise},
+        {"expose": lambda key, photons, settings: camera.expose(jax.random.key(0), photons, settings)},
+        {"expose": paired_noise},
     ],
     "counts are whole, from 0 to saturation": [{"expose": unclipped}],
 }

@@ -57,6 +57,17 @@ def test_otfs_of_jax_arrays_equal_those_of_numpy_arrays():
         np.testing.assert_allclose(jax.jit(lambda r, f=function, o=options: f(r, **o))(radius), expected, atol=1e-6)
 
 
+def test_gradients_of_the_otf_are_finite_everywhere():
+    radius = jnp.asarray(fourier.frequency_radius(8, 8), jnp.float32)
+    by_cutoff = jax.grad(lambda cutoff: otf.airy_otf(radius, cutoff=cutoff, damping=0.5).sum())(0.2)
+    h = 1e-3
+    ahead, behind = (float(otf.airy_otf(radius, cutoff=0.2 + s * h, damping=0.5).sum()) for s in (1, -1))
+    np.testing.assert_allclose(by_cutoff, (ahead - behind) / (2 * h), rtol=1e-2)
+    by_frequency = jax.vmap(jax.grad(lambda f: otf.airy_otf(f, cutoff=0.2)))(jnp.array([0.05, 0.1, 0.2, 0.3]))
+    assert np.all(by_frequency[:2] < -1)
+    np.testing.assert_allclose(by_frequency[2:], 0.0)
+
+
 def test_a_measured_otf_is_interpolated_normalised_and_ends():
     got = otf.radial_otf(np.array([0.0, 0.04, 0.16, 0.24, 0.4]), values=np.array([2.0, 1.0, 0.5, -0.1]), step=0.08)
     np.testing.assert_allclose(got, [1.0, 0.75, 0.25, 0.0, 0.0])

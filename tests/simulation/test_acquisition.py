@@ -193,6 +193,8 @@ def test_pairs_are_normalised_and_do_not_depend_on_the_batch_size(key):
         ({"read_noise": -1.0}, "read_noise is -1.0; it must not be negative"),
         ({"illumination_na_spread": 1.0}, "illumination_na_spread is 1.0"),
         ({"gain": 0.0}, "gain is 0.0; it must be positive"),
+        ({"offset": 70000.0}, "saturation is 65535.0 and offset 70000.0"),
+        ({"target": "classical", "modulation_depth": (0.0, 0.0)}, "it needs at least 3 phases and stripes"),
     ],
 )
 def test_illegal_settings_are_refused(change, message):

@@ -1,5 +1,6 @@
 """The exported data set: BioSR's layout, readable by others, true to its JSON, reproducible, refused where wrong."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import mrc
 import numpy as np
 import pytest
+from tifffile import imread
 
 from oidn_jax.data import InputError, read_raw_stack
 from oidn_jax.data.mrc import read_mrc_header
@@ -23,7 +25,7 @@ from oidn_jax.simulation.settings import AcquisitionSettings
 ROOT = Path(__file__).resolve().parents[2]
 LEVELS = {"mean_photons": (20.0, 60.0, 300.0), "fluorescence": {"low": (1,), "medium": (2,), "high": (3,)}}
 SETTINGS = AcquisitionSettings(
-    specimen="ccps", density=(2.0, 3.0), margin=8, background=(0.0, 0.0), illumination_na=1.35, **LEVELS
+    specimen="ccps", density=(2.0, 3.0), margin=8, background=(0.5, 1.0), illumination_na=1.35, **LEVELS
 )
 
 
@@ -53,10 +55,10 @@ def names(folder):
 
 
 def test_the_layout_is_that_of_biosr(tree):
-    assert sorted(path.name for path in (tree / "CCPs").iterdir()) == ["Cell_001", "Cell_002"]
+    assert sorted(path.name for path in (tree / "CCPs").iterdir()) == ["Cell_001", "Cell_002", "export.json"]
     raw = [f"RawSIMData_level_{level:02d}.mrc" for level in (1, 2, 3)]
     assert names(tree / "CCPs" / "Cell_001") == sorted(
-        [*raw, "RawSIMData_gt.mrc", "SIM_gt.mrc", "Truth.mrc", "truth.json"]
+        [*raw, "RawSIMData_gt.mrc", "SIM_gt.mrc", "Truth.mrc", "Background.mrc", "truth.json"]
     )
 
 
@@ -66,7 +68,7 @@ def test_the_reticulum_has_a_target_for_each_level(er_tree):
         for kind in ("RawSIMData", "RawGTSIMData", "GTSIM", "Truth")
         for level in (1, 2, 3)
     ]
-    assert names(er_tree / "ER" / "Cell_001") == sorted([*expected, "truth.json"])
+    assert names(er_tree / "ER" / "Cell_001") == sorted([*expected, "Background.mrc", "truth.json"])
     assert not (er_tree / "patches").exists()
 
 
@@ -89,20 +91,27 @@ def illumination_of(level):
     return Illumination(*(jnp.asarray(level[name], jnp.float32) for name in names))
 
 
-def test_truth_and_illumination_explain_the_raw_frames(tree):
-    """The object in the file, under the illumination in the JSON, gives the bright frames within their noise."""
+@pytest.mark.parametrize(("file", "light"), [("gt", "bright_photons_per_unit"), ("level_03", "photons_per_unit")])
+def test_truth_and_illumination_explain_the_raw_frames(tree, file, light):
+    """From files and JSON alone, as an outsider would: the frames within their noise, chi^2 / pixel = 1."""
     cell = tree / "CCPs" / "Cell_001"
     truth = json.loads((cell / "truth.json").read_text())
+    level, settings = truth["levels"]["03"], truth["settings"]
     specimen = jnp.asarray(np.array(mrc.imread(str(cell / "Truth.mrc"))).reshape(96, 96))
-    illumination = illumination_of(truth["levels"]["03"])
-    frames = forward.form_raw_frames(specimen, illumination, optical_transfer(SETTINGS, (48, 48)), scale=2)
-    counts = read_raw_stack(cell / "RawSIMData_gt.mrc").frames[0].astype(float) - truth["settings"]["offset"]
-    inside = np.s_[:, 10:-10, 10:-10]  # what lies beyond the field is not in the file
-    a, b = np.asarray(frames)[inside].ravel(), counts[inside].ravel()
-    np.testing.assert_allclose(np.corrcoef(a, b)[0, 1], 1.0, atol=2e-3)
-    turned = illumination._replace(phase=illumination.phase + 0.5)
-    wrong = forward.form_raw_frames(specimen, turned, optical_transfer(SETTINGS, (48, 48)), scale=2)
-    assert np.corrcoef(np.asarray(wrong)[inside].ravel(), b)[0, 1] < np.corrcoef(a, b)[0, 1] - 1e-3
+    background = jnp.asarray(np.array(mrc.imread(str(cell / "Background.mrc"))).reshape(48, 48))
+    counts = read_raw_stack(cell / f"RawSIMData_{file}.mrc").frames[0].astype(float)
+    electrons = (counts - settings["offset"]) / settings["gain"]
+
+    def misfit(illumination):
+        bands = forward.form_bands(specimen, illumination.wave_vector, optical_transfer(SETTINGS, (48, 48)), scale=2)
+        expected = level[light] * np.asarray(forward.mix_bands(bands, illumination, background=background))
+        inside = np.s_[:, 16:-16, 16:-16]  # what lies beyond the field is not in the file
+        variance = expected[inside] + settings["read_noise"] ** 2 + 1 / 12
+        return np.mean((electrons[inside] - expected[inside]) ** 2 / variance)
+
+    illumination = illumination_of(level)
+    np.testing.assert_allclose(misfit(illumination), 1.0, atol=0.1)
+    assert misfit(illumination._replace(phase=illumination.phase + 0.3)) > misfit(illumination) + 0.1
 
 
 def test_the_json_tells_level_grid_and_seed(tree):
@@ -113,6 +122,7 @@ def test_the_json_tells_level_grid_and_seed(tree):
     level = truth["levels"]["01"]
     np.testing.assert_allclose(level["period_nm"], 180.7, rtol=0.02)
     assert level["drift_sr_pixels"] == [0, 0]
+    assert "photons_per_unit * max(bin" in truth["model"]
 
 
 def test_levels_differ_in_noise_and_cells_in_scene(tree):
@@ -146,16 +156,64 @@ def test_patches_are_split_by_cell(tree):
 
 def test_the_same_seed_gives_the_same_files(tree, tmp_path):
     export(tmp_path, cells=1, patches=0)
-    for name in ("RawSIMData_level_01.mrc", "SIM_gt.mrc", "truth.json"):
+    for name in ("RawSIMData_level_01.mrc", "SIM_gt.mrc", "Background.mrc"):
         ours, theirs = (root / "CCPs" / "Cell_001" / name for root in (tmp_path, tree))
         assert ours.read_bytes() == theirs.read_bytes(), name
 
 
-def test_existing_data_are_kept_unless_told(tree):
-    before = (tree / "CCPs" / "Cell_001" / "SIM_gt.mrc").read_bytes()
-    with pytest.raises(InputError, match="holds data already; give --overwrite"):
-        export(tree, seed=5)
-    assert (tree / "CCPs" / "Cell_001" / "SIM_gt.mrc").read_bytes() == before
+def test_patches_tell_where_they_come_from(tree):
+    """Cell, level and corner of each: cut there, the raw frames are the patch, up to the scaling of the whole stack."""
+    patches = json.loads((tree / "patches" / "CCPs" / "truth.json").read_text())["patches"]
+    assert len(patches) == 6
+    known = patches["training/00000002"]
+    assert known["cell"] == "Cell_002"
+    y, x = known["corner_yx"]
+    stack = read_raw_stack(tree / "CCPs" / known["cell"] / f"RawSIMData_level_{known['level']:02d}.mrc").frames[0]
+    scaled = np.rint((stack.astype(float) - stack.min()) * 65535 / (stack.max() - stack.min()))
+    patch = imread(tree / "patches" / "CCPs" / "training" / "00000002" / "4.tif")
+    np.testing.assert_array_equal(patch.reshape(24, 24), scaled[3, y : y + 24, x : x + 24])
+
+
+def test_a_stopped_export_goes_on_and_ends_as_if_it_had_not_stopped(tree, tmp_path):
+    cells = export_cells(Export(SETTINGS, tmp_path, cells=2, size=48, patches=3, patch=24), say=lambda line: None)
+    first = next(cells)
+    cells.close()
+    kept = (first / "SIM_gt.mrc").stat().st_mtime_ns
+    (tmp_path / "CCPs" / "Cell_002").mkdir()
+    (tmp_path / "CCPs" / "Cell_002" / "SIM_gt.mrc").write_bytes(b"half")
+    _, lines = export(tmp_path)
+    assert lines[0].endswith("Cell_001: complete")
+    assert (first / "SIM_gt.mrc").stat().st_mtime_ns == kept
+    assert names(tmp_path) == names(tree)
+    for name in names(tree):
+        if not name.endswith(".tif"):  # TIFF files carry the time
+            assert (tmp_path / name).read_bytes() == (tree / name).read_bytes(), name
+
+
+def test_another_export_is_kept_unless_told(tmp_path):
+    export(tmp_path, patches=2)
+    before = (tmp_path / "CCPs" / "Cell_001" / "SIM_gt.mrc").read_bytes()
+    with pytest.raises(InputError, match="holds an export with other settings; give --overwrite to remove it"):
+        export(tmp_path, seed=5)
+    assert (tmp_path / "CCPs" / "Cell_001" / "SIM_gt.mrc").read_bytes() == before
+    export(tmp_path, seed=5, cells=1, patches=0, overwrite=True)
+    assert (tmp_path / "CCPs" / "Cell_001" / "SIM_gt.mrc").read_bytes() != before
+    assert not (tmp_path / "CCPs" / "Cell_002").exists()
+    assert not (tmp_path / "patches" / "CCPs").exists()
+
+
+def test_what_is_no_export_is_never_removed(tmp_path):
+    (tmp_path / "CCPs").mkdir()
+    (tmp_path / "CCPs" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds data that are no export of ours"):
+        export(tmp_path, overwrite=True)
+    assert (tmp_path / "CCPs" / "mine.txt").read_text() == "mine"
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "CCPs").write_text("")
+    with pytest.raises(InputError, match="CCPs is a file; give another --out"):
+        export(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +222,7 @@ def test_existing_data_are_kept_unless_told(tree):
         ({"cells": 0}, "--cells is 0; it must be from 1 to 999"),
         ({"patch": 64}, "--size is 48 and --patch 64"),
         ({"seed": -1}, "--seed -1; neither may be negative"),
+        ({"settings": dataclasses.replace(SETTINGS, saturation=1e5)}, "at most 65535 counts"),
     ],
 )
 def test_wrong_numbers_are_refused(tmp_path, options, message):
@@ -177,6 +236,7 @@ def test_wrong_numbers_are_refused(tmp_path, options, message):
     [
         (["--out=x"], "give either --specimen=NAME"),
         (["--specimen=er"], "--out is missing"),
+        (["--specimen=er", "--out="], "--out is '.'; give the folder"),
         (["--specimen=liver", "--out=x"], "specimen"),
         (["--specimen=er", "--config=configs/er.py", "--out=x"], "give either --specimen=NAME"),
     ],

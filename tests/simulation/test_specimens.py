@@ -80,7 +80,10 @@ def test_images_are_densities(images):
 
 
 def test_the_light_is_that_of_the_density(specimen, images):
-    """Mean = length per area x pixel size for what is thin; pits: number x circumference, less those that overlap."""
+    """Mean = length per area x pixel size for what is thin; pits: number x circumference, less those that overlap.
+
+    Sheets of the reticulum come on top of its tubules.
+    """
     pixel_um = PIXEL_NM / 1000.0
     mean_radius_um = 0.070
     expected = {
@@ -89,7 +92,7 @@ def test_the_light_is_that_of_the_density(specimen, images):
         "ccps": 1.0 * 2 * math.pi * mean_radius_um * pixel_um,
         "er": 2.5 * pixel_um,
     }[specimen]
-    assert 0.6 * expected < images.mean() < 1.6 * expected
+    assert 0.8 * expected < images.mean() < (1.5 if specimen == "er" else 1.2) * expected
 
 
 def test_the_field_has_no_edge(specimen, images):

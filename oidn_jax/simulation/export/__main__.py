@@ -19,7 +19,7 @@ SIZE = flags.DEFINE_integer("size", 502, "side of the raw frames, pixels")
 PATCHES = flags.DEFINE_integer("patches", 16, "DL-SR patches cut from each cell; 0 for none")
 PATCH = flags.DEFINE_integer("patch", 128, "side of a raw patch, pixels")
 SEED = flags.DEFINE_integer("seed", 0, "of the cells")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace files that are there; others stay")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "remove an export of this specimen that is there")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from oidn_jax.optics.illumination import Illumination
+from oidn_jax.simulation.acquisition import Acquisition
 from oidn_jax.simulation.settings import AcquisitionSettings
 
 _GRID = (
@@ -19,10 +19,22 @@ _PHASE_ORIGIN = (
 )
 
 
+_MODEL = (
+    "expected photo-electrons of frame n = photons_per_unit * max(bin[(Truth * I_n) convolved with the PSF] "
+    "+ brightness_n * Background, 0); counts = gain * (Poisson + read noise) + offset. Truth is already moved by "
+    "drift_sr_pixels; what lies beyond the field is not in the file. RawSIMData_gt: the same with "
+    "bright_photons_per_unit. SIM_gt = target_counts_per_unit * max(target, 0)"
+)
+
+
+def describe_settings(settings: AcquisitionSettings) -> dict[str, Any]:
+    """Every field, for JSON."""
+    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
+
+
 def describe_cell(settings: AcquisitionSettings, *, size: int, seed: int) -> dict[str, Any]:
     """What all levels of a cell share; `levels` is empty."""
-    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
     return {
         "simulated": True,
         "seed": seed,
@@ -31,19 +43,21 @@ def describe_cell(settings: AcquisitionSettings, *, size: int, seed: int) -> dic
         "sr_pixel_size_nm": settings.pixel_size_nm / settings.scale,
         "grid": _GRID,
         "pattern": _PHASE_ORIGIN,
+        "model": _MODEL,
         "otf_cutoff_cycles_per_pixel": settings.cutoff,
-        "settings": plain,
+        "settings": describe_settings(settings),
         "levels": {},
     }
 
 
-def describe_acquisition(illumination: Illumination, settings: AcquisitionSettings) -> dict[str, Any]:
-    """The illumination of one acquisition: per orientation wave vector, period, angle, phases, depth, brightness."""
+def describe_acquisition(acquisition: Acquisition, settings: AcquisitionSettings) -> dict[str, Any]:
+    """Light and illumination of one acquisition, a number or a list for each orientation."""
+    illumination = acquisition.illumination
     vector = np.asarray(illumination.wave_vector, float)
-    frequency = np.hypot(*vector.T)
     return {
+        "photons_per_unit": float(acquisition.photons_per_unit),
         "wave_vector_yx_cycles_per_pixel": vector.tolist(),
-        "period_nm": (settings.pixel_size_nm / frequency).tolist(),
+        "period_nm": (settings.pixel_size_nm / np.hypot(*vector.T)).tolist(),
         "angle_deg": np.rad2deg(np.arctan2(vector[:, 0], vector[:, 1])).tolist(),
         "phase_rad": np.asarray(illumination.phase, float).tolist(),
         "modulation_depth": np.asarray(illumination.modulation_depth, float).tolist(),

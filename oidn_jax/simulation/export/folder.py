@@ -1,0 +1,62 @@
+"""The folders of an export: whose they are, and how far a run that was stopped had come.
+
+Contract: `export.json` in a specimen's folder says what the export is made of; it is written before the first cell. A
+cell is complete when its `truth.json` is there, which is written last.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oidn_jax.data.atomic import write_atomically
+from oidn_jax.data.errors import InputError
+
+IDENTITY = "export.json"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON that is there as a whole or not at all.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"), n_bytes=len(text))
+
+
+def prepare(folders: tuple[Path, ...], identity: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Makes the first of the folders ready for an export: new, the same one gone on with, or another one replaced.
+
+    Args:
+        folders: of the specimen: its cells, which `export.json` is kept with, and its patches.
+        identity: what the export is made of, for JSON.
+        overwrite: remove the export of another identity.
+
+    Raises:
+        InputError: for folders that hold something else, or cannot be written.
+    """
+    home = folders[0]
+    for path in (*reversed(home.parents), *folders):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; give another --out")
+    if any(folder.is_dir() and any(folder.iterdir()) for folder in folders):
+        if _read_identity(home / IDENTITY) == json.loads(json.dumps(identity)) and not overwrite:
+            return
+        if not (home / IDENTITY).is_file():
+            raise InputError(f"{home} holds data that are no export of ours; give another --out")
+        if not overwrite:
+            raise InputError(
+                f"{home} holds an export with other settings; give --overwrite to remove it, or another --out"
+            )
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    write_json(home / IDENTITY, identity)
+
+
+def _read_identity(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
