@@ -6,7 +6,7 @@ D the number of orientations,
 
     S_hat(k) = Apo(k) sum_db g_b H(k + b p_d) Ct_db(k) / D  /  (sum_db g_b H(k + b p_d)^2 / D + w^2).
 
-Source: Gustafsson, J. Microsc. 198 (2000); weights by noise as in Karras et al., Opt. Commun. 436 (2019).
+Source: Gustafsson, J. Microsc. 198 (2000); the weights g_b are those of least variance.
 """
 
 from collections.abc import Callable

@@ -113,7 +113,7 @@ def evanescent_depth_nm(*, illumination_na: float, excitation_wavelength_nm: flo
     the coverslip as exp(-z / d), so that hardly any light comes from out of focus. The in-focus OTF stays that of the
     objective.
 
-    Source: Axelrod, Traffic 2 (2001), equation 2.
+    Source: Axelrod, Traffic 2 (2001).
     """
     if illumination_na <= sample_index:
         return math.inf

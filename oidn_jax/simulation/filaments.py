@@ -32,7 +32,7 @@ class _Bundles(NamedTuple):
     strands: tuple[int, int]
 
 
-# Single filaments in vitro bend over 10 to 17 µm (Isambert et al., J. Biol. Chem. 270, 1995).
+# Single filaments in vitro bend over 9 to 18 µm (Isambert et al., J. Biol. Chem. 270, 1995).
 _SINGLE = _Bundles(length_um=(1.0, 7.0), persistence_um=12.0, strands=(1, 1))
 _STRESS_FIBRES = _Bundles(length_um=(5.0, 14.0), persistence_um=60.0, strands=(2, 7))
 _DRAWN = 0.7  # mean share of a bundle's length that a strand takes
