@@ -25,7 +25,7 @@ def pictures(specimen: str, *, size: int, seed: int) -> dict[str, np.ndarray]:
     simulate = jax.jit(partial(simulate_acquisition, settings=settings, size=(size, size)))
     key = jax.random.key(seed)
     row: dict[str, np.ndarray] = {}
-    for name, levels in sorted(settings.fluorescence.items(), key=lambda item: item[1]):
+    for name, levels in settings.fluorescence.items():
         acquisition = jax.device_get(simulate(key, levels[len(levels) // 2] - 1))
         row.setdefault(f"object: {specimen}", acquisition.specimen)
         row.setdefault("target", acquisition.target[..., 0])

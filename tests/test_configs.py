@@ -11,6 +11,7 @@ import pytest
 from configs import default, f_actin
 from configs.variants import CHANNELS
 from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
+from oidn_jax.simulation.settings import AcquisitionSettings
 from oidn_jax.training.loop import check_config
 from oidn_jax.training.state import build_model, build_optimizer, initial_state
 
@@ -156,3 +157,9 @@ def test_an_unknown_variant(file, variant):
     legal = r"legal: paper or quick, a channel \(488, 560, 647\), or both, as quick,560"
     with pytest.raises(ValueError, match=rf"configs/{file}\.py has no variant '{variant}'; {legal}"):
         load(file, variant)
+
+
+def test_settings_and_default_configuration_have_the_same_numbers():
+    settings = settings_from_config(default.get_config().simulation)
+    assert settings == AcquisitionSettings()
+    assert list(settings.fluorescence) == ["low", "medium", "high"]

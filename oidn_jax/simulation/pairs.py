@@ -20,7 +20,9 @@ def settings_from_config(section: Any) -> AcquisitionSettings:
     """
     fields = dict(section)
     try:
-        fields["fluorescence"] = {name: tuple(levels) for name, levels in dict(fields["fluorescence"]).items()}
+        # A ConfigDict sorts by name; here and in every table the weakest comes first.
+        levels = sorted((tuple(numbers), name) for name, numbers in dict(fields["fluorescence"]).items())
+        fields["fluorescence"] = {name: numbers for numbers, name in levels}
         return AcquisitionSettings(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"config.simulation: {error}") from error

@@ -50,8 +50,12 @@ def prepare(folders: tuple[Path, ...], identity: Mapping[str, Any], *, overwrite
             raise InputError(
                 f"{home} holds an export with other settings; give --overwrite to remove it, or another --out"
             )
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for folder in filter(Path.exists, folders):
+                shutil.rmtree(folder)
+        except OSError as error:
+            # What is left must not be taken for cells of the new export.
+            raise InputError(f"{home} cannot be removed ({error.strerror}); give another --out") from error
     write_json(home / IDENTITY, identity)
 
 
