@@ -1,40 +1,51 @@
-"""Wiener SIM with known illumination: separate the bands, move them to their place, add them with their weights.
+"""Wiener SIM: the bands added with their weights, and the widefield image filtered the same way.
 
-Per orientation d the frames are D_n = A_n [c0 + m Re(exp(i phi_n) c+)], which least squares solve for c0 and c+. With
-Ct_b(k) = S(k) H(k + b p), b = 0, +1, -1, after moving, g_b the inverse noise of band b relative to that of band 0, and
-D the number of orientations,
+With Ct_b(k) = S(k) H(k + b p), b = 0, +1, -1, of each of D orientations (`classical.bands`), g_b the inverse noise of
+band b relative to that of band 0, and a_b(k) = 1 - s exp(-|k + b p|^2 / (2 sigma^2)) the attenuation of light from out
+of focus,
 
-    S_hat(k) = Apo(k) sum_db g_b H(k + b p_d) Ct_db(k) / D  /  (sum_db g_b H(k + b p_d)^2 / D + w^2).
+    S_hat(k) = Apo(k) sum_db g_b a_b H(k + b p_d) Ct_db(k) / D  /  (sum_db g_b a_b H(k + b p_d)^2 / D + w^2).
 
-Source: Gustafsson, J. Microsc. 198 (2000); the weights g_b are those of least variance.
+Source: Gustafsson, J. Microsc. 198 (2000); the attenuation is that of O'Holleran and Shaw, Biomed. Opt. Express 5
+(2014); the weights g_b are those of least variance.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from oidn_jax.optics.fourier import fft2, frequencies, ifft2
-from oidn_jax.optics.grid import upsample
-from oidn_jax.optics.illumination import Illumination, carriers, phase_matrix
+from oidn_jax.classical.bands import (
+    Transfer,
+    combine_bands,
+    crop,
+    fine_frequencies,
+    mirror,
+    move_bands,
+    repeat_spectrum,
+    transfer_of_bands,
+)
+from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
+from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.otf import airy_otf
 
-Transfer = Callable[[Array, Array], Array]
+PAD = 24
+_EULER_GAMMA = 0.5772156649
+_NOISE_FROM = 1.08  # times the cutoff: the OTF passes nothing there
+_SIGNAL_BAND = (0.3, 0.6)  # times the cutoff
 
 
-def separate_bands(
-    raw_frames: Float[Array, "frames h w"], illumination: Illumination
-) -> tuple[Array, Array, Float[Array, "orientations"]]:
-    """Images of the bands c0 (real) and c+ (complex) of each orientation, (orientations, h, w), and the weight of c+.
+class Attenuation(NamedTuple):
+    """Notch around the centre of each band, against out-of-focus light and remains of the pattern.
 
-    The weight is the variance of c0 over that of c+ for frames of equal noise: m^2 / 4 for evenly spaced phases.
+    Attributes:
+        strength: s, from 0 (none) to below 1; 0.9 to 0.99 for thick samples.
+        width: sigma in parts of the cutoff.
     """
-    rows = phase_matrix(illumination)
-    solution = jnp.linalg.pinv(rows)  # (orientations, 3, phases)
-    frames = raw_frames.reshape(*rows.shape[:2], *raw_frames.shape[1:])
-    still, real, imag = jnp.einsum("ojn,onyx->joyx", solution, frames)
-    variance = jnp.sum(solution**2, axis=-1)
-    return still, real + 1j * imag, variance[:, 0] / (variance[:, 1] + variance[:, 2])
+
+    strength: float | Array = 0.0
+    width: float | Array = 0.1
 
 
 def wiener_sim(
@@ -42,10 +53,11 @@ def wiener_sim(
     illumination: Illumination,
     otf: Transfer,
     *,
-    cutoff: float,
+    cutoff: float | Array,
     scale: int = 2,
-    wiener: float | Array = 0.05,
-    pad: int = 24,
+    wiener: float | Array | None = None,
+    attenuation: Attenuation = Attenuation(),  # noqa: B008 -- immutable
+    pad: int = PAD,
 ) -> Float[Array, "h2 w2"]:
     """Super-resolved image by generalised Wiener filtering, in the units of the raw frames; may be negative.
 
@@ -53,29 +65,123 @@ def wiener_sim(
         raw_frames: camera offset subtracted, orientation slow and phase fast.
         illumination: of these frames.
         otf: the OTF of a raw frame, the camera pixel included, as a function of the frequency (k_y, k_x) in cycles per
-            raw pixel, arrays that broadcast.
+            raw pixel, arrays that broadcast; 0 from half a cycle on (an `optics.transfer.TransferFunction`).
         cutoff: of the OTF, cycles per raw pixel; the apodisation is Airy-shaped and ends at cutoff + mean |p|.
         scale: fine pixels per raw pixel; the grid must hold cutoff + |p|.
-        wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons.
+        wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons; None for `automatic_wiener`.
+        attenuation: of the centres of the bands.
         pad: raw pixels by which the frames are continued (mirrored) at the border; 0 for periodic frames.
     """
-    frames = jnp.pad(raw_frames, ((0, 0), (pad, pad), (pad, pad)), mode="reflect")
-    h, w = frames.shape[1:]
-    still, modulated, weight = separate_bands(frames, illumination)
-    carrier = carriers(illumination.wave_vector, size=(h, w), scale=scale)
-    at_rest = fft2(upsample(still.sum(0), scale=scale))
-    moved = fft2(upsample(modulated, scale=scale) * jnp.conj(carrier))
+    if wiener is None:
+        wiener = automatic_wiener(raw_frames, illumination, otf, cutoff=cutoff)
+    frames = mirror(raw_frames, pad)
+    bands = move_bands(frames, illumination)
+    rest, moved, _ = wiener_filters(
+        illumination,
+        otf,
+        fine_frequencies((frames.shape[1], frames.shape[2]), scale=scale),
+        cutoff=cutoff,
+        weight=bands.weight,
+        wiener=wiener,
+        attenuation=attenuation,
+    )
+    return crop(combine_bands(bands, rest, moved, scale=scale), scale * pad)
 
-    # Cycles per raw pixel on the fine grid.
-    ky, kx = (scale * jnp.asarray(frequencies(scale * n), jnp.float32) for n in (h, w))
-    ky, kx, vector = ky[:, None], kx[None], illumination.wave_vector
-    transfer = otf(ky, kx)
-    above, below = (otf(ky[None] + s * vector[:, :1, None], kx[None] + s * vector[:, 1:, None]) for s in (1.0, -1.0))
-    count = vector.shape[0]
+
+def wiener_filters(
+    illumination: Illumination,
+    otf: Transfer,
+    frequency: tuple[Array, Array],
+    *,
+    cutoff: float | Array,
+    weight: Float[Array, "orientations"],
+    wiener: float | Array,
+    attenuation: Attenuation,
+) -> tuple[Float[Array, "h w"], Float[Array, "orientations h w"], Float[Array, "h w"]]:
+    """What band 0 and the bands +1 are multiplied with, and the resulting transfer function of the image.
+
+    Arguments as `wiener_sim`, the frequencies (k_y, k_x) in cycles per raw pixel and `weight` of `move_bands`.
+    """
+    vector, count = illumination.wave_vector, illumination.wave_vector.shape[0]
+    transfer = transfer_of_bands(otf, vector, frequency)
+    ky, kx = frequency
+    notch = transfer_of_bands(
+        lambda y, x: 1.0 - attenuation.strength * jnp.exp(-(y**2 + x**2) / (2.0 * (attenuation.width * cutoff) ** 2)),
+        vector,
+        frequency,
+    )
     gain = weight[:, None, None]
-    strength = (count * transfer**2 + (gain * (above**2 + below**2)).sum(0)) / count + wiener**2
+    rest, above, below = (n * h for n, h in zip(notch, transfer, strict=True))
+    power = rest * transfer[0] + (gain * (above * transfer[1] + below * transfer[2])).sum(0) / count
     reach = cutoff + jnp.linalg.norm(vector, axis=-1).mean()
-    apodised = airy_otf(jnp.hypot(ky, kx), cutoff=reach) / (count * strength)
-    # Band -1 is the mirrored conjugate of band +1: together they are twice the real part.
-    image = ifft2(apodised * transfer * at_rest).real + 2.0 * ifft2(apodised * (gain * above * moved).sum(0)).real
-    return image[scale * pad : image.shape[0] - scale * pad, scale * pad : image.shape[1] - scale * pad]
+    filtered = airy_otf(jnp.hypot(ky, kx), cutoff=reach) / (power + wiener**2)
+    return filtered * rest / count, filtered[None] * gain * above / count, filtered * power
+
+
+def automatic_wiener(
+    raw_frames: Float[Array, "frames h w"], illumination: Illumination, otf: Transfer, *, cutoff: float | Array
+) -> Float[Array, ""]:
+    """The Wiener parameter from the data: noise over signal of band 0 between 0.3 and 0.6 of the cutoff.
+
+    w^2 = mean over orientations of sigma^2 / <(|C0|^2 - sigma^2) / H^2>, sigma^2 the noise power of C0 (`noise_power`),
+    between 0.005 and 1.
+    """
+    still = raw_frames.reshape(*illumination.brightness.shape, *raw_frames.shape[1:])
+    still = (still / illumination.brightness[..., None, None]).mean(1)
+    power = jnp.abs(fft2(taper(still))) ** 2
+    noise = noise_power(power, cutoff=cutoff)
+    radius = jnp.asarray(frequency_radius(*power.shape[1:]), jnp.float32)
+    inside = (radius > _SIGNAL_BAND[0] * cutoff) & (radius < _SIGNAL_BAND[1] * cutoff)
+    strength = jnp.where(inside, otf(radius, jnp.zeros_like(radius)), 1.0) ** 2
+    excess = jnp.where(inside[None], (power - noise[:, None, None]) / strength[None], 0.0)
+    signal = excess.sum((1, 2)) / inside.sum()
+    return jnp.sqrt(jnp.clip((noise / jnp.maximum(signal, noise)).mean(), 0.005**2, 1.0))
+
+
+def noise_power(power: Float[Array, "orientations h w"], *, cutoff: float | Array) -> Float[Array, "orientations"]:
+    """White-noise level of power spectra, zero frequency first: exp(<ln power> + gamma) where the OTF passes nothing.
+
+    The power of white noise is exponentially distributed, whose geometric mean is exp(-gamma) of its mean; streaks from
+    the image's border hardly change a geometric mean. Where the support fills the spectrum, its corners are taken.
+    """
+    radius = jnp.asarray(frequency_radius(*power.shape[1:]), jnp.float32)
+    outside = radius > jnp.minimum(_NOISE_FROM * cutoff, 0.6)
+    logarithm = jnp.where(outside[None], jnp.log(jnp.maximum(power, 1e-30)), 0.0)
+    return jnp.exp(logarithm.sum((1, 2)) / outside.sum() + _EULER_GAMMA)
+
+
+def taper(frames: Float[Array, "*batch h w"], *, width: float = 0.07) -> Float[Array, "*batch h w"]:
+    """Frames minus their mean, faded out towards the border (Tukey window) and scaled to keep the power of noise."""
+    windows = [_tukey(n, width) for n in frames.shape[-2:]]
+    window = windows[0][:, None] * windows[1][None, :]
+    window = jnp.asarray(window / np.sqrt(np.mean(window**2)), jnp.float32)
+    centred = frames - frames.mean((-2, -1), keepdims=True)
+    return centred * window.reshape((1,) * (frames.ndim - 2) + window.shape)
+
+
+def _tukey(size: int, width: float) -> np.ndarray:
+    """Raised-cosine fade over `width` of the size at each end."""
+    position = (np.arange(size) + 0.5) / max(round(width * size), 1)
+    ramp = np.minimum(np.minimum(position, position[::-1]), 1.0)
+    return np.sin(np.pi / 2 * ramp) ** 2
+
+
+def deconvolved_widefield(
+    raw_frames: Float[Array, "frames h w"],
+    otf: Transfer,
+    *,
+    cutoff: float | Array,
+    reach: float | Array,
+    wiener: float | Array,
+    scale: int = 2,
+    pad: int = PAD,
+) -> Float[Array, "h2 w2"]:
+    """The mean of the frames, Wiener-deconvolved to the apodisation of a SIM image: what SIM must beat.
+
+    Arguments as `wiener_sim`; `reach` is where the apodisation ends.
+    """
+    mean = mirror(raw_frames.mean(0), pad)
+    ky, kx = fine_frequencies((mean.shape[0], mean.shape[1]), scale=scale)
+    transfer = otf(ky, kx)
+    filtered = airy_otf(jnp.hypot(ky, kx), cutoff=reach) * transfer / (transfer**2 + wiener**2)
+    return crop(ifft2(filtered * repeat_spectrum(fft2(mean), scale=scale)).real, scale * pad)
