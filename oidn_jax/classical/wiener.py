@@ -13,7 +13,6 @@ Source: Gustafsson, J. Microsc. 198 (2000); the attenuation is that of O'Hollera
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from oidn_jax.classical.bands import (
@@ -26,13 +25,12 @@ from oidn_jax.classical.bands import (
     repeat_spectrum,
     transfer_of_bands,
 )
+from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.otf import airy_otf
 
 PAD = 24
-_EULER_GAMMA = 0.5772156649
-_NOISE_FROM = 1.08  # times the cutoff: the OTF passes nothing there
 _SIGNAL_BAND = (0.3, 0.6)  # times the cutoff
 
 
@@ -136,34 +134,6 @@ def automatic_wiener(
     excess = jnp.where(inside[None], (power - noise[:, None, None]) / strength[None], 0.0)
     signal = excess.sum((1, 2)) / inside.sum()
     return jnp.sqrt(jnp.clip((noise / jnp.maximum(signal, noise)).mean(), 0.005**2, 1.0))
-
-
-def noise_power(power: Float[Array, "orientations h w"], *, cutoff: float | Array) -> Float[Array, "orientations"]:
-    """White-noise level of power spectra, zero frequency first: exp(<ln power> + gamma) where the OTF passes nothing.
-
-    The power of white noise is exponentially distributed, whose geometric mean is exp(-gamma) of its mean; streaks from
-    the image's border hardly change a geometric mean. Where the support fills the spectrum, its corners are taken.
-    """
-    radius = jnp.asarray(frequency_radius(*power.shape[1:]), jnp.float32)
-    outside = radius > jnp.minimum(_NOISE_FROM * cutoff, 0.6)
-    logarithm = jnp.where(outside[None], jnp.log(jnp.maximum(power, 1e-30)), 0.0)
-    return jnp.exp(logarithm.sum((1, 2)) / outside.sum() + _EULER_GAMMA)
-
-
-def taper(frames: Float[Array, "*batch h w"], *, width: float = 0.07) -> Float[Array, "*batch h w"]:
-    """Frames minus their mean, faded out towards the border (Tukey window) and scaled to keep the power of noise."""
-    windows = [_tukey(n, width) for n in frames.shape[-2:]]
-    window = windows[0][:, None] * windows[1][None, :]
-    window = jnp.asarray(window / np.sqrt(np.mean(window**2)), jnp.float32)
-    centred = frames - frames.mean((-2, -1), keepdims=True)
-    return centred * window.reshape((1,) * (frames.ndim - 2) + window.shape)
-
-
-def _tukey(size: int, width: float) -> np.ndarray:
-    """Raised-cosine fade over `width` of the size at each end."""
-    position = (np.arange(size) + 0.5) / max(round(width * size), 1)
-    ramp = np.minimum(np.minimum(position, position[::-1]), 1.0)
-    return np.sin(np.pi / 2 * ramp) ** 2
 
 
 def deconvolved_widefield(

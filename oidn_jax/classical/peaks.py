@@ -1,0 +1,163 @@
+"""The coarse search for the wave vectors: peaks of the correlation between bands, to a frequency pixel.
+
+With B0 the mean of an orientation's frames and B1 the first harmonic of their phases, both weighted with
+
+    w(k) = H(k)^(1/2) (1 - exp(-|k|^2 / (2 s^2))),   s = 0.2 k_c,   H the undamped Airy OTF,
+
+X(q) = sum_k B1(k + q) conj B0(k) peaks at q = p. How sure that is says Z(q) = |X(q)| over the median of |X| on the ring of
+the same |q|. Of an acquisition without stripes the largest Z is about 4 and hardly ever above 4.7.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Complex, Float
+
+from oidn_jax.classical.spectra import taper
+from oidn_jax.optics.fourier import fft2, frequencies, frequency_radius, ifft2
+from oidn_jax.optics.otf import airy_otf
+
+SEARCHED = (0.5, 1.15)  # |p| in parts of the cutoff
+CONFIDENT = 5.0
+_CENTRE = 0.2  # s in parts of the cutoff
+# Of Rayleigh-distributed moduli the median is sqrt(ln 2), the geometric mean exp(-gamma / 2).
+_MEDIAN_OVER_GEOMETRIC_MEAN = math.sqrt(math.log(2.0)) * math.exp(0.5772156649 / 2.0)
+_POOLED = 5  # pixels: how far an orientation may lie from the common ring and angular step
+_RADII, _ANGLES = 96, 720
+_NEIGHBOURHOOD = 4.0  # pixels
+
+
+class Peaks(NamedTuple):
+    """Where the correlation of an orientation's bands peaks.
+
+    Attributes:
+        wave_vector: (orientations, 2), cycles per raw pixel, on the grid of frequencies.
+        confidence: (orientations,), Z there.
+        runner_up: (orientations,), the largest Z elsewhere in the searched ring.
+        joint: scalar, True where the peaks were searched together (`_joint`), because one alone was too weak.
+    """
+
+    wave_vector: Array
+    confidence: Array
+    runner_up: Array
+    joint: Array
+
+
+def harmonics(frames: Array) -> tuple[Array, Complex[Array, "*orientations h w"]]:
+    """Mean and first harmonic 2 <D_n exp(-2 pi i n / phases)> of evenly spaced phases: c0 and m exp(i phi_0) c+.
+
+    Frames or their spectra, (..., phases, h, w).
+    """
+    phases = frames.shape[-3]
+    turn = 2.0 / phases * np.exp(-2j * np.pi * np.arange(phases) / phases)
+    return frames.mean(-3), jnp.einsum("...nyx,n->...yx", frames, jnp.asarray(turn, jnp.complex64))
+
+
+def correlogram(
+    frames: Float[Array, "orientations phases h w"], *, cutoff: float | Array
+) -> Float[Array, "orientations h w"]:
+    """Z(q) of each orientation, zero frequency first, cycles per raw pixel as the FFT's.
+
+    Args:
+        frames: offset subtracted and of equal brightness.
+        cutoff: of the OTF, cycles per raw pixel.
+    """
+    h, w = frames.shape[-2:]
+    radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
+    weight = jnp.sqrt(airy_otf(radius, cutoff=cutoff)) * (1.0 - jnp.exp(-(radius**2) / (2.0 * (_CENTRE * cutoff) ** 2)))
+    still, modulated = (ifft2(weight * fft2(band)) for band in harmonics(taper(frames)))
+    correlation = jnp.abs(fft2(modulated * jnp.conj(still)))
+    ring = np.rint(frequency_radius(h, w) * max(h, w)).astype(np.int32)
+    return jax.vmap(partial(_over_ring_median, ring=ring))(correlation)
+
+
+def _over_ring_median(modulus: Float[Array, "h w"], *, ring: np.ndarray) -> Float[Array, "h w"]:
+    """|X| over the median of its ring, from the geometric mean, which neither sorts nor sees a single peak."""
+    count = np.bincount(ring.ravel())
+    order = np.argsort(ring.ravel(), kind="stable")
+    logarithm = jnp.log(jnp.maximum(modulus, 1e-30)).ravel()[order]
+    total = jax.ops.segment_sum(logarithm, ring.ravel()[order], num_segments=len(count), indices_are_sorted=True)
+    median = _MEDIAN_OVER_GEOMETRIC_MEAN * jnp.exp(total / np.maximum(count, 1))
+    return modulus / median[ring]
+
+
+def find_peaks(
+    frames: Float[Array, "orientations phases h w"],
+    *,
+    cutoff: float | Array,
+    searched: tuple[float | Array, float | Array] = SEARCHED,
+) -> Peaks:
+    """The largest Z of each orientation with |p| in `searched` times the cutoff.
+
+    Where one of them is below `CONFIDENT`, all are searched together: as the vectors of equal length whose directions
+    differ by 180 degrees over the number of orientations, one way round or the other, with the largest sum of Z^2.
+    """
+    score = correlogram(frames, cutoff=cutoff)
+    h, w = score.shape[1:]
+    fy, fx = (jnp.asarray(frequencies(n), jnp.float32) for n in (h, w))
+    radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
+    inside = (radius >= searched[0] * cutoff) & (radius <= searched[1] * cutoff)
+    score = jnp.where(inside[None], score, 0.0)
+
+    def largest(score: Array, where: Array) -> tuple[Array, Array]:
+        index = jnp.argmax(jnp.where(where, score, 0.0))
+        return jnp.stack([fy[index // w], fx[index % w]]), score.ravel()[index]
+
+    alone, confidence = jax.vmap(largest, in_axes=(0, None))(score, inside)
+    common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
+    near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
+    together, confidence_together = jax.vmap(largest)(score, near(common))
+    joint = confidence.min() < CONFIDENT
+    vector = jnp.where(joint, together, alone)
+    _, runner_up = jax.vmap(largest)(score, ~near(vector))
+    return Peaks(vector, jnp.where(joint, confidence_together, confidence), runner_up, joint)
+
+
+def peaks_at(
+    frames: Float[Array, "orientations phases h w"],
+    wave_vector: Float[Array, "orientations 2"],
+    *,
+    cutoff: float | Array,
+) -> Peaks:
+    """The same at wave vectors that are known: the largest Z within a pixel and a half, the runner-up of the rest."""
+    score = correlogram(frames, cutoff=cutoff)
+    h, w = score.shape[1:]
+    radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
+    searched = (radius >= SEARCHED[0] * cutoff) & (radius <= SEARCHED[1] * cutoff)
+    near = jax.vmap(partial(_near, size=(h, w), pixels=1.5))(wave_vector)
+    far = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))(wave_vector)
+    confidence = jnp.where(near, score, 0.0).max((1, 2))
+    runner_up = jnp.where(searched[None] & ~far, score, 0.0).max((1, 2))
+    return Peaks(wave_vector, confidence, runner_up, jnp.array(False))
+
+
+def _near(vector: Float[Array, "2"], *, size: tuple[int, int], pixels: float) -> Bool[Array, "h w"]:
+    """Frequencies within some pixels of a vector, on a periodic grid."""
+    away = [
+        jnp.abs((jnp.asarray(frequencies(n), jnp.float32) - v + 0.5) % 1.0 - 0.5) * n
+        for n, v in zip(size, vector, strict=True)
+    ]
+    return jnp.hypot(away[0][:, None], away[1][None, :]) < pixels
+
+
+def _joint(
+    score: Float[Array, "orientations h w"], *, limits: tuple[float | Array, float | Array]
+) -> Float[Array, "orientations 2"]:
+    """The wave vectors that together have the largest sum of Z^2."""
+    count, h, w = score.shape
+    wrapped = jnp.pad(score, ((0, 0), (_POOLED // 2,) * 2, (_POOLED // 2,) * 2), mode="wrap")
+    pooled = jax.lax.reduce_window(wrapped, 0.0, jax.lax.max, (1, _POOLED, _POOLED), (1, 1, 1), "VALID")
+    radius = jnp.linspace(limits[0], limits[1], _RADII)
+    first = jnp.linspace(0.0, 2.0 * jnp.pi, _ANGLES, endpoint=False)
+    sense = jnp.array([1.0, -1.0])
+    angle = first[None, None] + sense[:, None, None] * (jnp.pi / count) * jnp.arange(count)[None, :, None]
+    vector = jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1)[..., None, :] * radius[:, None]
+    y, x = (jnp.rint(vector[..., i] * n).astype(jnp.int32) % n for i, n in enumerate((h, w)))
+    which = jnp.arange(count)[None, :, None, None]
+    total = (pooled[jnp.broadcast_to(which, y.shape), y, x] ** 2).sum(1)
+    best = jnp.unravel_index(jnp.argmax(total), total.shape)
+    return vector[best[0], :, best[1], best[2]]
