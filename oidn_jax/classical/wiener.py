@@ -38,11 +38,11 @@ class Attenuation(NamedTuple):
     """Notch around the centre of each band, against out-of-focus light and remains of the pattern.
 
     Attributes:
-        strength: s, from 0 (none) to below 1; 0.9 to 0.99 for thick samples.
+        strength: s, from 0 (none) to below 1; 0.9 to 0.99 is usual.
         width: sigma in parts of the cutoff.
     """
 
-    strength: float | Array = 0.0
+    strength: float | Array = 0.95
     width: float | Array = 0.1
 
 
@@ -54,7 +54,7 @@ def wiener_sim(
     cutoff: float | Array,
     scale: int = 2,
     wiener: float | Array | None = None,
-    attenuation: Attenuation = Attenuation(),  # noqa: B008 -- immutable
+    attenuation: Attenuation | None = None,
     pad: int = PAD,
 ) -> Float[Array, "h2 w2"]:
     """Super-resolved image by generalised Wiener filtering, in the units of the raw frames; may be negative.
@@ -67,7 +67,7 @@ def wiener_sim(
         cutoff: of the OTF, cycles per raw pixel; the apodisation is Airy-shaped and ends at cutoff + mean |p|.
         scale: fine pixels per raw pixel; the grid must hold cutoff + |p|.
         wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons; None for `automatic_wiener`.
-        attenuation: of the centres of the bands.
+        attenuation: of the centres of the bands, for thick samples; None for none.
         pad: raw pixels by which the frames are continued (mirrored) at the border; 0 for periodic frames.
     """
     if wiener is None:
@@ -94,7 +94,7 @@ def wiener_filters(
     cutoff: float | Array,
     weight: Float[Array, "orientations"],
     wiener: float | Array,
-    attenuation: Attenuation,
+    attenuation: Attenuation | None,
 ) -> tuple[Float[Array, "h w"], Float[Array, "orientations h w"], Float[Array, "h w"]]:
     """What band 0 and the bands +1 are multiplied with, and the resulting transfer function of the image.
 
@@ -103,13 +103,16 @@ def wiener_filters(
     vector, count = illumination.wave_vector, illumination.wave_vector.shape[0]
     transfer = transfer_of_bands(otf, vector, frequency)
     ky, kx = frequency
-    notch = transfer_of_bands(
-        lambda y, x: 1.0 - attenuation.strength * jnp.exp(-(y**2 + x**2) / (2.0 * (attenuation.width * cutoff) ** 2)),
-        vector,
-        frequency,
-    )
+    rest, above, below = transfer
+    if attenuation is not None:
+        strength, width = attenuation.strength, attenuation.width * cutoff
+
+        def notch(y: Array, x: Array) -> Array:
+            return 1.0 - strength * jnp.exp(-(y**2 + x**2) / (2.0 * width**2))
+
+        notches = transfer_of_bands(notch, vector, frequency)
+        rest, above, below = (n * h for n, h in zip(notches, transfer, strict=True))
     gain = weight[:, None, None]
-    rest, above, below = (n * h for n, h in zip(notch, transfer, strict=True))
     power = rest * transfer[0] + (gain * (above * transfer[1] + below * transfer[2])).sum(0) / count
     reach = cutoff + jnp.linalg.norm(vector, axis=-1).mean()
     filtered = airy_otf(jnp.hypot(ky, kx), cutoff=reach) / (power + wiener**2)

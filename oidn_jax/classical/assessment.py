@@ -1,0 +1,113 @@
+"""What to think of an estimated illumination, in plain words.
+
+Thresholds: a confidence below 4.7 is what acquisitions without stripes give; lengths that differ by more than 3 %, or
+directions whose steps differ from 180 degrees over their number by more than 2, are not the patterns of one microscope;
+with a modulation depth below 0.3 SIM adds more noise than resolution.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from oidn_jax.classical.estimation import Estimate
+from oidn_jax.classical.peaks import CONFIDENT, find_peaks
+
+BY_CHANCE = 4.7
+_SHALLOW, _DEEP = 0.3, 1.1
+_LENGTHS, _STEPS_DEG = 0.03, 2.0
+_UNEVEN_DEG = 10.0
+_BRIGHTNESS = 0.05
+
+
+def assess(estimate: Estimate) -> list[str]:
+    """Warnings, one line each, about an estimated illumination; empty when all is well."""
+    found = jax.device_get(estimate)
+    given = found.illumination
+    return [
+        *(warning for i in range(len(found.confidence)) for warning in _assess_orientation(found, i)),
+        *_assess_geometry(np.asarray(given.wave_vector)),
+        *_assess_brightness(np.asarray(given.brightness)),
+    ]
+
+
+def _assess_orientation(found: Estimate, i: int) -> list[str]:
+    warnings, confidence = [], float(found.confidence[i])
+    depth = float(found.illumination.modulation_depth[i])
+    name = f"orientation {i + 1}"
+    if confidence < BY_CHANCE:
+        warnings.append(
+            f"{name}: no stripes found for certain (confidence {confidence:.1f}; {CONFIDENT:g} is enough, chance gives up "
+            f"to {BY_CHANCE:g}); its wave vector may be wrong: record more light or more contrast, check the optics and "
+            "the frame order, or give an illumination from a calibration"
+        )
+    elif depth < _SHALLOW:
+        warnings.append(
+            f"{name}: modulation depth {depth:.2f}, below {_SHALLOW:g}: the super-resolved part of the image is mostly "
+            "noise; check polarisation, alignment and movement of the sample"
+        )
+    if depth >= 0.999 and float(found.modulation_with_noise[i]) < 0.5:
+        warnings.append(
+            f"{name}: modulation depth of 1 or more, from a noisy overlap of the bands (without correction for noise "
+            f"{float(found.modulation_with_noise[i]):.2f}): not measured, or the OTF is wrong"
+        )
+    phase = np.unwrap(np.asarray(found.illumination.phase[i]))
+    deviation = np.rad2deg(phase - phase[0] - 2 * np.pi * np.arange(len(phase)) / len(phase))
+    deviation = (deviation - deviation.mean() + 180) % 360 - 180
+    if np.abs(deviation).max() > _UNEVEN_DEG:
+        steps = ", ".join(f"{step:.0f}" for step in np.rad2deg(np.diff(phase)))
+        warnings.append(
+            f"{name}: the phases are not evenly spaced (steps of {steps} degrees instead of "
+            f"{360 / len(phase):.0f}); they are taken as measured"
+        )
+    return warnings
+
+
+def _assess_geometry(vector: Float[np.ndarray, "orientations 2"]) -> list[str]:
+    warnings, length, count = [], np.hypot(*vector.T), len(vector)
+    if length.max() / length.min() > 1 + _LENGTHS:
+        warnings.append(
+            "the stripes of the orientations differ in spacing by "
+            f"{100 * (length.max() / length.min() - 1):.0f} % (periods of {', '.join(f'{1 / n:.2f}' for n in length)} "
+            "pixels); one of them is probably wrong"
+        )
+    angle = np.rad2deg(np.arctan2(vector[:, 0], vector[:, 1])) % 180
+    steps = np.diff(np.sort(np.append(angle, angle.min() + 180)))
+    if count > 1 and np.abs(steps - 180 / count).max() > _STEPS_DEG:
+        warnings.append(
+            f"the directions of the stripes ({', '.join(f'{a:.1f}' for a in angle)} degrees) are not "
+            f"{180 / count:.0f} degrees apart; one of them is probably wrong, unless the microscope is built so"
+        )
+    return warnings
+
+
+def _assess_brightness(brightness: Float[np.ndarray, "orientations phases"]) -> list[str]:
+    relative = brightness / brightness.mean(1, keepdims=True)
+    spread = float(np.abs(relative - 1).max())
+    if spread <= _BRIGHTNESS:
+        return []
+    return [
+        f"frames of one orientation differ in brightness by up to {100 * spread:.0f} %; this is corrected, but movement "
+        "and blinking are not"
+    ]
+
+
+def other_order_fits(
+    raw_frames: Float[Array, "frames h w"], confidence: Float[Array, "orientations"], *, cutoff: float | Array
+) -> bool:
+    """Whether the frames show stripes in the other order, phase slow and orientation fast, and not in this one.
+
+    Args:
+        raw_frames: camera offset subtracted, in the order assumed.
+        confidence: of the estimate in that order.
+        cutoff: of the OTF, cycles per raw pixel.
+    """
+    orientations = confidence.shape[0]
+    if float(jnp.min(confidence)) >= CONFIDENT:
+        return False
+    swapped = raw_frames.reshape(-1, orientations, *raw_frames.shape[1:]).swapaxes(0, 1)
+    swapped = swapped / jnp.maximum(swapped.mean((2, 3), keepdims=True), 1e-6)
+    peaks = jax.jit(partial(find_peaks, cutoff=cutoff))(swapped)
+    return float(peaks.confidence.min()) >= CONFIDENT and not bool(peaks.joint)
