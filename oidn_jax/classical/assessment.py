@@ -39,9 +39,9 @@ def _assess_orientation(found: Estimate, i: int) -> list[str]:
     name = f"orientation {i + 1}"
     if confidence < BY_CHANCE:
         warnings.append(
-            f"{name}: no stripes found for certain (confidence {confidence:.1f}; {CONFIDENT:g} is enough, chance gives up "
-            f"to {BY_CHANCE:g}); its wave vector may be wrong: record more light or more contrast, check the optics and "
-            "the frame order, or give an illumination from a calibration"
+            f"{name}: no stripes found for certain (confidence {confidence:.1f}; {CONFIDENT:g} is enough, chance gives "
+            f"up to {BY_CHANCE:g}); its wave vector may be wrong: record more light or more contrast, check the optics "
+            "and the frame order, or give an illumination from a calibration"
         )
     elif depth < _SHALLOW:
         warnings.append(
@@ -89,8 +89,8 @@ def _assess_brightness(brightness: Float[np.ndarray, "orientations phases"]) -> 
     if spread <= _BRIGHTNESS:
         return []
     return [
-        f"frames of one orientation differ in brightness by up to {100 * spread:.0f} %; this is corrected, but movement "
-        "and blinking are not"
+        f"frames of one orientation differ in brightness by up to {100 * spread:.0f} %; this is corrected, but "
+        "movement and blinking are not"
     ]
 
 

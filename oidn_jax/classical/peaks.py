@@ -54,8 +54,9 @@ def harmonics(frames: Array) -> tuple[Array, Complex[Array, "*orientations h w"]
     """
     phases = frames.shape[-3]
     turn = (2.0 / phases * np.exp(-2j * np.pi * np.arange(phases) / phases)).astype(np.complex64)
-    # Written out: XLA's product of complex matrices takes several times as long on a CPU.
-    modulated = sum((turn[n] * frames[..., n, :, :] for n in range(1, phases)), turn[0] * frames[..., 0, :, :])
+    modulated = turn[0] * frames[..., 0, :, :]
+    for n in range(1, phases):  # XLA's product of complex matrices takes several times as long on a CPU
+        modulated = modulated + turn[n] * frames[..., n, :, :]
     return frames.mean(-3), modulated
 
 
