@@ -1,4 +1,4 @@
-"""Wiener SIM: the bands added with their weights, and the widefield image filtered the same way.
+"""Wiener SIM: the bands added with their weights.
 
 With Ct_b(k) = S(k) H(k + b p), b = 0, +1, -1, of each of D orientations (`classical.bands`), g_b the inverse noise of
 band b relative to that of band 0, and a_b(k) = 1 - s exp(-|k + b p|^2 / (2 sigma^2)) the attenuation of light from out
@@ -22,11 +22,10 @@ from oidn_jax.classical.bands import (
     fine_frequencies,
     mirror,
     move_bands,
-    repeat_spectrum,
     transfer_of_bands,
 )
 from oidn_jax.classical.spectra import noise_power, taper
-from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
+from oidn_jax.optics.fourier import fft2, frequency_radius
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.otf import airy_otf
 
@@ -137,24 +136,3 @@ def automatic_wiener(
     excess = jnp.where(inside[None], (power - noise[:, None, None]) / strength[None], 0.0)
     signal = excess.sum((1, 2)) / inside.sum()
     return jnp.sqrt(jnp.clip((noise / jnp.maximum(signal, noise)).mean(), 0.005**2, 1.0))
-
-
-def deconvolved_widefield(
-    raw_frames: Float[Array, "frames h w"],
-    otf: Transfer,
-    *,
-    cutoff: float | Array,
-    reach: float | Array,
-    wiener: float | Array,
-    scale: int = 2,
-    pad: int = PAD,
-) -> Float[Array, "h2 w2"]:
-    """The mean of the frames, Wiener-deconvolved to the apodisation of a SIM image: what SIM must beat.
-
-    Arguments as `wiener_sim`; `reach` is where the apodisation ends.
-    """
-    mean = mirror(raw_frames.mean(0), pad)
-    ky, kx = fine_frequencies((mean.shape[0], mean.shape[1]), scale=scale)
-    transfer = otf(ky, kx)
-    filtered = airy_otf(jnp.hypot(ky, kx), cutoff=reach) * transfer / (transfer**2 + wiener**2)
-    return crop(ifft2(filtered * repeat_spectrum(fft2(mean), scale=scale)).real, scale * pad)
