@@ -1,50 +1,51 @@
-"""Reconstruct raw SIM files with a trained model.
+"""Reconstruct raw SIM files and judge the images.
 
 python reconstruct.py cell.tif more/*.mrc --workdir=runs/f_actin --out=reconstructed --preview
+python reconstruct.py cell.tif --method=wiener --na=1.49 --emission-nm=525 --out=reconstructed --trust --diagnostics
+python reconstruct.py cell.tif --image=made_elsewhere.tif --out=judged
 """
 
-import argparse
-from typing import NoReturn
+from pathlib import Path
 
-from configs.command_line import run_script
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see --help\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    flags = _Parser(description="Reconstruct raw SIM files with a trained model.", allow_abbrev=False)
-    flags.add_argument("inputs", nargs="+", metavar="INPUT", help="raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV")
-    flags.add_argument("--workdir", required=True, metavar="DIR", help="of the training run of train.py")
-    flags.add_argument("--out", required=True, metavar="DIR", help="folder of the images, made if missing")
-    flags.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
-    flags.add_argument(
-        "--frame-order",
-        choices=("orientation-phase", "phase-orientation"),
-        default="orientation-phase",
-        help="the slow one first; default: %(default)s",
-    )
-    flags.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
-    flags.add_argument("--tile", type=int, metavar="PX", help="side of the tiles, raw pixels; default: as trained")
-    flags.add_argument("--overlap", type=int, metavar="PX", help="of neighbouring tiles; default: a quarter tile")
-    flags.add_argument("--preview", action="store_true", help="also write a PNG, widefield beside super-resolution")
-    flags.add_argument("--overwrite", action="store_true", help="replace existing outputs")
-    return flags
+from configs.command_line import load_config, run_script
+from configs.reconstruct_flags import parse
 
 
 def main() -> None:
-    """Parse the flags, load the model, reconstruct the files."""
-    options = vars(parser().parse_intermixed_args())
+    """Parse the flags, prepare the method, reconstruct the files."""
+    options = parse()
     # Imported here, so that --help and wrong flags need not wait for jax.
     import oidn_jax
-    from oidn_jax.reconstruction import progress_bar, reconstruct_files
+    from oidn_jax import reconstruction as rec
+    from oidn_jax.classical.microscope import Microscope
+    from oidn_jax.data import read_radial_otf
 
-    model = oidn_jax.load(options.pop("workdir"), checkpoint=options.pop("checkpoint"))
-    with progress_bar() as progress:
-        reconstruct_files(options.pop("inputs"), model, options.pop("out"), **options, progress=progress)
+    config = load_config(options.config or "configs/default.py")
+    if options.image is not None:
+        method = rec.GivenImage(options.image)
+    elif options.method == "oidn":
+        model = oidn_jax.load(options.workdir, checkpoint=options.checkpoint)
+        method = rec.NetworkMethod(model, tile=options.tile, overlap=options.overlap)
+        config = config if options.config else model.config
+    else:
+        numbers = {"wiener": options.wiener, "attenuation": options.attenuation, "w1": options.w1}
+        method = rec.ClassicalMethod(options.method, **numbers, iterations=options.rl_iterations)
+    microscope = Microscope.from_config(config).with_optics(
+        na=options.na,
+        emission_wavelength_nm=options.emission_nm,
+        otf_damping=options.otf_damping,
+        measured=read_radial_otf(options.otf) if options.otf else None,
+    )
+    reading = rec.Reading(
+        frame_order=options.frame_order,
+        pixel_size_nm=options.pixel_size_nm,
+        camera=rec.CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
+        known=rec.KnownIllumination(Path(options.illumination), options.refit_phases) if options.illumination else None,
+    )
+    outputs = rec.Outputs(options.preview, options.diagnostics, options.trust, options.overwrite)
+    with rec.progress_bar() as progress:
+        how = {"microscope": microscope, "reading": reading, "outputs": outputs, "talk": rec.Talk(progress=progress)}
+        rec.reconstruct_files(options.inputs, method, options.out, **how)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """What the scripts share: flags of a configuration, and user mistakes as one line with exit code 2."""
 
+import importlib.util
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags, logging
@@ -30,6 +32,25 @@ def run_script(main: Callable[[], None]) -> None:
 def define_config() -> Any:
     """Define `--config=FILE[:variant]` with its overrides `--config.section.field=value`; returns the flag holder."""
     return config_flags.DEFINE_config_file("config", None, "configuration file, for example configs/f_actin.py:quick")
+
+
+def load_config(name: str) -> Any:
+    """The configuration of `FILE[:variant]`, for scripts without absl flags.
+
+    Raises:
+        InputError: a file that is missing or no configuration, an unknown variant.
+    """
+    file, _, variant = name.partition(":")
+    path = Path(file) if Path(file).is_file() else Path(__file__).resolve().parents[1] / file
+    try:
+        spec = importlib.util.spec_from_file_location("configuration", path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{file} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.get_config(variant) if variant else module.get_config()
+    except Exception as error:  # whatever a user's file does wrong
+        raise InputError(f"--config={name} cannot be loaded: {_last_line(error)}") from error
 
 
 def parse_flags(argv: Sequence[str], *, required: Sequence[str], arguments: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ existing one is replaced only when told to. The pixel size and the provenance al
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,43 @@ def write_sr_tiff(
     options = (_ome_options if is_ome else _imagej_options)(
         image, pixel_size_nm, time_interval_s, json.dumps(dict(provenance))
     )
+    _write_tiff(path, options)
+    return path
+
+
+def write_map_tiff(
+    path: str | Path,
+    maps: Shaped[np.ndarray, "time map y x"],
+    *,
+    names: Sequence[str],
+    pixel_size_nm: float | None,
+    time_interval_s: float | None = None,
+    provenance: Mapping[str, Any],
+    overwrite: bool = False,
+) -> Path:
+    """Writes maps of the same field as channels of an ImageJ hyperstack, each slice labelled with its name, atomically.
+
+    Args:
+        path: the file to write; missing folders are made.
+        maps: any real dtype; written as float32.
+        names: of the maps.
+        pixel_size_nm: spacing of the maps in nanometres; None writes no resolution.
+        time_interval_s: time between entries of the first axis in seconds, if known.
+        provenance: how the maps were made, anything `json.dumps` takes.
+        overwrite: replace an existing file.
+
+    Raises:
+        InputError: as `write_sr_tiff`.
+        ValueError: as `write_sr_tiff`, or names that are not as many as the maps.
+    """
+    path = Path(path)
+    if maps.ndim != 4 or len(names) != maps.shape[1]:
+        raise ValueError(f"maps of the shape {maps.shape} with {len(names)} names; give (time, map, y, x), a name each")
+    _check_tiff_target(path, n_bytes=4 * maps.size, is_ome=False, overwrite=overwrite)
+    flat = _checked_image(maps.reshape(-1, *maps.shape[2:]))
+    options = _imagej_options(flat, pixel_size_nm, time_interval_s, json.dumps(dict(provenance)))
+    options["data"] = flat.reshape(maps.shape)[:, None]
+    options["metadata"] |= {"mode": "grayscale", "Labels": list(names) * len(maps)}
     _write_tiff(path, options)
     return path
 

@@ -67,7 +67,7 @@ def write_preview(
         axes.set_axis_off()
         axes.set_title(title)
     if pixel_size_nm is not None:
-        _draw_scale_bar(figure.axes[-1], width, height, pixel_size_nm)
+        draw_scale_bar(figure.axes[-1], width, height, pixel_size_nm)
     _save_atomically(figure, path)
     return path
 
@@ -79,7 +79,7 @@ def scale_bar_um(width_um: float) -> float:
     return max(step * decade for step in (1, 2, 5) if step * decade <= longest)
 
 
-def _draw_scale_bar(axes: Axes, width: int, height: int, pixel_size_nm: float) -> None:
+def draw_scale_bar(axes: Axes, width: int, height: int, pixel_size_nm: float) -> None:
     """Draws the bar in the lower right corner of axes that count raw pixels."""
     length_um = scale_bar_um(width * pixel_size_nm / 1000)
     length = 1000 * length_um / pixel_size_nm

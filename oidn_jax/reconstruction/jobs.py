@@ -1,0 +1,157 @@
+"""What is to be done for each raw file: what is read and how, what is written and where, where messages go."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oidn_jax.classical.microscope import Microscope
+from oidn_jax.data.errors import InputError
+from oidn_jax.data.raw_stack import inspect_raw_stack
+from oidn_jax.data.writers import output_name
+from oidn_jax.reconstruction.acquisition import KnownIllumination
+from oidn_jax.reconstruction.camera import CameraSettings
+from oidn_jax.reconstruction.methods import Method
+from oidn_jax.reconstruction.trust import TrustFiles
+
+# A little below what `write_sr_tiff` accepts as ImageJ TIFF.
+_LARGEST_IMAGEJ_BYTES = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written besides the image.
+
+    Attributes:
+        preview: widefield beside SR, of the first time point.
+        diagnostics: the figure of `reconstruction.diagnostics`.
+        trust: the files of `reconstruction.trust`.
+        overwrite: replace existing files.
+    """
+
+    preview: bool = False
+    diagnostics: bool = False
+    trust: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How raw files are read.
+
+    Attributes:
+        frame_order: "orientation-phase" or "phase-orientation", the slow one first.
+        pixel_size_nm: of the raw frames, in place of what the files say.
+        camera: what is known of the camera.
+        known: the illumination, where it need not be estimated.
+    """
+
+    frame_order: str = "orientation-phase"
+    pixel_size_nm: float | None = None
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    known: KnownIllumination | None = None
+
+
+def _print_warning(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Where messages go.
+
+    Attributes:
+        say: called with one line for each image written.
+        warn: called with one line for each thing the user should know; by default on stderr after `warning: `.
+        progress: called with the name of the file at work and the fraction of all work done, 0 to 1.
+    """
+
+    say: Callable[[str], None] = print
+    warn: Callable[[str], None] = _print_warning
+    progress: Callable[[str, float], None] = field(default=lambda _name, _fraction: None)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One acquisition: the raw file, its shape (time, frames, y, x), and what is written for it."""
+
+    source: Path
+    shape: tuple[int, int, int, int]
+    image: Path | None
+    preview: Path | None
+    illumination: Path | None
+    diagnostics: Path | None
+    trust: TrustFiles | None
+
+    @property
+    def pixels(self) -> int:
+        """Raw pixels, which the computing time is proportional to."""
+        return self.shape[0] * self.shape[2] * self.shape[3]
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files to write."""
+        single = (self.image, self.preview, self.illumination, self.diagnostics)
+        return [path for path in single if path is not None] + (self.trust.all if self.trust else [])
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for all files: the arguments of `reconstruct_files`."""
+
+    method: Method
+    microscope: Microscope
+    reading: Reading
+    outputs: Outputs
+    talk: Talk
+
+    @property
+    def needs_illumination(self) -> bool:
+        """Whether the illumination must be known."""
+        return self.method.needs_illumination or self.outputs.diagnostics or self.outputs.trust
+
+
+def inspect(source: Path, work: Work, out: Path) -> Job:
+    """Checks an input by its headers and names its outputs."""
+    microscope, outputs = work.microscope, work.outputs
+    shape = inspect_raw_stack(source, orientations=microscope.orientations, phases=microscope.phases)
+    name = output_name(source)
+    stem = re.sub(r"(\.ome)?\.tiff?$", "", name)
+    n_bytes = 4 * shape[0] * shape[2] * shape[3] * microscope.scale**2
+    if n_bytes > _LARGEST_IMAGEJ_BYTES and name.endswith("_sr.tif"):
+        name = f"{name.removesuffix('.tif')}.ome.tif"
+    return Job(
+        source,
+        shape,
+        image=out / name if work.method.writes_image else None,
+        preview=out / f"{stem}.png" if outputs.preview else None,
+        illumination=out / f"{stem}_illumination.json" if work.needs_illumination else None,
+        diagnostics=out / f"{stem}_diagnostics.png" if outputs.diagnostics else None,
+        trust=TrustFiles.beside(out, stem) if outputs.trust else None,
+    )
+
+
+def check_outputs(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> None:
+    """Refuses what could not be written, or would destroy something, before anything is computed."""
+    raw_files = {job.source.resolve() for job in jobs}
+    owner: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.outputs:
+            if path in owner:
+                raise InputError(
+                    f"{owner[path]} and {job.source} would both become {path}; reconstruct them into different folders"
+                )
+            owner[path] = job.source
+            if path.resolve() in raw_files:
+                raise InputError(f"{path} is one of the inputs and would be replaced; choose another output folder")
+            if path.is_dir():
+                raise InputError(f"{path} is a folder, and an image of that name is to be written; move it away")
+            if path.exists() and not overwrite:
+                raise InputError(f"{path} exists already; choose another output folder or pass --overwrite")
+    existing = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise InputError(f"{existing} is a file, so the output folder {out} cannot be made; choose another one")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"the output folder {out} cannot be written ({existing} is not writable); choose another one")
