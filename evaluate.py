@@ -15,6 +15,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of the training run")
 OUT = flags.DEFINE_string("out", None, "folder for the results")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", None, ["best", "last"], "default: the best where there is one")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace an evaluation that is there")
+METHODS = flags.DEFINE_list("methods", ["widefield", "wiener", "hifi", "oidn"], "what to compare, by commas")
 SAVE_RAW = flags.DEFINE_bool("save_raw", False, "also write the first scene's raw frames of each level as TIFF")
 
 
@@ -32,6 +33,7 @@ def main() -> None:
         CONFIG.value,
         model,
         Path(str(OUT.value)),
+        methods=METHODS.value,
         overwrite=OVERWRITE.value,
         save_raw=SAVE_RAW.value,
         show=Console(width=None if sys.stdout.isatty() else 120).print,

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from oidn_jax.classical.widefield import widefield
 from oidn_jax.evaluation.figures import save_panel
-from oidn_jax.evaluation.held_out import widefield
 from oidn_jax.simulation.acquisition import simulate_acquisition
 from oidn_jax.simulation.pairs import settings_from_config
 from oidn_jax.simulation.specimens import SPECIMENS
@@ -28,8 +29,9 @@ def pictures(specimen: str, *, size: int, seed: int) -> dict[str, np.ndarray]:
     for name, levels in settings.fluorescence.items():
         acquisition = jax.device_get(simulate(key, levels[len(levels) // 2] - 1))
         row.setdefault(f"object: {specimen}", acquisition.specimen)
+        raw_frames = jnp.moveaxis(acquisition.raw_frames, -1, 0)
         row.setdefault("target", acquisition.target[..., 0])
-        row[f"widefield, {name}"] = np.asarray(widefield(acquisition.raw_frames[None], scale=settings.scale)[0])
+        row[f"widefield, {name}"] = np.asarray(widefield(raw_frames, scale=settings.scale))
         row[f"raw frame, {name}"] = np.kron(acquisition.raw_frames[..., 0], np.ones((settings.scale, settings.scale)))
     return row
 

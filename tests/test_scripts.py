@@ -123,7 +123,7 @@ def test_evaluate_prints_the_table(evaluated):
     out, outcome = evaluated
     means = json.loads((out / "metrics.json").read_text())["means"]
     assert [(mean["level"], mean["method"]) for mean in means] == [
-        (level, method) for level in LEVELS for method in ("widefield", "oidn")
+        (level, method) for level in LEVELS for method in ("widefield", "wiener", "hifi", "oidn")
     ]
     rows = [line for line in outcome.out.splitlines() if "│" in line]
     for mean in means:

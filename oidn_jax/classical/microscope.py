@@ -1,6 +1,5 @@
 """The microscope of an acquisition: its objective, its pixels and its frames."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +36,7 @@ class Microscope:
     measured: RadialOtf | None = None
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Microscope":
+    def from_config(cls, config: Any) -> "Microscope":
         """From the sections `optics`, `frames` and `simulation` of a configuration."""
         optics, frames, simulation = config["optics"], config["frames"], config["simulation"]
         return cls(
@@ -91,8 +90,8 @@ class Microscope:
             largest = self.emission_wavelength_nm / (4.0 * self.na)
             raise InputError(
                 f"the microscope: pixels of {pixel:g} nm are too large for NA {self.na:g} at "
-                f"{self.emission_wavelength_nm:g} nm; SIM needs less than {largest:.1f} nm: check the pixel size, the NA "
-                "and the emission wavelength"
+                f"{self.emission_wavelength_nm:g} nm; SIM needs less than {largest:.1f} nm: check the pixel size, the "
+                "NA and the emission wavelength"
             )
         return otf
 

@@ -72,7 +72,7 @@ def correlogram(
     h, w = frames.shape[-2:]
     radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
     weight = jnp.sqrt(airy_otf(radius, cutoff=cutoff)) * (1.0 - jnp.exp(-(radius**2) / (2.0 * (_CENTRE * cutoff) ** 2)))
-    still, modulated = (ifft2(weight * fft2(band)) for band in harmonics(taper(frames)))
+    still, modulated = (ifft2(weight[None] * fft2(band)) for band in harmonics(taper(frames)))
     correlation = jnp.abs(fft2(modulated * jnp.conj(still)))
     ring = np.rint(frequency_radius(h, w) * max(h, w)).astype(np.int32)
     return jax.vmap(partial(_over_ring_median, ring=ring))(correlation)
@@ -158,7 +158,7 @@ def _joint(
     first = jnp.linspace(0.0, 2.0 * jnp.pi, _ANGLES, endpoint=False)
     sense = jnp.array([1.0, -1.0])
     angle = first[None, None] + sense[:, None, None] * (jnp.pi / count) * jnp.arange(count)[None, :, None]
-    vector = jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1)[..., None, :] * radius[:, None]
+    vector = jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1)[..., None, :] * radius[None, None, None, :, None]
     y, x = (jnp.rint(vector[..., i] * n).astype(jnp.int32) % n for i, n in enumerate((h, w)))
     which = jnp.arange(count)[None, :, None, None]
     total = (pooled[jnp.broadcast_to(which, y.shape), y, x] ** 2).sum(1)

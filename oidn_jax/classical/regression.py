@@ -44,8 +44,8 @@ def regress(spectra: Complex[Array, "phases h w"], vector: Float[Array, "2"], *,
     there = otf(*shifted_frequencies(vector, (h, w)))
     at_rest, at_band = overlap(vector, (h, w), otf.cutoff)
     y, x = (jnp.exp(-2j * jnp.pi * v * positions(n)) for v, n in zip(vector, (h, w), strict=True))
-    moved = ifft2(here * at_band * spectra) * (y[:, None] * x[None, :])
-    rest = ifft2(here * at_rest * spectra)
+    moved = ifft2((here * at_band)[None] * spectra) * (y[:, None] * x[None, :])[None]
+    rest = ifft2((here * at_rest)[None] * spectra)
     cross = _inner_products(moved, rest)
     weighted = (there * at_rest)[None] * spectra
     own = _inner_products(weighted, weighted).real

@@ -1,6 +1,6 @@
 """Held-out simulated scenes and the scores of methods on them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,28 +12,30 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from oidn_jax.data.errors import InputError
+from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.evaluation.figures import save_panel
+from oidn_jax.evaluation.methods import Method, NetworkMethod, panel_rows, widefield_method
 from oidn_jax.metrics import image as metrics
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
-from oidn_jax.simulation.pairs import settings_from_config, simulate_pairs
-
-Method = Callable[[Array], Array]
+from oidn_jax.simulation.pairs import settings_from_config, simulate_acquisitions
 
 
 @dataclass(frozen=True)
 class HeldOutScenes:
-    """The same scenes at every fluorescence level, normalised.
+    """The same scenes at every fluorescence level.
 
     Attributes:
-        raw_frames: by fluorescence level, weakest first (low, medium, high), (scenes, h, w, frames).
+        raw_frames: by fluorescence level, weakest first (low, medium, high), (scenes, h, w, frames) camera counts.
         signal_level: by fluorescence level, the signal level of each scene, from 1: a fluorescence level has several,
             which its scenes take in turn.
-        target: (scenes, scale*h, scale*w, 1), the same at every level.
+        target: (scenes, scale*h, scale*w, 1), min-max normalised, the same at every level.
+        offset: counts of the camera without light.
     """
 
     raw_frames: Mapping[str, np.ndarray]
     signal_level: Mapping[str, tuple[int, ...]]
     target: np.ndarray
+    offset: float
 
 
 def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
@@ -49,26 +51,20 @@ def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
     _check(config.evaluation)
     evaluation = config.evaluation
     settings = settings_from_config(config.simulation)
-    simulate = jax.jit(
-        partial(
-            simulate_pairs,
-            settings=settings,
-            size=(evaluation.size, evaluation.size),
-            normalisation=config.data.normalisation,
-        )
-    )
+    size = (evaluation.size, evaluation.size)
+    simulate = jax.jit(partial(simulate_acquisitions, settings=settings, size=size))
     key = jax.random.fold_in(jax.random.key(evaluation.seed), ("test", "validation").index(split))
     signal_level = {
         name: tuple(levels[i % len(levels)] for i in range(evaluation.scenes))
         for name, levels in settings.fluorescence.items()
     }
-    pairs = {
-        name: jax.device_get(simulate(key, jnp.asarray(levels, jnp.int32) - 1)) for name, levels in signal_level.items()
-    }
+    acquisitions = {name: simulate(key, jnp.asarray(levels, jnp.int32) - 1) for name, levels in signal_level.items()}
+    target = next(iter(acquisitions.values())).target
     return HeldOutScenes(
-        raw_frames={name: pair["raw_frames"] for name, pair in pairs.items()},
+        raw_frames={name: np.asarray(acquisition.raw_frames) for name, acquisition in acquisitions.items()},
         signal_level=signal_level,
-        target=next(iter(pairs.values()))["target"],
+        target=np.asarray(fit_min_max(target).apply(target)),
+        offset=settings.offset,
     )
 
 
@@ -78,29 +74,6 @@ def _check(evaluation: Any) -> None:
             f"config.evaluation has scenes={evaluation.scenes}, panels={evaluation.panels}, size={evaluation.size}; it "
             f"needs at least 1 scene of at least {SMALLEST_IMAGE} pixels, and shows at least 1 in its panels"
         )
-
-
-def widefield(raw_frames: Float[Array | np.ndarray, "b h w frames"], *, scale: int) -> Float[Array, "b h2 w2"]:
-    """The mean of the frames on the super-resolved grid (cubic interpolation): what a microscope without SIM shows."""
-    mean = jnp.asarray(raw_frames).mean(-1)
-    b, h, w = mean.shape
-    return jax.image.resize(mean, (b, scale * h, scale * w), "cubic")
-
-
-@partial(jax.jit, static_argnames="network")
-def _apply(params: Any, frames: Array, *, network: OIDN) -> Any:
-    """One scene; a function of the module, so that each evaluation of a run finds it compiled."""
-    return network.apply({"params": params}, frames[None])
-
-
-def network_method(network: OIDN, params: Any) -> Method:
-    """The network's image, one scene at a time, clipped to [0, 1] as in the paper's evaluation."""
-
-    def image(frames: Array) -> Array:
-        sr_image, _ = _apply(params, frames, network=network)
-        return jnp.clip(sr_image[0, ..., 0], 0.0, 1.0)
-
-    return lambda raw_frames: jnp.stack([image(jnp.asarray(frames)) for frames in raw_frames])
 
 
 @jax.jit
@@ -150,13 +123,16 @@ class Validation:
 
     def __call__(self, network: OIDN, params: Any, *, figure_path: Path) -> dict[str, float]:
         """`ssim`, `psnr` over all levels and scenes; the panel shows the medium of the levels."""
-        rows = score_methods(self._scenes, {"oidn": network_method(network, params)})
+        normalisation = self._config.data.normalisation
+        method = NetworkMethod(network, params, normalisation=normalisation)
+        rows = score_methods(self._scenes, {"oidn": method})
         levels = list(self._scenes.raw_frames)
         level = levels[len(levels) // 2]
         raw_frames = self._scenes.raw_frames[level][: self._config.evaluation.panels]
+        shown = {"widefield": widefield_method(scale=network.scale), "oidn": method}
         save_panel(
             figure_path,
-            network_panel(network, params, raw_frames=raw_frames, target=self._scenes.target),
+            panel_rows(raw_frames, shown, target=self._scenes.target),
             pixel_size_nm=network.pixel_size_nm / network.scale,
             title=f"{level} fluorescence",
         )
@@ -164,21 +140,3 @@ class Validation:
             "ssim": float(np.mean([row["minmax_ssim"] for row in rows])),
             "psnr": float(np.mean([row["minmax_psnr"] for row in rows])),
         }
-
-
-def network_panel(
-    network: OIDN, params: Any, *, raw_frames: np.ndarray, target: np.ndarray
-) -> list[dict[str, np.ndarray]]:
-    """For each scene the pictures of a panel: widefield, prediction, target, learned PSF (mean over the frames)."""
-    pictures = []
-    for i, frames in enumerate(raw_frames):
-        sr_image, intermediates = _apply(params, jnp.asarray(frames), network=network)
-        pictures.append(
-            {
-                "widefield": np.asarray(widefield(frames[None], scale=network.scale)[0]),
-                "prediction": np.clip(np.asarray(sr_image[0, ..., 0]), 0.0, 1.0),
-                "target": np.asarray(target[i, ..., 0]),
-                "learned PSF": np.asarray(intermediates["psf"][0].mean(-1)),
-            }
-        )
-    return pictures

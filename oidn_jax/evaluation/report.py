@@ -1,4 +1,4 @@
-"""The evaluation of a trained network against the widefield image: table, JSON, CSV, panels, raw examples."""
+"""The comparison of a trained network with classical methods: table, JSON, CSV, panels, raw examples."""
 
 import csv
 import json
@@ -9,17 +9,12 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from oidn_jax.classical.microscope import Microscope
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.writers import write_raw_tiff
 from oidn_jax.evaluation.figures import save_panel
-from oidn_jax.evaluation.held_out import (
-    HeldOutScenes,
-    network_method,
-    network_panel,
-    score_methods,
-    simulate_held_out,
-    widefield,
-)
+from oidn_jax.evaluation.held_out import HeldOutScenes, score_methods, simulate_held_out
+from oidn_jax.evaluation.methods import METHODS, ClassicalMethod, Method, NetworkMethod, panel_rows, widefield_method
 from oidn_jax.models.trained import TrainedModel
 
 KEYS = ("level", "method", "scene", "signal_level")
@@ -30,11 +25,12 @@ def evaluate(
     model: TrainedModel,
     out: Path,
     *,
+    methods: Sequence[str] = METHODS,
     overwrite: bool = False,
     save_raw: bool = False,
     show: Callable[[Any], None] = print,
 ) -> dict[str, Any]:
-    """Score the network and the widefield image on the held-out scenes of a configuration.
+    """Score methods on the held-out scenes of a configuration.
 
     Writes `metrics.csv` (a row per image), `metrics.json` (those rows and their means), a `panel_LEVEL.png` for each
     fluorescence level and, with `save_raw`, `raw_LEVEL.tif`, the first scene's raw frames as a camera would store them.
@@ -43,6 +39,7 @@ def evaluate(
         config: its `simulation`, `evaluation` and `data` sections say what to evaluate on.
         model: trained network.
         out: folder to write to, created if needed.
+        methods: names of `evaluation.methods.METHODS`, in the order of the tables and panels.
         overwrite: replace results that are there already.
         save_raw: write raw examples.
         show: called with the table and each line.
@@ -55,21 +52,20 @@ def evaluate(
     """
     if not overwrite:
         _refuse_existing(out)
+    _check_methods(methods, config)
     scenes = simulate_held_out(config)
     _make_folder(out)
-    methods = {
-        "widefield": lambda frames: widefield(frames, scale=model.scale),
-        "oidn": network_method(model.network, model.params),
-    }
-    rows = score_methods(scenes, methods)
+    compared = _methods(methods, config, model, offset=scenes.offset)
+    rows = score_methods(scenes, compared)
     means = mean_scores(rows)
     result = {"origin": dict(model.origin), "config": config.name, "means": means, "images": rows}
     show(score_table(means))
+    _say_uncertain(compared, sum(len(frames) for frames in scenes.raw_frames.values()), show=show)
     with (out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    _write_pictures(scenes, model, out, panels=config.evaluation.panels)
+    _write_pictures(scenes, compared, out, panels=config.evaluation.panels, pixel_size_nm=_fine_pixel_nm(model))
     if save_raw:
         _write_raw(scenes, model, out, overwrite=overwrite)
     (out / "metrics.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -125,23 +121,61 @@ def score_table(means: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _write_pictures(scenes: HeldOutScenes, model: TrainedModel, out: Path, *, panels: int) -> None:
+def _check_methods(methods: Sequence[str], config: Any) -> None:
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or not methods or len(set(methods)) < len(methods):
+        raise InputError(f"methods are {', '.join(methods)!r}; give some of {', '.join(METHODS)}, each once")
+    if config.frames.phases < 3 and {"wiener", "hifi"} & set(methods):
+        raise InputError(
+            f"wiener and hifi need at least 3 phases, but config.frames.phases is {config.frames.phases}; leave them "
+            "out of --methods"
+        )
+
+
+def _methods(names: Sequence[str], config: Any, model: TrainedModel, *, offset: float) -> dict[str, Method]:
+    microscope = Microscope.from_config(config)
+
+    def method(name: str) -> Method:
+        if name == "widefield":
+            return widefield_method(scale=model.scale)
+        if name == "oidn":
+            return NetworkMethod(model.network, model.params, normalisation=model.normalisation)
+        return ClassicalMethod(name, microscope, offset=offset)
+
+    return {name: method(name) for name in names}
+
+
+def _say_uncertain(methods: Mapping[str, Method], acquisitions: int, *, show: Callable[[Any], None]) -> None:
+    for name, method in methods.items():
+        if isinstance(method, ClassicalMethod) and method.uncertain:
+            show(
+                f"{name}: in {method.uncertain} of {acquisitions} acquisitions the stripes of an orientation were not "
+                "found for certain"
+            )
+
+
+def _fine_pixel_nm(model: TrainedModel) -> float:
+    return model.network.pixel_size_nm / model.scale
+
+
+def _write_pictures(
+    scenes: HeldOutScenes, methods: Mapping[str, Method], out: Path, *, panels: int, pixel_size_nm: float
+) -> None:
     for level, raw_frames in scenes.raw_frames.items():
         save_panel(
             out / f"panel_{level}.png",
-            network_panel(model.network, model.params, raw_frames=raw_frames[:panels], target=scenes.target),
-            pixel_size_nm=model.network.pixel_size_nm / model.scale,
+            panel_rows(raw_frames[:panels], methods, target=scenes.target),
+            pixel_size_nm=pixel_size_nm,
             title=f"{level} fluorescence, held-out simulated scenes",
         )
 
 
 def _write_raw(scenes: HeldOutScenes, model: TrainedModel, out: Path, *, overwrite: bool) -> None:
-    """Normalised frames as 16-bit counts: what a camera file looks like, with the pixel size."""
+    """The first scene as a camera file: counts and the pixel size."""
     for level, raw_frames in scenes.raw_frames.items():
-        counts = np.round(raw_frames[0] * 60000.0 + 100.0).astype(np.uint16)
         write_raw_tiff(
             out / f"raw_{level}.tif",
-            np.moveaxis(counts, -1, 0),
+            np.moveaxis(raw_frames[0], -1, 0).clip(0, 65535).astype(np.uint16),
             pixel_size_nm=model.network.pixel_size_nm,
             overwrite=overwrite,
         )

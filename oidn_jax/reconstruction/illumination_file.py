@@ -91,7 +91,9 @@ def _orientation(found: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, 
     }
 
 
-def read_illumination(path: str | Path, *, orientations: int, phases: int, pixel_size_nm: float | None) -> StoredIllumination:
+def read_illumination(
+    path: str | Path, *, orientations: int, phases: int, pixel_size_nm: float | None
+) -> StoredIllumination:
     """Reads wave vectors, phases and modulation depths; without a pixel size, that is not compared.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +20,7 @@ from oidn_jax.reconstruction.images import BORDER, default_tiling, reconstruct_w
 Progress = Callable[[int, int], None]
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to an image.
 

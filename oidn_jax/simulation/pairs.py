@@ -8,7 +8,7 @@ from jaxtyping import Array, Int
 
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
-from oidn_jax.simulation.acquisition import simulate_acquisition
+from oidn_jax.simulation.acquisition import Acquisition, simulate_acquisition
 from oidn_jax.simulation.settings import AcquisitionSettings
 
 
@@ -28,6 +28,17 @@ def settings_from_config(section: Any) -> AcquisitionSettings:
         raise InputError(f"config.simulation: {error}") from error
 
 
+def simulate_acquisitions(
+    key: Array, levels: Int[Array, "b"], *, settings: AcquisitionSettings, size: tuple[int, int]
+) -> Acquisition:
+    """A batch of acquisitions, sample i drawn from `fold_in(key, i)`: the same scenes at every level and batch size.
+
+    Levels are indices into `settings.mean_photons`.
+    """
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(levels.shape[0]))
+    return jax.vmap(lambda k, level: simulate_acquisition(k, level, settings=settings, size=size))(keys, levels)
+
+
 def simulate_pairs(
     key: Array,
     levels: Int[Array, "b"],
@@ -38,11 +49,9 @@ def simulate_pairs(
 ) -> dict[str, Array]:
     """`raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), each acquisition min-max normalised.
 
-    Sample i is drawn from `fold_in(key, i)`, so the same key gives the same scenes at every level and batch size.
-    Levels are indices into `settings.mean_photons`.
+    Keys and levels as in `simulate_acquisitions`.
     """
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(levels.shape[0]))
-    acquisitions = jax.vmap(lambda k, level: simulate_acquisition(k, level, settings=settings, size=size))(keys, levels)
+    acquisitions = simulate_acquisitions(key, levels, settings=settings, size=size)
     raw_frames, target = acquisitions.raw_frames, acquisitions.target
     return {
         "raw_frames": fit_min_max(raw_frames, mode=normalisation).apply(raw_frames),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from oidn_jax.classical.microscope import Microscope
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.trained import TrainedModel
 
@@ -18,7 +19,14 @@ def config(*, normalisation="joint", patch=32):
         "data": {"normalisation": normalisation},
         "train": {"patch": patch},
         "optics": {"na": 1.3, "emission_wavelength_nm": 525.0, "pixel_size_nm": 60.0},
+        "frames": {"orientations": 3, "phases": 3, "scale": 2},
+        "simulation": {"otf_damping": 1.0, "integrate_pixel": False},
     }
+
+
+def microscope_of(model):
+    """That of the model's configuration."""
+    return Microscope.from_config(model.config)
 
 
 def untrained(**options):

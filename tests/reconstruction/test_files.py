@@ -11,8 +11,18 @@ from matplotlib.image import imread
 
 from oidn_jax.data import InputError, read_raw_stack
 from oidn_jax.data import writers as data_writers
-from oidn_jax.reconstruction import files, progress_bar, reconstruct, reconstruct_files
-from tests.reconstruction.fakes import Identity, acquisition, fake, untrained, upsampled
+from oidn_jax.reconstruction import (
+    NetworkMethod,
+    Outputs,
+    Reading,
+    Talk,
+    files,
+    jobs,
+    progress_bar,
+    reconstruct,
+    reconstruct_files,
+)
+from tests.reconstruction.fakes import Identity, acquisition, fake, microscope_of, untrained, upsampled
 
 STACK = acquisition()
 
@@ -24,7 +34,15 @@ def run(tmp_path):
     def run(*inputs, model=None, **options):
         run.model = model or fake(Identity)
         out = options.pop("out", tmp_path / "out")
-        return reconstruct_files(inputs, run.model, out, say=run.said.append, warn=run.warned.append, **options)
+        method = NetworkMethod(run.model, **take(options, "tile", "overlap"))
+        talk = Talk(say=run.said.append, warn=run.warned.append, **take(options, "progress"))
+        reading = Reading(**take(options, "frame_order", "pixel_size_nm"))
+        outputs = Outputs(**options)
+        how = {"microscope": microscope_of(run.model), "reading": reading, "outputs": outputs, "talk": talk}
+        return reconstruct_files(inputs, method, out, **how)
+
+    def take(options, *names):
+        return {name: options.pop(name) for name in names if name in options}
 
     run.said, run.warned = [], []
     return run
@@ -95,6 +113,7 @@ def test_provenance(tmp_path, run):
         "version": files.__version__,
         "source": "cell.tif",
         "weights": run.model.origin,
+        "method": "oidn",
         "normalisation": "joint",
         "tile": [44, 44],
         "overlap": 7,
@@ -171,12 +190,12 @@ def test_previews(tmp_path, run):
 
 
 def test_an_image_beyond_imagej_becomes_ome(tmp_path, run, monkeypatch):
-    assert files._LARGEST_IMAGEJ_BYTES <= data_writers._CLASSIC_TIFF_BYTES
-    monkeypatch.setattr(files, "_LARGEST_IMAGEJ_BYTES", 4 * 80 * 96 - 1)
+    assert jobs._LARGEST_IMAGEJ_BYTES <= data_writers._CLASSIC_TIFF_BYTES
+    monkeypatch.setattr(jobs, "_LARGEST_IMAGEJ_BYTES", 4 * 80 * 96 - 1)
     (path,) = run(write(tmp_path / "cell.tif"))
     assert path.name == "cell_sr.ome.tif"
     assert read_raw_stack(path, orientations=1, phases=1).pixel_size_nm == pytest.approx(30)
-    monkeypatch.setattr(files, "_LARGEST_IMAGEJ_BYTES", 4 * 80 * 96)
+    monkeypatch.setattr(jobs, "_LARGEST_IMAGEJ_BYTES", 4 * 80 * 96)
     (path,) = run(tmp_path / "cell.tif")
     assert path.name == "cell_sr.tif"
 
@@ -355,7 +374,8 @@ def test_progress_runs_from_zero_to_one(tmp_path, run):
 
 
 def test_warnings_go_to_stderr_and_results_to_stdout(tmp_path, capsys):
-    reconstruct_files([write(tmp_path / "cell.tif", pixel_size_nm=None)], fake(Identity), tmp_path)
+    model, source = fake(Identity), write(tmp_path / "cell.tif", pixel_size_nm=None)
+    reconstruct_files([source], NetworkMethod(model), tmp_path, microscope=microscope_of(model))
     printed = capsys.readouterr()
     assert printed.out == f"{tmp_path / 'cell_sr.tif'}: 80 x 96 pixels, pixel size unknown\n"
     assert printed.err.startswith(f"warning: {tmp_path / 'cell.tif'} does not say its pixel size")

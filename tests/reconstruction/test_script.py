@@ -17,7 +17,7 @@ def script(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: --workdir, --out"),
+        ([], "required: --out"),
         (["--workdir=run", "--out=out"], "required: INPUT"),
         (["cell.tif", "--out=out"], "required: --workdir"),
         (["cell.tif", "--workdir=run"], "required: --out"),
