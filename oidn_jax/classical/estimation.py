@@ -1,6 +1,6 @@
 """The illumination from raw frames alone: wave vectors, phases, modulation depths and how sure they are.
 
-1. Brightness of each frame: its mean over that of all.
+1. Brightness of each frame: its mean over that of all, as far as that is not the object's doing.
 2. Wave vectors to a pixel of the spectrum, with a confidence: `classical.peaks`.
 3. To a fraction of a pixel: `classical.wave_vectors`.
 4. Phases and modulation depth: `classical.regression`, which measures even phases and the phase of each frame. The
@@ -20,11 +20,13 @@ from jaxtyping import Array, Float
 
 from oidn_jax.classical.peaks import SEARCHED, Peaks, find_peaks, peaks_at
 from oidn_jax.classical.regression import credible_share, regress, wrapped
-from oidn_jax.classical.spectra import taper
+from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.classical.wave_vectors import refine_wave_vector
-from oidn_jax.optics.fourier import fft2
+from oidn_jax.optics.fourier import fft2, frequency_radius
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
+
+_SPARSENESS_BAND = (0.5, 0.8)  # times the cutoff
 
 
 class Estimate(NamedTuple):
@@ -66,7 +68,7 @@ def estimate_illumination(
         orientations: number of illumination directions.
         searched: range of |p| in parts of the cutoff.
     """
-    frames, _ = _equalise(raw_frames, orientations)
+    frames, _ = _equalise(raw_frames, otf, orientations)
     return _describe(raw_frames, find_peaks(frames, cutoff=otf.cutoff, searched=searched), otf, refine=True)
 
 
@@ -77,7 +79,7 @@ def measure_patterns(
 
     The confidence says whether these frames show stripes of these wave vectors.
     """
-    frames, _ = _equalise(raw_frames, wave_vector.shape[0])
+    frames, _ = _equalise(raw_frames, otf, wave_vector.shape[0])
     return _describe(raw_frames, peaks_at(frames, wave_vector, cutoff=otf.cutoff), otf, refine=False)
 
 
@@ -87,14 +89,42 @@ def measure_brightness(raw_frames: Float[Array, "frames h w"], *, orientations: 
     return jnp.maximum(means, 1e-6) / jnp.maximum(means.mean(), 1e-6)
 
 
-def _equalise(raw_frames: Array, orientations: int) -> tuple[Float[Array, "orientations phases h w"], Array]:
-    brightness = measure_brightness(raw_frames, orientations=orientations)
+def credible_brightness(
+    raw_frames: Float[Array, "frames h w"], otf: TransferFunction, *, orientations: int
+) -> Float[Array, "orientations phases"]:
+    """`measure_brightness` as far as it is not the object's doing.
+
+    Under stripes the mean of a frame also varies by m Re(exp(i phi) S(-p)) / S(0), the more the fewer structures there
+    are. |S(p)|^2 is taken from band 0 between 0.5 and 0.8 of the cutoff, m^2 as 1 / 2; of the variance of the means
+    within an orientation, what exceeds the expected one is believed (James-Stein).
+    """
+    means = measure_brightness(raw_frames, orientations=orientations)
+    light = raw_frames.mean(0)
+    power = jnp.abs(fft2(taper(light))) ** 2
+    radius = jnp.asarray(frequency_radius(*power.shape), jnp.float32)
+    ring = (radius > _SPARSENESS_BAND[0] * otf.cutoff) & (radius < _SPARSENESS_BAND[1] * otf.cutoff)
+    excess = power - noise_power(power[None], cutoff=otf.cutoff)[0]
+    at_pattern = jnp.sum(ring * excess) / jnp.sum(ring * otf.at(radius) ** 2)
+    at_zero = jnp.maximum(light.mean(), 1e-6) ** 2 * light.size
+    expected = 0.25 * jnp.maximum(at_pattern, 0.0) / at_zero
+
+    level = means.mean(1, keepdims=True)
+    deviation = means / level - 1.0
+    variance = (deviation**2).sum(1).mean() / (means.shape[1] - 1)
+    share = jnp.maximum(1.0 - expected / jnp.maximum(variance, 1e-12), 0.0)
+    return level * (1.0 + share * deviation)
+
+
+def _equalise(
+    raw_frames: Array, otf: TransferFunction, orientations: int
+) -> tuple[Float[Array, "orientations phases h w"], Array]:
+    brightness = credible_brightness(raw_frames, otf, orientations=orientations)
     frames = raw_frames.reshape(*brightness.shape, *raw_frames.shape[1:])
     return frames / brightness[..., None, None], brightness
 
 
 def _describe(raw_frames: Array, peaks: Peaks, otf: TransferFunction, *, refine: bool) -> Estimate:
-    frames, brightness = _equalise(raw_frames, peaks.wave_vector.shape[0])
+    frames, brightness = _equalise(raw_frames, otf, peaks.wave_vector.shape[0])
     spectra = fft2(taper(frames))
     vector = peaks.wave_vector
     if refine:

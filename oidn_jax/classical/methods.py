@@ -5,9 +5,10 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.hifi import HifiSettings, hifi_sim
+from oidn_jax.classical.bands import Transfer, separate_bands
+from oidn_jax.classical.hifi import HifiSettings, effective_transfer, hifi_sim
 from oidn_jax.classical.widefield import widefield
-from oidn_jax.classical.wiener import Attenuation, wiener_sim
+from oidn_jax.classical.wiener import Attenuation, automatic_wiener, wiener_filters, wiener_sim
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
 
@@ -75,6 +76,32 @@ def classical_image(
             iterations=iterations,
         ).hifi
     raise ValueError(f"method is {method!r}; legal: {', '.join(CLASSICAL_METHODS)}")
+
+
+def transfer_of_image(
+    raw_frames: Float[Array, "frames h w"],
+    illumination: Illumination,
+    otf: TransferFunction,
+    *,
+    method: str,
+    options: ClassicalOptions = ClassicalOptions(),  # noqa: B008 -- immutable
+) -> Transfer | None:
+    """The transfer function from object to image, of (k_y, k_x) in cycles per raw pixel.
+
+    Arguments as `classical_image`. Richardson-Lucy deconvolution, which is not linear, is left out; None for a method
+    that has no such function.
+    """
+    if method == "wiener":
+        wiener = options.wiener
+        if wiener is None:
+            wiener = automatic_wiener(raw_frames, illumination, otf, cutoff=otf.cutoff)
+        weight = separate_bands(raw_frames, illumination)[2]
+        how = {"weight": weight, "wiener": wiener, "attenuation": options.attenuation}
+        return lambda ky, kx: wiener_filters(illumination, otf, (ky, kx), cutoff=otf.cutoff, **how)[2]
+    if method == "hifi":
+        how = {"cutoff": otf.cutoff, "side": max(raw_frames.shape[1:]), "settings": options.hifi}
+        return lambda ky, kx: effective_transfer(illumination, otf, (ky, kx), **how).hifi
+    return None
 
 
 compiled_image = jax.jit(classical_image, static_argnames=("method", "iterations", "scale"))

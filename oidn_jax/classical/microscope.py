@@ -68,7 +68,7 @@ class Microscope:
             changes["otf_damping"] = otf_damping
         return replace(self, **changes)
 
-    def otf(self, pixel_size_nm: float | None = None) -> TransferFunction:
+    def otf(self, *, pixel_size_nm: float | None = None) -> TransferFunction:
         """The OTF of raw frames of this pixel size (by default the microscope's), in cycles per raw pixel.
 
         Raises:

@@ -29,6 +29,7 @@ _MEDIAN_OVER_GEOMETRIC_MEAN = math.sqrt(math.log(2.0)) * math.exp(0.5772156649 /
 _POOLED = 5  # pixels: how far an orientation may lie from the common ring and angular step
 _RADII, _ANGLES = 96, 720
 _NEIGHBOURHOOD = 4.0  # pixels
+_CERTAIN, _LENGTHS = 7.0, 0.03  # a confidence that chance never gives; how far lengths may differ
 
 
 class Peaks(NamedTuple):
@@ -96,7 +97,8 @@ def find_peaks(
 ) -> Peaks:
     """The largest Z of each orientation with |p| in `searched` times the cutoff.
 
-    Where one of them is below `CONFIDENT`, all are searched together: as the vectors of equal length whose directions
+    Where one of them is below `CONFIDENT`, or a little above while the lengths of the vectors differ by more than 3 %,
+    all are searched together: as the vectors of equal length whose directions
     differ by 180 degrees over the number of orientations, one way round or the other, with the largest sum of Z^2.
     """
     score = correlogram(frames, cutoff=cutoff)
@@ -114,7 +116,9 @@ def find_peaks(
     common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
     near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
     together, confidence_together = jax.vmap(largest)(score, near(common))
-    joint = confidence.min() < CONFIDENT
+    length = jnp.linalg.norm(alone, axis=-1)
+    unlike = length.max() > (1.0 + _LENGTHS) * length.min()
+    joint = (confidence.min() < CONFIDENT) | (unlike & (confidence.min() < _CERTAIN))
     vector = jnp.where(joint, together, alone)
     _, runner_up = jax.vmap(largest)(score, ~near(vector))
     return Peaks(vector, jnp.where(joint, confidence_together, confidence), runner_up, joint)

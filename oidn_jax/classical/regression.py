@@ -59,9 +59,9 @@ def regress(spectra: Complex[Array, "phases h w"], vector: Float[Array, "2"], *,
     raw = first @ cross @ mean
     debiased = raw / jnp.maximum(mean @ own @ mean - noise / count, 1e-3 * (mean @ own @ mean))
     single, depth = _single_phases(jnp.angle(raw) + even, cross=cross, own=own, noise=noise)
-    energy = (first @ _inner_products(moved, moved) @ jnp.conj(first)).real * (
-        mean @ _inner_products(rest, rest).real @ mean
-    )
+    below = otf(*shifted_frequencies(-vector, (h, w)))
+    weighted = (below * at_band)[None] * spectra
+    energy = (first @ _inner_products(weighted, weighted) @ jnp.conj(first)).real * (mean @ own @ mean)
     return Regression(
         even_phases=wrapped(jnp.angle(raw) + even),
         even_depth=jnp.abs(debiased),

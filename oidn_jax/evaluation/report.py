@@ -57,9 +57,8 @@ def evaluate(
     _make_folder(out)
     compared = _methods(methods, config, model, offset=scenes.offset)
     rows = score_methods(scenes, compared)
-    means = mean_scores(rows)
-    result = {"origin": dict(model.origin), "config": config.name, "means": means, "images": rows}
-    show(score_table(means))
+    result = {"origin": dict(model.origin), "config": config.name, "means": mean_scores(rows), "images": rows}
+    show(score_table(result["means"]))
     _say_uncertain(compared, sum(len(frames) for frames in scenes.raw_frames.values()), show=show)
     with (out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

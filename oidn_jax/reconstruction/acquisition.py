@@ -85,7 +85,7 @@ class Acquisition:
     @cached_property
     def otf(self) -> TransferFunction:
         """Of a raw frame."""
-        return self.microscope.otf(self.pixel_size_nm)
+        return self.microscope.otf(pixel_size_nm=self.pixel_size_nm)
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset."""
@@ -101,8 +101,10 @@ class Acquisition:
         else:
             found = self._recall(light)
         said = assess(found)
-        if self.known is None and other_order_fits(jnp.asarray(light), found.confidence, cutoff=self.otf.cutoff):
-            said.insert(0, "stripes show in the other frame order and not in this one; try the other --frame-order")
+        # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
+        doubtful = said and self.known is None
+        if doubtful and other_order_fits(jnp.asarray(light), found.confidence, cutoff=self.otf.cutoff):
+            said.insert(0, "the stripes show better in the other frame order; try the other --frame-order")
         self.warnings.extend(said)
         for warning in said:
             self.warn(f"{self.stack.source}: {warning}")
@@ -132,10 +134,14 @@ class Acquisition:
         )
         return measured._replace(illumination=given)
 
+    def _means(self, light: Float[np.ndarray, "frames h w"]) -> Array:
+        return _brightness(light, orientations=self.microscope.orientations)
+
     def illumination(self, time: int) -> Illumination:
         """Of a time point."""
         given = Illumination(*(jnp.asarray(part) for part in self.estimate.illumination))
         if time == 0:
             return given
-        brightness: Array = _brightness(self.light(time), orientations=self.microscope.orientations)
-        return given._replace(brightness=brightness)
+        first, now = (self._means(self.light(t)) for t in (0, time))
+        brightness = given.brightness * now / first
+        return given._replace(brightness=brightness / brightness.mean())

@@ -21,7 +21,7 @@ from oidn_jax.reconstruction.acquisition import Acquisition
 from oidn_jax.reconstruction.diagnostics import write_diagnostics
 from oidn_jax.reconstruction.illumination_file import read_illumination, write_illumination
 from oidn_jax.reconstruction.jobs import Job, Outputs, Reading, Talk, Work, check_outputs, inspect
-from oidn_jax.reconstruction.methods import GivenImage, Method, NetworkMethod
+from oidn_jax.reconstruction.methods import ClassicalMethod, GivenImage, Method, NetworkMethod
 from oidn_jax.reconstruction.preview import write_preview
 from oidn_jax.reconstruction.trust import on_our_grid, write_trust
 
@@ -64,7 +64,9 @@ def reconstruct_files(
     if reading.known is not None:
         layout = {"orientations": microscope.orientations, "phases": microscope.phases}
         read_illumination(reading.known.path, **layout, pixel_size_nm=reading.pixel_size_nm)
-    microscope.otf(reading.pixel_size_nm)
+    microscope.otf(pixel_size_nm=reading.pixel_size_nm)
+    if outputs.diagnostics and microscope.scale != 2:
+        raise InputError(f"diagnostics are drawn for 2 pixels per raw pixel, not for scale={microscope.scale}")
     jobs = [inspect(Path(path), work, Path(out)) for path in inputs]
     check_outputs(jobs, Path(out), overwrite=outputs.overwrite)
     _finish(jobs, work)
@@ -140,7 +142,7 @@ def _write(job: Job, work: Work, acquisition: Acquisition, images: np.ndarray) -
             images[0],
             estimate=acquisition.estimate,
             otf=acquisition.otf,
-            method=work.method.name,
+            **_drawn_method(work.method, acquisition),
             pixel_size_nm=raw_nm,
             warnings=acquisition.warnings,
             overwrite=overwrite,
@@ -150,6 +152,13 @@ def _write(job: Job, work: Work, acquisition: Acquisition, images: np.ndarray) -
             images = on_our_grid(images, acquisition)
         summary = write_trust(job.trust, images, acquisition, provenance=provenance, overwrite=overwrite)
         work.talk.say(f"{job.trust.maps}: {summary['verdict']}")
+
+
+def _drawn_method(method: Method, acquisition: Acquisition) -> dict[str, Any]:
+    """Name and options, for the effective OTF."""
+    if isinstance(method, ClassicalMethod):
+        return {"method": method.name, "options": method.options_for(acquisition)}
+    return {"method": method.name}
 
 
 def _warn_of_pixel_size(stack: RawStack, work: Work) -> None:

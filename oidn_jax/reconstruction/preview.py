@@ -67,7 +67,7 @@ def write_preview(
         axes.set_axis_off()
         axes.set_title(title)
     if pixel_size_nm is not None:
-        draw_scale_bar(figure.axes[-1], width, height, pixel_size_nm)
+        draw_scale_bar(figure.axes[-1], (height, width), pixel_size_nm)
     _save_atomically(figure, path)
     return path
 
@@ -79,8 +79,9 @@ def scale_bar_um(width_um: float) -> float:
     return max(step * decade for step in (1, 2, 5) if step * decade <= longest)
 
 
-def draw_scale_bar(axes: Axes, width: int, height: int, pixel_size_nm: float) -> None:
-    """Draws the bar in the lower right corner of axes that count raw pixels."""
+def draw_scale_bar(axes: Axes, size: tuple[int, int], pixel_size_nm: float) -> None:
+    """Draws the bar in the lower right corner of axes that count raw pixels, `size` = (height, width) of them."""
+    height, width = size
     length_um = scale_bar_um(width * pixel_size_nm / 1000)
     length = 1000 * length_um / pixel_size_nm
     margin, thickness = 0.04 * max(width, height), 0.012 * max(width, height)

@@ -111,35 +111,39 @@ def write_trust(
     every_frame = 4 * stack.frames.size < _LARGEST_RESIDUALS
     if not every_frame:
         acquisition.warn(f"{stack.source}: only the average residual is written, all of them exceed 4 GB")
-    maps, residuals, numbers = [], [], []
-    first = None
-    for time, image in enumerate(images):
-        found = judge(image, acquisition, time)
-        first = found if first is None else first
-        maps.append(np.stack([found.chi_square, found.evidence]))
-        parts = [*found.residual, found.mean_residual] if every_frame else [found.mean_residual]
-        residuals.append(np.stack(parts))
-        numbers.append(_numbers(found))
-    assert first is not None
+    maps, residuals, numbers, first = _judge_all(images, acquisition, every_frame=every_frame)
     scale = acquisition.microscope.scale
     common = {"time_interval_s": stack.time_interval_s, "provenance": provenance, "overwrite": overwrite}
     names = [f"residual of frame {i + 1}" for i in range(n_frames)] if every_frame else []
     raw_nm = stack.pixel_size_nm
     write_map_tiff(
         files.maps,
-        np.stack(maps),
+        maps,
         names=["reduced chi-square", "evidence"],
         pixel_size_nm=None if raw_nm is None else raw_nm / scale,
         **common,
     )
-    write_map_tiff(
-        files.residual, np.stack(residuals), names=[*names, "residual of the average"], pixel_size_nm=raw_nm, **common
-    )
+    write_map_tiff(files.residual, residuals, names=[*names, "residual of the average"], pixel_size_nm=raw_nm, **common)
     summary = _summary(numbers, acquisition, provenance)
     text = json.dumps(summary, indent=1) + "\n"
     write_atomically(files.numbers, lambda part: part.write_text(text, encoding="utf-8"), n_bytes=len(text))
     draw_trust(files.picture, images[0], first, pixel_size_nm=raw_nm, title=summary["verdict"], overwrite=overwrite)
     return summary
+
+
+def _judge_all(
+    images: Float32[np.ndarray, "time h2 w2"], acquisition: Acquisition, *, every_frame: bool
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]], Consistency]:
+    """Maps and residuals (time, map, y, x) and numbers of all time points, and all there is of the first."""
+    maps, residuals, numbers, first = [], [], [], None
+    for time, image in enumerate(images):
+        found = judge(image, acquisition, time)
+        first = first or found
+        maps.append(np.stack([found.chi_square, found.evidence]))
+        residuals.append(np.stack([*found.residual, found.mean_residual] if every_frame else [found.mean_residual]))
+        numbers.append(_numbers(found))
+    assert first is not None
+    return np.stack(maps), np.stack(residuals), numbers, first
 
 
 def _numbers(found: Consistency) -> dict[str, float]:

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float32
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from oidn_jax.classical.consistency import Consistency
@@ -39,24 +38,23 @@ def draw_trust(
         overwrite: replace an existing file.
     """
     check_target(path, overwrite=overwrite)
-    height, width = found.mean_residual.shape
+    size = height, width = found.mean_residual.shape[0], found.mean_residual.shape[1]
     figure = Figure(figsize=(15, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 3).ravel()
-    low, high = np.percentile(image, _CONTRAST_PERCENTILES)
-    grey = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
+    grey = _stretched(image)
     extent = (0, width, height, 0)
-    threshold = float(found.threshold)
     panels[0].imshow(grey, cmap="gray", extent=extent)
     panels[0].set_title("image")
     if pixel_size_nm is not None:
-        draw_scale_bar(panels[0], width, height, pixel_size_nm)
+        draw_scale_bar(panels[0], size, pixel_size_nm)
+    threshold = float(found.threshold)
     panels[1].imshow(_marked(grey, np.asarray(found.evidence), threshold), extent=extent)
     panels[1].set_title(
         f"contradicted beyond chance (|evidence| > {threshold:.1f})\nblue: missing, orange: not in the data"
     )
     largest = max(2.0 * threshold, 1.0)
-    drawn = panels[2].imshow(found.evidence, cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -largest, largest), extent=extent)
+    drawn = panels[2].imshow(found.evidence, cmap="PuOr_r", vmin=-largest, vmax=largest, extent=extent)
     panels[2].set_title("evidence, standard deviations\n+ light is missing in the image, - not in the data")
     figure.colorbar(drawn, ax=panels[2], shrink=0.8)
     drawn = panels[3].imshow(found.chi_square, cmap="magma", vmin=0.0, vmax=3.0, extent=extent)
@@ -70,6 +68,11 @@ def draw_trust(
     _draw_histogram(panels[5], found)
     figure.suptitle(title)
     write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=100), n_bytes=_PICTURE_BYTES)
+
+
+def _stretched(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image, _CONTRAST_PERCENTILES)
+    return np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
 
 
 def _marked(grey: np.ndarray, evidence: np.ndarray, threshold: float) -> np.ndarray:

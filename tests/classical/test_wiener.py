@@ -7,12 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.wiener import separate_bands, wiener_sim
+from oidn_jax.classical.bands import fine_frequencies, separate_bands
+from oidn_jax.classical.widefield import deconvolved_widefield
+from oidn_jax.classical.wiener import Attenuation, automatic_wiener, wiener_sim
 from oidn_jax.optics import forward, fourier, grid, illumination, otf
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.transfer import TransferFunction
 
 CUTOFF = 0.33
 reconstruct = jax.jit(wiener_sim, static_argnames=("otf", "cutoff", "scale", "pad"))
+reconstruct_any = jax.jit(wiener_sim, static_argnames=("scale", "pad"))  # the OTF is a table
+form_bands = jax.jit(lambda *args: fourier.ifft2(forward.form_bands(*args, scale=2)))
+form_frames = jax.jit(partial(forward.form_raw_frames, scale=2))
 
 
 def transfer(ky, kx):
@@ -32,22 +38,22 @@ def periodic_scene(key, *, size=32, phases=3):
     specimen = jax.random.exponential(keys[2], (2 * size, 2 * size))
     fine_otf = otf.airy_otf(fourier.frequency_radius(2 * size, 2 * size), cutoff=CUTOFF / 2)
     fine_otf = fine_otf * forward.pixel_transfer(2 * size, 2 * size, scale=2, integrate=False)
-    return specimen, given, jax.jit(partial(forward.form_raw_frames, scale=2))(specimen, given, fine_otf), fine_otf
+    return specimen, given, form_frames(specimen, given, fine_otf), fine_otf
 
 
 @pytest.mark.parametrize("phases", [3, 5])
 def test_bands_are_separated_exactly(key, phases):
     specimen, given, frames, fine_otf = periodic_scene(key, phases=phases)
-    still, modulated, weight = separate_bands(frames, given)
-    expected = fourier.ifft2(forward.form_bands(specimen, given.wave_vector, fine_otf, scale=2))
-    np.testing.assert_allclose(still, jnp.broadcast_to(expected[0].real, still.shape), atol=1e-4)
+    still, modulated, weight = jax.jit(separate_bands)(frames, given)
+    expected = np.asarray(form_bands(specimen, given.wave_vector, fine_otf))
+    np.testing.assert_allclose(still, np.broadcast_to(expected[0].real, still.shape), atol=1e-4)
     np.testing.assert_allclose(modulated, expected[1:], atol=1e-4)
-    assert np.all((weight > 0) & (weight < 0.25))
+    assert np.all((np.asarray(weight) > 0.0) & (np.asarray(weight) < 0.25))
 
 
 def test_the_weight_of_evenly_spaced_phases_is_a_quarter_of_the_squared_depth():
     even = Illumination.ideal(jnp.full((1, 2), 0.2), phases=3, modulation_depth=0.6)
-    *_, weight = separate_bands(jnp.ones((3, 4, 4)), even)
+    *_, weight = jax.jit(separate_bands)(jnp.ones((3, 4, 4)), even)
     np.testing.assert_allclose(weight, 0.09, rtol=1e-5)
 
 
@@ -65,33 +71,68 @@ def test_without_noise_the_result_is_the_object_within_the_extended_support(key)
     np.testing.assert_allclose(image.mean(), specimen.mean(), rtol=1e-3)
 
 
-def test_the_quality_of_the_reference_is_reached(golden):
-    """PSNR after an affine fit, against the object within the extended support; on 256 x 256 it is 40.8 dB."""
+def psnr(image, target, *, border):
+    """After an affine fit of the image."""
+    a, b = (
+        np.asarray(x, np.float64)[border : -border or None, border : -border or None].ravel() for x in (image, target)
+    )
+    design = np.stack([a, np.ones_like(a)], axis=1)
+    error = design @ np.linalg.lstsq(design, b, rcond=None)[0] - b
+    return 10 * np.log10(np.ptp(b) ** 2 / np.mean(error**2))
+
+
+@pytest.fixture
+def reference(golden):
+    """Noisy frames, OTF and true illumination of the reference, its object as such and within the extended support."""
     data = golden("sim_acquisition_crop")
-    cutoff = float(data["cutoff"])
+    table = TransferFunction.theoretical(na=float(data["cutoff"]) / 2, emission_wavelength_nm=1.0, pixel_size_nm=1.0)
     given = Illumination(
         jnp.asarray(data["wave_vector"], jnp.float32),
         jnp.asarray(data["phase"], jnp.float32),
         jnp.full(3, float(data["modulation_depth"])),
         jnp.ones((3, 3)),
     )
-    frames = jnp.asarray(data["raw_mid"], jnp.float32) - float(data["offset"])
-    image = reconstruct(
-        frames, given, lambda ky, kx: otf.airy_otf(jnp.hypot(ky, kx), cutoff=cutoff), cutoff=cutoff, wiener=0.05
+    reach = float(table.cutoff) + np.hypot(*data["wave_vector"].T).mean()
+    target = fourier.filter_image(
+        jnp.asarray(data["gt"]), otf.airy_otf(fourier.frequency_radius(256, 256), cutoff=reach / 2)
     )
-    reach = cutoff + np.hypot(*data["wave_vector"].T).mean()
-    radius = fourier.frequency_radius(256, 256)
-    target = fourier.filter_image(jnp.asarray(data["gt"]), otf.airy_otf(radius, cutoff=reach / 2))
+    return jnp.asarray(data["raw_mid"], jnp.float32) - float(data["offset"]), table, given, data["gt"], target
 
-    def score(image):
-        a, b = (np.asarray(x)[60:-60, 60:-60].ravel() for x in (image, target))
-        design = np.stack([a, np.ones_like(a)], axis=1)
-        error = design @ np.linalg.lstsq(design, b, rcond=None)[0] - b
-        return 10 * np.log10(np.ptp(b) ** 2 / np.mean(error**2))
 
+def test_the_quality_of_the_reference_is_reached(reference):
+    """PSNR against the object within the extended support; on 256 x 256 it is 40.8 dB."""
+    frames, table, given, _, target = reference
+    image = reconstruct_any(frames, given, table, cutoff=table.cutoff, wiener=jnp.float32(0.05))
     # The reference's object has its even pixels on the raw ones.
-    assert score(grid.to_padded_spectrum(image, scale=2)) > 38.0
-    assert score(image) < 36.0
+    reached = psnr(grid.to_padded_spectrum(image, scale=2), target, border=60)
+    assert reached > 38.0
+    assert psnr(image, target, border=60) < 36.0
+
+    deconvolve = jax.jit(deconvolved_widefield)
+    reach = table.cutoff + jnp.linalg.norm(given.wave_vector, axis=-1).mean()
+    widefield = [
+        deconvolve(frames, table, cutoff=table.cutoff, reach=reach, wiener=jnp.float32(w))
+        for w in (0.02, 0.05, 0.1, 0.2)
+    ]
+    scores = [psnr(grid.to_padded_spectrum(image, scale=2), target, border=60) for image in widefield]
+    assert max(scores) > 30.0
+    assert reached > max(scores) + 1.2
+
+
+@pytest.mark.parametrize("peak", [1000.0, 50.0])
+def test_the_automatic_parameter_is_near_the_best(reference, peak):
+    _, table, given, specimen, target = reference
+    fine_otf = table(*fine_frequencies((128, 128), scale=2))
+    fine_otf = fine_otf * forward.pixel_transfer(256, 256, scale=2, integrate=False)
+    light = np.maximum(form_frames(jnp.asarray(specimen), given, fine_otf), 0.0)
+    frames = np.random.default_rng(0).poisson(light * peak / np.percentile(light.mean(0), 99.9)).astype(np.float32)
+    found = jax.jit(automatic_wiener)(jnp.asarray(frames), given, table, cutoff=table.cutoff)
+
+    def score(wiener):
+        image = reconstruct_any(jnp.asarray(frames), given, table, cutoff=table.cutoff, wiener=jnp.float32(wiener))
+        return psnr(image, target, border=60)
+
+    assert score(found) > max(score(w) for w in (0.007, 0.014, 0.028, 0.056, 0.11, 0.22)) - 0.5
 
 
 def test_the_mirrored_border_keeps_the_phases(key):
@@ -101,6 +142,71 @@ def test_the_mirrored_border_keeps_the_phases(key):
     specimen = jnp.zeros((96, 96)).at[47:49, 45:50].set(jax.random.uniform(key, (2, 5)))
     fine_otf = otf.airy_otf(fourier.frequency_radius(96, 96), cutoff=CUTOFF / 2)
     fine_otf = fine_otf * forward.pixel_transfer(96, 96, scale=2, integrate=False)
-    frames = forward.form_raw_frames(specimen, given, fine_otf, scale=2)
+    frames = form_frames(specimen, given, fine_otf)
     padded, bare = (reconstruct(frames, given, transfer, cutoff=CUTOFF, pad=pad) for pad in (9, 0))
     np.testing.assert_allclose(padded[30:66, 30:66], bare[30:66, 30:66], atol=0.02 * float(bare.max()))
+
+
+def test_a_measured_otf_makes_up_for_what_it_damps(key):
+    specimen, given, _, fine_otf = periodic_scene(key)
+    damping = 0.3
+    radius = fourier.frequency_radius(64, 64)
+    frames = form_frames(specimen, given, fine_otf * damping ** (2 * radius / CUTOFF))
+    values = otf.airy_otf(np.linspace(0.0, CUTOFF, 300), cutoff=CUTOFF, damping=damping)
+    measured = TransferFunction.measured(values, step=CUTOFF / 299, cutoff=CUTOFF)
+    ideal = TransferFunction.from_samples(otf.airy_otf(np.linspace(0.0, CUTOFF, 2048), cutoff=CUTOFF), cutoff=CUTOFF)
+    # As many samples: the same compiled function.
+    assert measured.values.shape == ideal.values.shape
+    right, wrong = (
+        reconstruct_any(frames, given, table, cutoff=measured.cutoff, wiener=jnp.float32(1e-3), pad=0)
+        for table in (measured, ideal)
+    )
+    reach = CUTOFF + float(np.hypot(*np.asarray(given.wave_vector).T).mean())
+    expected = fourier.fft2(specimen) * otf.airy_otf(radius, cutoff=reach / 2)
+    errors = [np.abs(fourier.fft2(image) - expected)[radius < 0.2].max() for image in (right, wrong)]
+    largest = np.abs(expected)[(radius < 0.2) & (radius > 0)].max()
+    assert errors[0] < 0.05 * largest
+    assert errors[1] > 0.3 * largest
+
+
+def test_uneven_phases_must_be_known(key):
+    """Three uneven phases are enough for an exact separation; taken as even they leave stripes."""
+    _, given, frames, _ = periodic_scene(key)
+    even = given._replace(phase=given.phase[:, :1] + 2 * jnp.pi / 3 * jnp.arange(3)[None])
+    true, assumed = (
+        reconstruct(frames, illumination, transfer, cutoff=CUTOFF, wiener=1e-3, pad=0) for illumination in (given, even)
+    )
+    assert np.abs(true - assumed).max() > 0.1 * np.abs(true).max()
+
+
+def test_the_mapping_over_time_changes_nothing(key):
+    """Frames, illumination and Wiener parameter of their own at each time, the OTF in common."""
+    table = TransferFunction.from_samples(otf.airy_otf(np.linspace(0.0, CUTOFF, 2048), cutoff=CUTOFF), cutoff=CUTOFF)
+    scenes = [periodic_scene(k)[1:3] for k in jax.random.split(key)]
+    given, frames = jax.tree.map(lambda *parts: jnp.stack(parts), *scenes)
+    alone = partial(wiener_sim, cutoff=table.cutoff, pad=4)
+    together = jax.jit(jax.vmap(alone, in_axes=(0, 0, None)))(frames, given, table)
+    single = jax.jit(alone)
+    for image, (one_given, one_frames) in zip(together, scenes, strict=True):
+        np.testing.assert_allclose(image, single(one_frames, one_given, table), atol=1e-4 * float(image.max()))
+
+
+def test_attenuation_removes_haze_and_keeps_the_object(key):
+    """Coarse stripes, whose bands +1 carry enough of what the notch takes from band 0."""
+    specimen, given, _, fine_otf = periodic_scene(key)
+    given = given._replace(
+        wave_vector=jnp.array([[5.0, 1.0], [-2.0, 5.0], [3.0, -4.0]]) / 32, modulation_depth=jnp.full(3, 0.95)
+    )
+    frames = form_frames(specimen, given, fine_otf)
+    haze = jnp.cos(2 * jnp.pi * jnp.arange(32) / 32)
+    haze = given.brightness.reshape(9, 1, 1) * (2.0 + haze[:, None] * haze[None])[None]
+    attenuate = jax.jit(
+        lambda frames, strength: wiener_sim(
+            frames, given, transfer, cutoff=CUTOFF, wiener=0.01, attenuation=Attenuation(strength, 0.3), pad=0
+        )
+    )
+    plain, attenuated = (attenuate(frames, jnp.float32(s)) for s in (0.0, 0.95))
+    np.testing.assert_allclose(attenuated, plain, atol=0.05 * float(plain.max()))
+    plain, attenuated = (attenuate(haze, jnp.float32(s)) for s in (0.0, 0.95))
+    assert attenuated.std() < 0.8 * plain.std()
+    assert attenuated.mean() < 0.65 * plain.mean()

@@ -1,0 +1,206 @@
+"""Illumination from raw frames: how exactly it is found, and that nothing is found where there is nothing."""
+
+import os
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oidn_jax.classical.bands import fine_frequencies
+from oidn_jax.classical.estimation import estimate_illumination, measure_patterns
+from oidn_jax.classical.peaks import CONFIDENT
+from oidn_jax.data.raw_stack import read_raw_stack
+from oidn_jax.optics import forward
+from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.transfer import TransferFunction
+
+GOLDEN = Path(__file__).parents[1] / "data" / "sim_acquisition_crop.npz"
+OTF = TransferFunction.theoretical(na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
+SIZE = 128
+JITTER_DEG = np.array([[8.0, -6.0, 3.0], [-9.0, 5.0, 0.0], [4.0, 7.0, -10.0]])
+BRIGHTNESS = np.array([[0.9, 1.0, 1.1], [1.05, 0.95, 1.0], [1.1, 0.85, 1.05]])
+SEEDS = range(3)
+
+
+@cache
+def stored():
+    with np.load(GOLDEN) as archive:
+        return dict(archive)
+
+
+def truth(**changes):
+    data = stored()
+    even = Illumination(
+        jnp.asarray(data["wave_vector"], jnp.float32),
+        jnp.asarray(data["phase"], jnp.float32),
+        jnp.full(3, 0.8),
+        jnp.ones((3, 3)),
+    )
+    return even._replace(**{name: jnp.asarray(value, jnp.float32) for name, value in changes.items()})
+
+
+@partial(jax.jit, static_argnames="size")
+def form_frames(specimen, given, *, size):
+    fine_otf = OTF(*fine_frequencies(size, scale=2))
+    fine_otf = fine_otf * forward.pixel_transfer(*specimen.shape, scale=2, integrate=False)
+    return forward.form_raw_frames(specimen, given, fine_otf, scale=2)
+
+
+def acquire(given, *, peak=300.0, seed=0, size=(SIZE, SIZE)):
+    """Frames of filaments, their brightest mean `peak` photons, with the noise of photons and camera."""
+    light = np.maximum(form_frames(jnp.asarray(stored()["gt"][: 2 * size[0]]), given, size=size), 0.0)
+    generator = np.random.default_rng(seed)
+    counts = generator.poisson(light * peak / np.percentile(light.mean(0), 99.9))
+    return (counts + generator.normal(0.0, 1.6, light.shape)).astype(np.float32)
+
+
+def wrapped_deg(angle):
+    return np.rad2deg(np.angle(np.exp(1j * np.asarray(angle))))
+
+
+def vector_error(estimate, given):
+    """In frequency pixels."""
+    return SIZE * np.hypot(*np.asarray(estimate.illumination.wave_vector - given.wave_vector).T)
+
+
+ACQUISITIONS = {
+    "stored": (truth, lambda given: stored()["raw_mid"] - np.float32(stored()["offset"])),
+    "bright": (truth, partial(acquire, peak=2000.0)),
+    "dim": (truth, partial(acquire, peak=50.0)),
+    "jitter": (lambda: truth(phase=stored()["phase"] + np.deg2rad(JITTER_DEG)), partial(acquire, peak=2000.0)),
+    "weak": (lambda: truth(modulation_depth=[0.8, 0.8, 0.05]), acquire),
+    "flicker": (lambda: truth(brightness=BRIGHTNESS), acquire),
+    **{f"flat {n}": (lambda: truth(modulation_depth=np.zeros(3)), partial(acquire, seed=n)) for n in SEEDS},
+    **{
+        f"noise {n}": (truth, lambda given, n=n: 50.0 + np.random.default_rng(n).normal(size=(9, SIZE, SIZE)))
+        for n in SEEDS
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def acquisitions():
+    """Truth and frames of each acquisition."""
+    drawn = {name: (given(), frames) for name, (given, frames) in ACQUISITIONS.items()}
+    return {name: (given, jnp.asarray(frames(given), jnp.float32)) for name, (given, frames) in drawn.items()}
+
+
+@pytest.fixture(scope="module")
+def estimates(acquisitions):
+    """All acquisitions estimated at once, as a time lapse is."""
+    frames = jnp.stack([frames for _, frames in acquisitions.values()])
+    found = jax.jit(jax.vmap(estimate_illumination, in_axes=(0, None)))(frames, OTF)
+    return {name: jax.tree.map(lambda part, i=i: part[i], found) for i, name in enumerate(acquisitions)}
+
+
+@pytest.mark.parametrize("name", ["stored", "bright"])
+def test_vectors_phases_and_depths_are_found(name, acquisitions, estimates):
+    given, found = acquisitions[name][0], estimates[name]
+    assert vector_error(found, given).max() < 0.05
+    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 2.5
+    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    assert found.confidence.min() > 3 * CONFIDENT
+    assert not found.joint
+    assert np.all((found.coherence > 0.1) & (found.coherence < 1.0))
+    assert np.all(found.overlap > 1000)
+
+
+def test_dim_frames_are_enough(acquisitions, estimates):
+    given, found = acquisitions["dim"][0], estimates["dim"]
+    assert vector_error(found, given).max() < 0.15
+    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 6.0
+    assert found.confidence.min() > CONFIDENT
+
+
+def test_noise_does_not_dilute_the_modulation_depth(estimates):
+    for name, diluted in (("dim", 0.72), ("bright", 0.82)):
+        assert abs(estimates[name].illumination.modulation_depth.mean() - 0.8) < 0.04
+        assert estimates[name].modulation_with_noise.max() < diluted
+
+
+@pytest.mark.parametrize("kind", ["flat", "noise"])
+def test_without_stripes_nothing_is_certain(kind, estimates):
+    for seed in SEEDS:
+        found = estimates[f"{kind} {seed}"]
+        assert found.confidence.max() < CONFIDENT
+        assert found.runner_up.max() < CONFIDENT
+        assert found.joint
+
+
+def test_a_weak_orientation_is_found_together_with_the_others(acquisitions, estimates):
+    """Alone it would not be: something else in its correlogram is higher."""
+    given, found = acquisitions["weak"][0], estimates["weak"]
+    assert found.joint
+    assert found.runner_up[2] > found.confidence[2]
+    assert vector_error(found, given).max() < 0.5
+    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+
+
+def test_jitter_of_the_phases_is_measured(acquisitions, estimates):
+    given, found = acquisitions["jitter"][0], estimates["jitter"]
+    for phase in (found.illumination.phase, found.single_phases):
+        assert np.sqrt(np.mean(wrapped_deg(phase - given.phase) ** 2)) < 2.5
+    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+
+
+@pytest.mark.parametrize("name", ["stored", "bright", "dim"])
+def test_even_phases_stay_even(name, estimates):
+    found = estimates[name]
+    step = wrapped_deg(jnp.diff(found.illumination.phase) - 2 * jnp.pi / 3)
+    assert np.abs(step).max() < 1.0
+    assert np.abs(wrapped_deg(jnp.diff(found.single_phases) - 2 * jnp.pi / 3)).max() > 1.5
+
+
+def test_the_brightness_of_frames_is_measured(acquisitions, estimates):
+    given, found = acquisitions["flicker"][0], estimates["flicker"]
+    np.testing.assert_allclose(found.illumination.brightness, given.brightness, rtol=0.02)
+    assert vector_error(found, given).max() < 0.05
+    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 2.5
+
+
+def test_known_wave_vectors_give_the_same_patterns(acquisitions, estimates):
+    """Also: one acquisition alone gives what it gives among others."""
+    measure, expected = jax.jit(measure_patterns), estimates["jitter"]
+    found = measure(acquisitions["jitter"][1], expected.illumination.wave_vector, OTF)
+    np.testing.assert_allclose(wrapped_deg(found.illumination.phase - expected.illumination.phase), 0.0, atol=0.05)
+    np.testing.assert_allclose(found.single_phases, expected.single_phases, atol=1e-3)
+    for mine, theirs in zip(found.illumination[2:], expected.illumination[2:], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3)
+    np.testing.assert_allclose(found.confidence, expected.confidence, rtol=1e-4)
+
+    elsewhere = expected.illumination.wave_vector[jnp.array([1, 2, 0])]
+    assert measure(acquisitions["jitter"][1], elsewhere, OTF).confidence.max() < CONFIDENT
+    nothing = measure(acquisitions["flat 0"][1], expected.illumination.wave_vector, OTF)
+    assert nothing.confidence.max() < CONFIDENT
+    assert nothing.modulation_with_noise.max() < 0.1
+
+
+def test_five_phases_of_one_orientation_on_rectangular_frames():
+    size = (96, SIZE)
+    phase = 0.7 + 2 * np.pi / 5 * np.arange(5)[None]
+    given = Illumination(truth().wave_vector[1:2], jnp.asarray(phase), jnp.array([0.6]), jnp.ones((1, 5)))
+    frames = jnp.asarray(acquire(given, peak=1000.0, size=size))
+    found = jax.jit(partial(estimate_illumination, orientations=1))(frames, OTF)
+    assert found.illumination.phase.shape == found.single_phases.shape == (1, 5)
+    error = (found.illumination.wave_vector - given.wave_vector) * jnp.array([size])
+    assert np.abs(error).max() < 0.05
+    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 4.0
+    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    assert found.confidence[0] > 2 * CONFIDENT
+
+
+def test_a_real_acquisition_is_found_without_prior():
+    folder = os.environ.get("OIDN_TEST_DATA")
+    if not folder:
+        pytest.skip("OIDN_TEST_DATA names no folder of real acquisitions")
+    frames = read_raw_stack(Path(folder) / "rdlsim_microtubules_488nm.mrc").frames[0].astype(np.float32)
+    frames = frames - np.repeat(np.percentile(frames.reshape(3, -1), 1, axis=1), 3)[:, None, None]
+    otf = TransferFunction.theoretical(na=1.49, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
+    found = jax.jit(estimate_illumination)(jnp.asarray(frames, jnp.float32), otf)
+    expected = np.array([[88.71, 7.84], [51.08, -72.77], [-37.57, -80.59]])
+    assert np.hypot(*(256 * found.illumination.wave_vector - expected).T).max() < 0.3
+    assert found.confidence.min() > CONFIDENT
+    assert np.all((found.illumination.modulation_depth > 0.5) & (found.illumination.modulation_depth < 1.0))

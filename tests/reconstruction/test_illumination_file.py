@@ -1,0 +1,81 @@
+"""The illumination file: what is read is what was written, and a wrong file is one clear line."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oidn_jax.classical.estimation import Estimate
+from oidn_jax.data import InputError
+from oidn_jax.optics.illumination import Illumination
+from oidn_jax.reconstruction.illumination_file import read_illumination, write_illumination
+
+GIVEN = Illumination(
+    jnp.array([[0.1, 0.3], [0.3, 0.05], [-0.2, 0.2]]),
+    jnp.array([[0.1, 2.2, -2.0], [1.0, 3.0, -1.1], [0.0, 2.0, 4.0]]),
+    jnp.array([0.7, 0.8, 0.9]),
+    jnp.ones((3, 3)),
+)
+ONES = jnp.ones(3)
+ESTIMATE = Estimate(GIVEN, 20 * ONES, 3 * ONES, jnp.array(False), ONES, 0.6 * ONES, GIVEN.phase, 900 * ONES)
+LAYOUT = {"orientations": 3, "phases": 3, "pixel_size_nm": 60.0}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_illumination(
+        tmp_path / "a.json", ESTIMATE, frame_size=(64, 80), pixel_size_nm=60.0, provenance={"source": "cell.tif"}
+    )
+
+
+def test_what_is_read_is_what_was_written(path):
+    stored = read_illumination(path, **LAYOUT)
+    np.testing.assert_allclose(stored.wave_vector, GIVEN.wave_vector, rtol=1e-6)
+    np.testing.assert_allclose(stored.phase, GIVEN.phase, rtol=1e-5)
+    np.testing.assert_allclose(stored.modulation_depth, GIVEN.modulation_depth, rtol=1e-6)
+    assert stored.frame_size == (64, 80)
+
+
+def test_an_existing_file_is_kept(path):
+    options = {"frame_size": (8, 8), "pixel_size_nm": 1.0, "provenance": {}}
+    with pytest.raises(InputError, match="exists already"):
+        write_illumination(path, ESTIMATE, **options)
+    assert read_illumination(path, **LAYOUT).frame_size == (64, 80)
+    write_illumination(path, ESTIMATE, **options, overwrite=True)
+    assert read_illumination(path, **{**LAYOUT, "pixel_size_nm": None}).frame_size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(format="other"), 'no illumination file .its "format" must be'),
+        (lambda c: c.pop("orientations"), "incomplete or has a wrong entry .KeyError"),
+        (lambda c: c["orientations"].pop(), "has 2 orientations .* 3 orientations of 3 phases are asked for"),
+        (lambda c: c["orientations"][0]["phases_deg"].append(0.0), "incomplete or has a wrong entry"),
+        (lambda c: c["orientations"][0].update(phases_deg="zero"), "incomplete or has a wrong entry"),
+        (lambda c: c["orientations"][1].update(wave_vector_cycles_per_pixel=[0, 0]), "must be above 0"),
+        (lambda c: c["orientations"][1].update(wave_vector_cycles_per_pixel=[float("nan"), 0]), "must be above 0"),
+        (lambda c: c["orientations"][1].update(modulation_depth=1.5), "modulation depths of .* at most 1"),
+        (lambda c: c.update(pixel_size_nm=80.0), "found with pixels of 80 nm, but these frames have 60 nm"),
+        (lambda c: c.update(frame_size=[3]), "incomplete or has a wrong entry .IndexError"),
+    ],
+)
+def test_wrong_files(path, change, message):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message) as raised:
+        read_illumination(path, **LAYOUT)
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_are_no_json(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
+    for name, message in (
+        ("a.json", "no JSON file"),
+        ("none.json", "cannot be read .No such file"),
+        (".", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_illumination(tmp_path / name, **LAYOUT)
