@@ -125,11 +125,10 @@ def _equalise(
 
 def _describe(raw_frames: Array, peaks: Peaks, otf: TransferFunction, *, refine: bool) -> Estimate:
     frames, brightness = _equalise(raw_frames, otf, peaks.wave_vector.shape[0])
-    spectra = fft2(taper(frames))
-    vector = peaks.wave_vector
+    faded, vector = taper(frames), peaks.wave_vector
     if refine:
-        vector = jax.vmap(partial(refine_wave_vector, otf=otf))(spectra, vector)
-    found = jax.vmap(partial(regress, otf=otf))(spectra, vector)
+        vector = jax.vmap(partial(refine_wave_vector, otf=otf))(faded, vector)
+    found = jax.vmap(partial(regress, otf=otf))(faded, vector)
     deviation = wrapped(found.single_phases - found.even_phases)
     share = credible_share(deviation, peaks.confidence)
     depth = found.even_depth + share * (found.single_depth - found.even_depth)

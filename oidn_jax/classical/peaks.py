@@ -113,15 +113,18 @@ def find_peaks(
         return jnp.stack([fy[index // w], fx[index % w]]), score.ravel()[index]
 
     alone, confidence = jax.vmap(largest, in_axes=(0, None))(score, inside)
-    common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
     near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
-    together, confidence_together = jax.vmap(largest)(score, near(common))
     length = jnp.linalg.norm(alone, axis=-1)
     unlike = length.max() > (1.0 + _LENGTHS) * length.min()
     joint = (confidence.min() < CONFIDENT) | (unlike & (confidence.min() < _CERTAIN))
-    vector = jnp.where(joint, together, alone)
+
+    def together() -> tuple[Array, Array]:
+        common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
+        return jax.vmap(largest)(score, near(common))
+
+    vector, confidence = jax.lax.cond(joint, together, lambda: (alone, confidence))
     _, runner_up = jax.vmap(largest)(score, ~near(vector))
-    return Peaks(vector, jnp.where(joint, confidence_together, confidence), runner_up, joint)
+    return Peaks(vector, confidence, runner_up, joint)
 
 
 def peaks_at(

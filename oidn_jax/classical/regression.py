@@ -14,7 +14,7 @@ from jaxtyping import Array, Complex, Float
 
 from oidn_jax.classical.overlap import overlap, positions, shifted_frequencies
 from oidn_jax.classical.spectra import noise_power
-from oidn_jax.optics.fourier import ifft2
+from oidn_jax.optics.fourier import fft2
 from oidn_jax.optics.transfer import TransferFunction
 
 _PHASE_ROUNDS = 6
@@ -33,25 +33,23 @@ class Regression(NamedTuple):
     overlap: Array
 
 
-def regress(spectra: Complex[Array, "phases h w"], vector: Float[Array, "2"], *, otf: TransferFunction) -> Regression:
-    """Phases and modulation depth of one orientation.
+def regress(frames: Float[Array, "phases h w"], vector: Float[Array, "2"], *, otf: TransferFunction) -> Regression:
+    """Phases and modulation depth of one orientation, from frames that fade out at the border.
 
-    Whatever the phases, C0 and B1 are combinations of the frames; so all rounds need only the correlation of each frame
-    at k + p with each at k, and that of each with each at k.
+    Whatever the phases, C0 and B1 are combinations of the frames; so all rounds need only the products of each frame
+    at k + p with each at k, and of those among themselves.
     """
-    count, h, w = spectra.shape
-    here = otf(*shifted_frequencies(jnp.zeros(2), (h, w)))
-    there = otf(*shifted_frequencies(vector, (h, w)))
-    at_rest, at_band = overlap(vector, (h, w), otf.cutoff)
+    count, h, w = frames.shape
     y, x = (jnp.exp(-2j * jnp.pi * v * positions(n)) for v, n in zip(vector, (h, w), strict=True))
-    moved = ifft2((here * at_band)[None] * spectra) * (y[:, None] * x[None, :])[None]
-    rest = ifft2((here * at_rest)[None] * spectra)
-    cross = _inner_products(moved, rest)
-    weighted = (there * at_rest)[None] * spectra
-    own = _inner_products(weighted, weighted).real
+    inside, _ = overlap(vector, (h, w), otf.cutoff)
+    here, there = (inside * otf(*shifted_frequencies(shift, (h, w))) for shift in (jnp.zeros(2), vector))
+    spectra = fft2(frames)
+    rest = there[None] * spectra
+    moved = here[None] * fft2(frames * (y[:, None] * x[None, :])[None])
+    cross, own = _inner_products(moved, rest), _inner_products(rest, rest).real
     # Band 0 of even phases is the mean, whose noise is one over the number of frames of a frame's.
     noise = count * noise_power(jnp.abs(spectra.mean(0, keepdims=True)) ** 2, cutoff=otf.cutoff)[0]
-    noise = noise * jnp.sum((there * at_rest) ** 2)
+    noise = noise * jnp.sum(there**2)
 
     even = 2.0 * jnp.pi * jnp.arange(count) / count
     first = 2.0 / count * jnp.exp(-1j * even)
@@ -59,9 +57,7 @@ def regress(spectra: Complex[Array, "phases h w"], vector: Float[Array, "2"], *,
     raw = first @ cross @ mean
     debiased = raw / jnp.maximum(mean @ own @ mean - noise / count, 1e-3 * (mean @ own @ mean))
     single, depth = _single_phases(jnp.angle(raw) + even, cross=cross, own=own, noise=noise)
-    below = otf(*shifted_frequencies(-vector, (h, w)))
-    weighted = (below * at_band)[None] * spectra
-    energy = (first @ _inner_products(weighted, weighted) @ jnp.conj(first)).real * (mean @ own @ mean)
+    energy = (first @ _inner_products(moved, moved) @ jnp.conj(first)).real * (mean @ own @ mean)
     return Regression(
         even_phases=wrapped(jnp.angle(raw) + even),
         even_depth=jnp.abs(debiased),
@@ -69,7 +65,7 @@ def regress(spectra: Complex[Array, "phases h w"], vector: Float[Array, "2"], *,
         single_depth=depth,
         depth_with_noise=jnp.abs(raw) / (mean @ own @ mean),
         coherence=jnp.abs(raw) / jnp.sqrt(energy),
-        overlap=at_rest.sum(),
+        overlap=inside.sum(),
     )
 
 

@@ -4,7 +4,7 @@ With b0, b1 the bands 0 and +1 within their overlap, each weighted with the OTF 
 
     |c(p)| = |sum_r b1(r) conj b0(r) exp(-2 pi i p.r)|,
 
-first on a grid around the start, then by Newton's method, taking the overlap anew a few times.
+first on a grid around the start, then by Newton's method.
 """
 
 import jax
@@ -14,25 +14,24 @@ from jaxtyping import Array, Complex, Float
 from oidn_jax.classical.overlap import overlap, positions, shifted_frequencies
 from oidn_jax.classical.peaks import harmonics
 from oidn_jax.classical.spectra import TAPER, tukey
-from oidn_jax.optics.fourier import ifft2
+from oidn_jax.optics.fourier import fft2, ifft2
 from oidn_jax.optics.transfer import TransferFunction
 
 _WITHIN, _GRID_STEPS = 1.5, 61  # pixels of the spectrum around the start, points
-_MASKS, _NEWTON = 3, 4  # how often the overlap is taken anew, Newton steps each time
+_NEWTON = 5  # steps
 
 
 def refine_wave_vector(
-    spectra: Complex[Array, "phases h w"], start: Float[Array, "2"], *, otf: TransferFunction
+    frames: Float[Array, "phases h w"], start: Float[Array, "2"], *, otf: TransferFunction
 ) -> Float[Array, "2"]:
-    """The wave vector that maximises |c(p)|, of one orientation.
+    """The wave vector that maximises |c(p)|, of one orientation, from frames that fade out at the border.
 
     Two biases are avoided. Each band is weighted with the OTF of the other, so that both end with the same weights
     H(k) H(k + p): different ones would shift the maximum with the object's spectrum. And near the border, where the
     fading of the frames mixes frequencies of different H, the product does not count.
     """
-    size = spectra.shape[1], spectra.shape[2]
-    rest, moved = harmonics(spectra)
-
+    size = frames.shape[1], frames.shape[2]
+    rest, moved = (fft2(band) for band in harmonics(frames))
     inside = jnp.asarray(tukey(size, width=TAPER, inset=TAPER), jnp.float32)
 
     def product(vector: Array) -> Array:
@@ -41,10 +40,8 @@ def refine_wave_vector(
         return ifft2(at_band * below * moved) * jnp.conj(ifft2(at_rest * above * rest)) * inside
 
     vector = _grid_maximum(product(start), start)
-    for _ in range(_MASKS):
-        correlation = product(vector)
-        vector = jax.lax.fori_loop(0, _NEWTON, lambda _, v, g=correlation: v + _newton_step(g, v), vector)
-    return vector
+    correlation = product(vector)  # the overlap has moved with the vector
+    return jax.lax.fori_loop(0, _NEWTON, lambda _, v: v + _newton_step(correlation, v), vector)
 
 
 def _grid_maximum(product: Complex[Array, "h w"], start: Float[Array, "2"]) -> Float[Array, "2"]:
