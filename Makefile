@@ -19,12 +19,13 @@ DEMO := runs/demo
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
 
-demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it, reconstruct an image.
+demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it against classical SIM, reconstruct an image.
 	$(BIN)/python train.py --config=configs/f_actin.py:quick --workdir=$(DEMO)
 	$(BIN)/python evaluate.py --config=configs/f_actin.py:quick --workdir=$(DEMO) --out=$(DEMO)/evaluation --overwrite --save_raw
-	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --workdir=$(DEMO) --out=$(DEMO)/reconstruction --overwrite --preview
+	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --workdir=$(DEMO) --out=$(DEMO)/reconstruction --overwrite --preview --trust
+	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --method=wiener --out=$(DEMO)/wiener --overwrite --preview --diagnostics
 	@echo "Pictures:"
-	@find $(DEMO)/evaluation $(DEMO)/reconstruction -name '*.png' | sort | sed 's/^/  /'
+	@find $(DEMO)/evaluation $(DEMO)/reconstruction $(DEMO)/wiener -name '*.png' | sort | sed 's/^/  /'
 
 test: $(INSTALLED)  ## Run the tests.
 	$(BIN)/python -m pytest -n2 --dist=loadfile $(ARGS)
@@ -34,9 +35,10 @@ lint: $(INSTALLED)  ## Check style, format and types.
 	$(BIN)/ruff format --check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(INSTALLED)  ## Measure the network's speed and memory, the simulation's speed and accuracy.
+bench: $(INSTALLED)  ## Measure speed, memory and accuracy of the network, the simulation and classical SIM.
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.simulation
+	$(BIN)/python -m benchmarks.classical
 
 clean:  ## Remove the environment and the caches; keep runs/.
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist

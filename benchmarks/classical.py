@@ -78,9 +78,9 @@ def methods(frames: Array, otf: TransferFunction) -> dict[str, tuple[Any, tuple,
     def spectrally_optimised(frames: Array, given: Illumination, otf: TransferFunction, *, iterations: int) -> Array:
         return hifi_sim(frames, given, otf, cutoff=otf.cutoff, iterations=iterations).hifi
 
-    # Search: 6 bands forward, 6 back, 3 correlations. Sub-pixel: 9 frames, and 4 products of 2 bands for each of 3
-    # orientations. Regression: 2 for each frame.
-    search = [(6 + 6 + 3 + 9 + 4 * 2 * 3 + 2 * 9, side)]
+    # Brightness: 1. Search: 6 bands forward, 6 back, 3 correlations. Sub-pixel: 6 bands, and 2 products of 2 bands for
+    # each of 3 orientations. Regression: 2 for each frame.
+    search = [(1 + 6 + 6 + 3 + 6 + 2 * 2 * 3 + 2 * 9, side)]
     bands, image = [(6, padded)], [(1, fine)]
     deconvolution = [(5 * 4 * 9 // 2, padded)]  # 4 real ones for each frame and iteration
     images = [(1 + 2 // 2, fine)]  # one complex, and a real one there and back
