@@ -113,7 +113,7 @@ def table_of(profiles: dict[str, np.ndarray], peak: float) -> Table:
 def draw(profiles: dict[str, np.ndarray], out: Path) -> None:
     """A panel for each of a few kinds of lines."""
     kinds = [0, *(DISTANCES_NM.index(distance) for distance in (120.0, 160.0, 260.0))]
-    figure = Figure(figsize=(14, 3.6), layout="constrained")
+    figure = Figure(figsize=(14, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, kind in zip(figure.subplots(1, len(kinds), sharey=True), kinds, strict=True):
         for name, curves in profiles.items():
@@ -122,7 +122,7 @@ def draw(profiles: dict[str, np.ndarray], out: Path) -> None:
         axes.set_title(f"two lines, {DISTANCES_NM[kind]:g} nm apart" if kind else "one line")
         axes.set(xlabel="position (nm)", xlim=(-300, 300))
     figure.axes[0].set_ylabel("intensity")
-    figure.axes[0].legend(frameon=False, fontsize=7)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(out, dpi=100)
 
 

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from configs import f_actin
 from oidn_jax.classical.consistency import BORDER, Camera, check_consistency
+from oidn_jax.classical.estimation import estimate_illumination
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.transfer import TransferFunction
 from oidn_jax.simulation.acquisition import simulate_acquisition
@@ -59,7 +60,7 @@ class Scores(NamedTuple):
 class Bench:
     """The compiled simulation, reconstruction and check."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, *, estimated: bool):
         self.settings = settings_from_config(f_actin.get_config("quick").simulation)
         settings = self.settings
         otf = TransferFunction.theoretical(
@@ -72,14 +73,16 @@ class Bench:
         camera = Camera(gain, gain**2 * settings.read_noise**2 + 1.0 / 12.0)
         self.simulate = jax.jit(partial(simulate_acquisition, settings=settings, size=(size, size)))
         self.check = jax.jit(partial(check_consistency, otf=otf, cutoff=otf.cutoff, camera=camera))
+        self.estimate = jax.jit(partial(estimate_illumination, otf=otf)) if estimated else None
         self.wiener = jax.jit(partial(wiener_sim, otf=otf, cutoff=otf.cutoff))
 
     def scene(self, seed: int, level: int) -> tuple[Any, dict[str, np.ndarray], Any]:
         """Raw frames without offset, the reconstructions by name, and the illumination."""
         acquisition = self.simulate(jax.random.key(seed), level - 1)
         raw_frames = jnp.moveaxis(acquisition.raw_frames, -1, 0) - self.settings.offset
-        images = (acquisition.target[..., 0], self.wiener(raw_frames, acquisition.illumination))
-        return raw_frames, dict(zip(BASES, map(np.asarray, images), strict=True)), acquisition.illumination
+        given = acquisition.illumination if self.estimate is None else self.estimate(raw_frames).illumination
+        images = (acquisition.target[..., 0], self.wiener(raw_frames, given))
+        return raw_frames, dict(zip(BASES, map(np.asarray, images), strict=True)), given
 
 
 def distance_to(place: np.ndarray, size: int, *, length: float, angle: float) -> np.ndarray:
@@ -221,8 +224,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images/trust_roc.png"))
     parser.add_argument("--size", type=int, default=128, help="raw pixels (default 128)")
     parser.add_argument("--scenes", type=int, default=4, help="at each of three signal levels (default 4)")
+    parser.add_argument("--true-illumination", action="store_true", help="instead of estimating it from the frames")
     options = parser.parse_args()
-    bench = Bench(options.size)
+    bench = Bench(options.size, estimated=not options.true_illumination)
     chosen = {name: numbers[len(numbers) // 2] for name, numbers in bench.settings.fluorescence.items()}
     found: dict = defaultdict(lambda: Scores([], [], []))
     for name, level in chosen.items():
