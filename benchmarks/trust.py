@@ -209,7 +209,7 @@ def draw(found: dict, levels: dict[str, float], out: Path) -> None:
             for statistic, style in (("evidence", "-"), ("chi_square", ":")):
                 scores = found[statistic, Case(BASES[0], level, "inserted", shape, 0.2)]
                 thresholds = np.sort(np.concatenate([scores.changed, scores.unchanged]))[::-1]
-                curve = [[np.mean(np.array(s) >= t) for t in thresholds] for s in scores[1::-1]]
+                curve = [1.0 - np.searchsorted(np.sort(s), thresholds) / len(s) for s in scores[1::-1]]
                 axes[3, column].plot(*curve, style, color=f"C{colour}")
         axes[3, column].set(xscale="log", xlim=(1e-3, 1), xlabel="false positives", ylabel="true positives")
         axes[3, column].set_title(f"inserted, contrast 0.2, {BASES[0]}, {photons:.0f} photons", fontsize=9)
