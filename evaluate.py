@@ -1,4 +1,6 @@
-"""Score a network on held-out scenes: python evaluate.py --config=FILE[:variant] --workdir=DIR --out=DIR.
+"""Compare a network with classical methods on held-out scenes.
+
+python evaluate.py --config=FILE[:variant] --workdir=DIR --out=DIR
 
 Writes metrics.json, metrics.csv and panels to the output folder, and the table to the terminal.
 """

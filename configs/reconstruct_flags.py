@@ -16,17 +16,9 @@ _ONLY_FOR = {
     "rl_iterations": ("hifi",),
 }
 # Flags that only serve the model of the raw frames: classical reconstruction, trust maps, diagnostics.
-_PHYSICS = (
-    "config",
-    "na",
-    "emission_nm",
-    "otf",
-    "otf_damping",
-    "illumination",
-    "camera_gain",
-    "camera_offset",
-    "read_noise",
-)
+_PHYSICS = ("config", "na", "emission_nm", "otf", "otf_damping", "illumination", "camera_offset")
+_WIDEFIELD = ("config", "camera_offset")  # of these, what a widefield image depends on
+_NOISE = ("camera_gain", "read_noise")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,6 +35,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.image is None and options.method is None:
         options.method = "oidn"
     options.trust |= options.image is not None
+    if not options.out:
+        parser.error("--out is empty; name a folder")
     if options.method == "oidn" and options.workdir is None:
         parser.error("the following arguments are required: --workdir (or give --method=wiener, hifi or widefield)")
     for name, methods in _ONLY_FOR.items():
@@ -51,10 +45,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
     physics = options.method in ("wiener", "hifi") or options.trust or options.diagnostics
     for name in _PHYSICS:
-        if getattr(options, name) is not None and not physics:
+        used = physics or (options.method == "widefield" and name in _WIDEFIELD)
+        if getattr(options, name) is not None and not used:
             parser.error(
                 f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
             )
+    for name in _NOISE:
+        if getattr(options, name) is not None and not options.trust:
+            parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
     if options.refit_phases and options.illumination is None:
         parser.error("--refit-phases needs --illumination=FILE")
     if options.otf is not None and options.otf_damping is not None:

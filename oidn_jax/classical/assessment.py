@@ -14,6 +14,7 @@ from oidn_jax.classical.estimation import Estimate
 from oidn_jax.classical.peaks import CONFIDENT, find_peaks
 
 BY_CHANCE = 4.7
+ILL_CONDITIONED = 20.0
 _SHALLOW, _DEEP = 0.3, 1.1
 _LENGTHS, _STEPS_DEG = 0.03, 2.0
 _UNEVEN_DEG = 10.0
@@ -51,6 +52,13 @@ def _assess_orientation(found: Estimate, i: int) -> list[str]:
             f"{name}: modulation depth of 1 or more, from a noisy overlap of the bands (without correction for noise "
             f"{float(found.modulation_with_noise[i]):.2f}): not measured, or the OTF is wrong"
         )
+    given = found.illumination
+    condition = conditions(np.asarray(given.phase[i : i + 1]), np.asarray(given.modulation_depth[i : i + 1]))[0]
+    if condition > ILL_CONDITIONED and depth >= _SHALLOW:
+        warnings.append(
+            f"{name}: its frames hardly differ in phase, so the bands cannot be separated (condition number "
+            f"{condition:.3g}, at most {ILL_CONDITIONED:g}); the image is mostly noise"
+        )
     phase = np.unwrap(np.asarray(found.illumination.phase[i]))
     deviation = np.rad2deg(phase - phase[0] - 2 * np.pi * np.arange(len(phase)) / len(phase))
     deviation = (deviation - deviation.mean() + 180) % 360 - 180
@@ -61,6 +69,14 @@ def _assess_orientation(found: Estimate, i: int) -> list[str]:
             f"{360 / len(phase):.0f}); they are taken as measured"
         )
     return warnings
+
+
+def conditions(
+    phase: Float[np.ndarray, "orientations phases"], modulation_depth: Float[np.ndarray, "orientations"]
+) -> Float[np.ndarray, "orientations"]:
+    """Condition number of the matrix that mixes the bands into frames; sqrt(2) / m for even phases."""
+    phase, depth = np.asarray(phase, np.float64), np.asarray(modulation_depth, np.float64)[:, None]
+    return np.linalg.cond(np.stack([np.ones_like(phase), depth * np.cos(phase), -depth * np.sin(phase)], axis=-1))
 
 
 def _assess_geometry(vector: Float[np.ndarray, "orientations 2"]) -> list[str]:
@@ -84,7 +100,7 @@ def _assess_geometry(vector: Float[np.ndarray, "orientations 2"]) -> list[str]:
 def _assess_brightness(brightness: Float[np.ndarray, "orientations phases"]) -> list[str]:
     relative = brightness / brightness.mean(1, keepdims=True)
     spread = float(np.abs(relative - 1).max())
-    if spread <= _BRIGHTNESS:
+    if not spread > _BRIGHTNESS:
         return []
     return [
         f"frames of one orientation differ in brightness by up to {100 * spread:.0f} %; this is corrected, but "

@@ -33,7 +33,8 @@ class Consistency(NamedTuple):
         evidence: (h2, w2), standard normal where image and frames agree; positive where light is missing in the image,
             negative where the image shows light that the frames do not.
         background: (h, w), light that the patterns do not modulate, counts (`classical.prediction`).
-        transfer: (splines,), how the image's frequencies were weighted (`classical.prediction`).
+        frequency: (frequencies,), cycles per raw pixel.
+        transfer: (frequencies,), by what the image's frequencies were multiplied to fit (`classical.prediction`).
         reduced_chi_square: scalar, mean of the squared residuals of all pixels.
         threshold: scalar, the |evidence| that noise exceeds anywhere in the image with a probability of 5 %.
         suspect_area: scalar, the share of the area inside the border where |evidence| is above the threshold.
@@ -45,6 +46,7 @@ class Consistency(NamedTuple):
     chi_square: Array
     evidence: Array
     background: Array
+    frequency: Array
     transfer: Array
     reduced_chi_square: Array
     threshold: Array
@@ -122,6 +124,7 @@ def _judge(
         chi_square=jnp.where(fine > 0, squares, 1.0),
         evidence=test,
         background=prediction.background,
+        frequency=prediction.frequency,
         transfer=prediction.transfer,
         reduced_chi_square=(residual**2).sum() / (inside.sum() * len(raw_frames)),
         threshold=threshold,

@@ -8,6 +8,8 @@ from oidn_jax.data.otf_file import RadialOtf
 from oidn_jax.optics.otf import otf_cutoff
 from oidn_jax.optics.transfer import TransferFunction
 
+_SMALLEST_CUTOFF = 0.05  # cycles per raw pixel
+
 
 @dataclass(frozen=True)
 class Microscope:
@@ -86,6 +88,12 @@ class Microscope:
                 otf = TransferFunction.measured(self.measured.values, step=step, cutoff=cutoff)
         except ValueError as error:
             raise InputError(f"the microscope: {error}") from error
+        if cutoff < _SMALLEST_CUTOFF:
+            raise InputError(
+                f"the microscope: pixels of {pixel:g} nm with NA {self.na:g} at {self.emission_wavelength_nm:g} nm are "
+                f"{1 / cutoff:.3g} to the finest period that the objective passes, where cameras have 2 to 10: check "
+                "that pixel size and wavelength are in nm"
+            )
         if cutoff >= 0.5:
             largest = self.emission_wavelength_nm / (4.0 * self.na)
             raise InputError(

@@ -24,6 +24,7 @@ from oidn_jax.optics.fourier import fft2, ifft2
 from oidn_jax.optics.illumination import Illumination, carriers, phase_matrix
 
 SPLINES = 14
+FREQUENCIES = 64
 PAD = 24
 _ROUGHNESS = 1.0  # expected second difference of g's coefficients, of their typical value
 _MOST_CONSTANT = 100.0  # expected constant in the image, of its standard deviation
@@ -55,13 +56,16 @@ class Prediction(NamedTuple):
         variance: (frames, h, w), of the noise expected at these counts.
         background: (h, w), b, counts at brightness 1. A constant can be moved between it and the image; it is given
             with the darkest neighbourhood of the image, `background_scale` wide, as dark.
-        transfer: (`SPLINES`,), the coefficients of g, counts per standard deviation of the image: where they fall
-            towards zero, the image holds nothing that the frames confirm.
+        frequency: (`FREQUENCIES`,), cycles per raw pixel, from 1 / (2 pi s) to k_c + |p|.
+        transfer: (`FREQUENCIES`,), g there over g at the first one. An image without apodisation has 1. Where it is far
+            above, the image lacks what the frames hold; where it falls towards zero, the image holds nothing that the
+            frames confirm.
     """
 
     frames: Array
     variance: Array
     background: Array
+    frequency: Array
     transfer: Array
 
 
@@ -81,8 +85,11 @@ def predict_frames(
     spectra = _band_spectra(image, illumination, otf, scale=_scale(image, raw_frames))
     size = (spectra.shape[1], spectra.shape[2])
     radius = _distances(illumination.wave_vector, size)
-    reach = cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
-    splines = _splines(radius, least=1.0 / (2.0 * jnp.pi * background_scale), reach=reach)
+    least, reach = (
+        1.0 / (2.0 * jnp.pi * background_scale),
+        cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean(),
+    )
+    splines = _splines(radius, least=least, reach=reach)
     smooth = 1.0 / (1.0 + (2.0 * jnp.pi * background_scale * radius[0]) ** 4)
 
     slow = _filtered(mirror(separate_bands(raw_frames, illumination)[0].mean(0), PAD), smooth)
@@ -96,15 +103,18 @@ def predict_frames(
         pattern=_constant(illumination, otf, size),
         precision=inside_border(level.shape[1:], border)[None] / camera.variance(level),
     )
-    transfer, constant = coefficients[:SPLINES], coefficients[SPLINES]
-    spectra = spectra * jnp.einsum("j,jbyx->byx", transfer, splines)
+    weights, constant = coefficients[:SPLINES], coefficients[SPLINES]
+    spectra = spectra * jnp.einsum("j,jbyx->byx", weights, splines)
     spectra = spectra.at[1:].add(constant * fft2(_constant(illumination, otf, size)))
     dark = ifft2(spectra[0] * jnp.exp(-2.0 * (jnp.pi * background_scale * radius[0]) ** 2)).real.min()
     background = slow - ifft2(spectra[0] * smooth).real + dark
     background = jnp.maximum(background, -offset_error * camera.gain.mean())
     predicted = crop(mix_bands(spectra, illumination, background=background - dark), PAD)
     variance = camera.variance(predicted.reshape(frames.shape))
-    return Prediction(predicted, variance.reshape(raw_frames.shape), crop(background, PAD), transfer)
+    frequency = jnp.linspace(least, reach, FREQUENCIES)
+    transfer = weights @ _splines(frequency[None, None], least=least, reach=reach)[:, 0, 0]
+    transfer = transfer / transfer[0]
+    return Prediction(predicted, variance.reshape(raw_frames.shape), crop(background, PAD), frequency, transfer)
 
 
 def inside_border(size: tuple[int, ...], border: int) -> Float[Array, "h w"]:

@@ -85,6 +85,7 @@ def write_map_tiff(
     maps: Shaped[np.ndarray, "time map y x"],
     *,
     names: Sequence[str],
+    ranges: Sequence[tuple[float, float]],
     pixel_size_nm: float | None,
     time_interval_s: float | None = None,
     provenance: Mapping[str, Any],
@@ -96,6 +97,7 @@ def write_map_tiff(
         path: the file to write; missing folders are made.
         maps: any real dtype; written as float32.
         names: of the maps.
+        ranges: (low, high) of each map, between which it is shown.
         pixel_size_nm: spacing of the maps in nanometres; None writes no resolution.
         time_interval_s: time between entries of the first axis in seconds, if known.
         provenance: how the maps were made, anything `json.dumps` takes.
@@ -106,13 +108,17 @@ def write_map_tiff(
         ValueError: as `write_sr_tiff`, or names that are not as many as the maps.
     """
     path = Path(path)
-    if maps.ndim != 4 or len(names) != maps.shape[1]:
-        raise ValueError(f"maps of the shape {maps.shape} with {len(names)} names; give (time, map, y, x), a name each")
+    if maps.ndim != 4 or not len(names) == len(ranges) == maps.shape[1]:
+        raise ValueError(
+            f"maps of the shape {maps.shape}, {len(names)} names, {len(ranges)} ranges; give (time, map, y, x) and one of "
+            "each for every map"
+        )
     _check_tiff_target(path, n_bytes=4 * maps.size, is_ome=False, overwrite=overwrite)
     flat = _checked_image(maps.reshape(-1, *maps.shape[2:]))
     options = _imagej_options(flat, pixel_size_nm, time_interval_s, json.dumps(dict(provenance)))
     options["data"] = flat.reshape(maps.shape)[:, None]
-    options["metadata"] |= {"mode": "grayscale", "Labels": list(names) * len(maps)}
+    flat_ranges = tuple(float(limit) for pair in ranges for limit in pair)
+    options["metadata"] |= {"mode": "grayscale", "Labels": list(names) * len(maps), "Ranges": flat_ranges}
     _write_tiff(path, options)
     return path
 

@@ -37,6 +37,8 @@ def widefield_method(*, scale: int) -> Method:
 class ClassicalMethod:
     """Wiener SIM or HiFi-SIM with the illumination estimated from each acquisition.
 
+    Negative values, which are no light, become 0, as HiFi-SIM's program does and as networks are clipped.
+
     Attributes:
         uncertain: how many acquisitions so far had an orientation whose stripes were not found for certain.
     """
@@ -58,9 +60,10 @@ class ClassicalMethod:
         found: Estimate = _estimate(light, self._otf, orientations=self._microscope.orientations)
         self.uncertain += int(found.confidence.min() < BY_CHANCE)
         scale = self._microscope.scale
-        return compiled_image(
+        image = compiled_image(
             light, found.illumination, self._otf, method=self._name, options=self._options, scale=scale
         )
+        return jnp.maximum(image, 0.0)
 
 
 class NetworkMethod:

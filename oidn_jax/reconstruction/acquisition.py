@@ -12,11 +12,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Real
 
 from oidn_jax.classical.assessment import assess, other_order_fits
 from oidn_jax.classical.estimation import Estimate, estimate_illumination, measure_brightness, measure_patterns
 from oidn_jax.classical.microscope import Microscope
+from oidn_jax.data.defects import find_defects, repair
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.optics.illumination import Illumination
@@ -87,10 +88,25 @@ class Acquisition:
         """Of a raw frame."""
         return self.microscope.otf(pixel_size_nm=self.pixel_size_nm)
 
+    @cached_property
+    def defects(self) -> Bool[np.ndarray, "h w"]:
+        """Hot and dead pixels; a warning says how many."""
+        found = find_defects(self.stack.frames[0])
+        if found.any():
+            self.warn(
+                f"{self.stack.source}: {np.count_nonzero(found)} hot or dead pixels are replaced by the median of "
+                "their neighbours"
+            )
+        return found
+
+    def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
+        """The frames of a time point with hot and dead pixels replaced."""
+        return repair(self.stack.frames[time], self.defects)
+
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset."""
         offset = np.repeat(self.camera.offset, self.microscope.phases)
-        return self.stack.frames[time].astype(np.float32) - offset[:, None, None].astype(np.float32)
+        return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
 
     @cached_property
     def estimate(self) -> Estimate:

@@ -71,6 +71,12 @@ def camera_of(stack: RawStack, settings: CameraSettings, *, orientations: int) -
     top, left = (max(0, side - _JUDGED_SIDE) // 2 for side in stack.frames.shape[2:])
     frames = stack.frames[0, :, top : top + _JUDGED_SIDE, left : left + _JUDGED_SIDE].astype(np.float64)
     ceiling, _ = full_scale(stack)
+    darkest = float(frames.mean(axis=(1, 2)).min())
+    if settings.offset is not None and settings.offset >= darkest:
+        raise InputError(
+            f"the camera offset is {settings.offset:g} counts, but {stack.source} has a frame with a mean of "
+            f"{darkest:.4g}; it must be below the light"
+        )
     lines = [_line_of(group, settings, ceiling) for group in frames.reshape(orientations, -1, *frames.shape[1:])]
     gain, intercept, offset = (np.array(values) for values in zip(*lines, strict=True))
     return CameraLine(gain, intercept, offset, bool((gain > 0).all()))

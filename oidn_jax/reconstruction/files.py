@@ -19,8 +19,8 @@ from oidn_jax.data.raw_stack import RawStack, read_raw_stack
 from oidn_jax.data.writers import write_sr_tiff
 from oidn_jax.reconstruction.acquisition import Acquisition
 from oidn_jax.reconstruction.diagnostics import write_diagnostics
-from oidn_jax.reconstruction.illumination_file import read_illumination, write_illumination
-from oidn_jax.reconstruction.jobs import Job, Outputs, Reading, Talk, Work, check_outputs, inspect
+from oidn_jax.reconstruction.illumination_file import write_illumination
+from oidn_jax.reconstruction.jobs import Job, Outputs, Reading, Talk, Work, check_outputs, check_work, inspect
 from oidn_jax.reconstruction.methods import ClassicalMethod, GivenImage, Method, NetworkMethod
 from oidn_jax.reconstruction.preview import write_preview
 from oidn_jax.reconstruction.trust import on_our_grid, write_trust
@@ -61,16 +61,11 @@ def reconstruct_files(
         InputError: a wrong input, option or output; nothing is written then, unless the message names what is.
     """
     work = Work(method, microscope, reading, outputs, talk)
-    if reading.known is not None:
-        layout = {"orientations": microscope.orientations, "phases": microscope.phases}
-        read_illumination(reading.known.path, **layout, pixel_size_nm=reading.pixel_size_nm)
-    microscope.otf(pixel_size_nm=reading.pixel_size_nm)
-    if outputs.diagnostics and microscope.scale != 2:
-        raise InputError(f"diagnostics are drawn for 2 pixels per raw pixel, not for scale={microscope.scale}")
+    check_work(work)
     jobs = [inspect(Path(path), work, Path(out)) for path in inputs]
-    check_outputs(jobs, Path(out), overwrite=outputs.overwrite)
+    check_outputs(jobs, Path(out), work)
     _finish(jobs, work)
-    return [path for job in jobs for path in (job.image or job.outputs[-4],)]
+    return [job.image or job.maps for job in jobs]
 
 
 def _finish(jobs: Sequence[Job], work: Work) -> None:
@@ -102,6 +97,11 @@ def _run(job: Job, work: Work, *, advance: Callable[[int, int], None]) -> None:
     _warn_of_pixel_size(stack, work)
     acquisition = Acquisition(stack, microscope, reading.camera, reading.known, warn)
     images = work.method(acquisition, progress=advance)
+    if not np.isfinite(images).all():
+        raise InputError(
+            f"{job.source} gave {np.count_nonzero(~np.isfinite(images))} NaN or infinite pixels; check the numbers of "
+            "the microscope and the method"
+        )
     _write(job, work, acquisition, images)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from oidn_jax import __version__
+from oidn_jax.classical.assessment import ILL_CONDITIONED, conditions
 from oidn_jax.classical.estimation import Estimate
 from oidn_jax.data.atomic import check_target, write_atomically
 from oidn_jax.data.errors import InputError
@@ -105,7 +106,7 @@ def read_illumination(
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a file that reconstruct.py wrote") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON file ({error}); give an illumination that reconstruct.py wrote") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f'{path} is no illumination file (its "format" must be "{FORMAT}"); see docs/classical.md')
@@ -118,7 +119,7 @@ def read_illumination(
             source=path,
         )
         found_nm = float(content["pixel_size_nm"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} is incomplete or has a wrong entry ({error!r}); write it anew") from error
     _check(stored, orientations=orientations, phases=phases)
     if pixel_size_nm is not None and not abs(found_nm - pixel_size_nm) <= _SAME_PIXEL * pixel_size_nm:
@@ -137,13 +138,21 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
             f"{orientations} orientations of {phases} phases are asked for (config.frames)"
         )
     length = np.hypot(*stored.wave_vector.T)
-    if not np.all((length > 0) & (length < 1)) or not np.all(np.isfinite(stored.phase)):
+    if not np.all((length > 0) & (length < 1)):
         raise InputError(
             f"{path} has wave vectors of {', '.join(f'{n:g}' for n in length)} cycles per pixel; they must be above 0 "
-            "and below 1, and phases must be numbers"
+            "and below 1"
         )
+    if not np.all(np.isfinite(stored.phase)):
+        raise InputError(f"{path} has phases that are NaN or infinite; they must be degrees")
     if not np.all((stored.modulation_depth > 0) & (stored.modulation_depth <= 1)):
         raise InputError(
             f"{path} has modulation depths of {', '.join(f'{m:g}' for m in stored.modulation_depth)}; they must be "
             "above 0 and at most 1"
+        )
+    worst = conditions(stored.phase, stored.modulation_depth).max()
+    if worst > ILL_CONDITIONED:
+        raise InputError(
+            f"{path} has phases or modulation depths from which the bands cannot be separated (condition number "
+            f"{worst:.3g}, at most {ILL_CONDITIONED:g}); the phases of an orientation must differ"
         )

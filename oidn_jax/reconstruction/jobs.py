@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from oidn_jax.classical.consistency import BORDER
 from oidn_jax.classical.microscope import Microscope
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.raw_stack import inspect_raw_stack
 from oidn_jax.data.writers import output_name
 from oidn_jax.reconstruction.acquisition import KnownIllumination
 from oidn_jax.reconstruction.camera import CameraSettings
-from oidn_jax.reconstruction.methods import Method
+from oidn_jax.reconstruction.illumination_file import read_illumination
+from oidn_jax.reconstruction.methods import GivenImage, Method, NetworkMethod
 from oidn_jax.reconstruction.trust import TrustFiles
 
 # A little below what `write_sr_tiff` accepts as ImageJ TIFF.
 _LARGEST_IMAGEJ_BYTES = 4_000_000_000
+_SMALLEST_JUDGED = 2 * BORDER + 24
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,12 @@ class Job:
         return self.shape[0] * self.shape[2] * self.shape[3]
 
     @property
+    def maps(self) -> Path:
+        """The trust maps, where these are what is written."""
+        assert self.trust is not None
+        return self.trust.maps
+
+    @property
     def outputs(self) -> list[Path]:
         """The files to write."""
         single = (self.image, self.preview, self.illumination, self.diagnostics)
@@ -108,6 +117,13 @@ class Work:
     talk: Talk
 
     @property
+    def other_inputs(self) -> list[Path]:
+        """Files besides the raw frames that are read."""
+        known, measured = self.reading.known, self.microscope.measured
+        given = [self.method.path] if isinstance(self.method, GivenImage) else []
+        return given + ([known.path] if known else []) + ([measured.source] if measured else [])
+
+    @property
     def needs_illumination(self) -> bool:
         """Whether the illumination must be known."""
         return self.method.needs_illumination or self.outputs.diagnostics or self.outputs.trust
@@ -117,6 +133,11 @@ def inspect(source: Path, work: Work, out: Path) -> Job:
     """Checks an input by its headers and names its outputs."""
     microscope, outputs = work.microscope, work.outputs
     shape = inspect_raw_stack(source, orientations=microscope.orientations, phases=microscope.phases)
+    if outputs.trust and min(shape[2:]) < _SMALLEST_JUDGED:
+        raise InputError(
+            f"{source} has frames of {shape[2]} x {shape[3]} pixels; trust maps leave out {BORDER} at each edge and "
+            f"need at least {_SMALLEST_JUDGED} x {_SMALLEST_JUDGED}"
+        )
     name = output_name(source)
     stem = re.sub(r"(\.ome)?\.tiff?$", "", name)
     n_bytes = 4 * shape[0] * shape[2] * shape[3] * microscope.scale**2
@@ -133,9 +154,31 @@ def inspect(source: Path, work: Work, out: Path) -> Job:
     )
 
 
-def check_outputs(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> None:
+def check_work(work: Work) -> None:
+    """Refuses what does not go together, before a file is looked at."""
+    method, microscope = work.method, work.microscope
+    if work.reading.known is not None:
+        layout = {"orientations": microscope.orientations, "phases": microscope.phases}
+        read_illumination(work.reading.known.path, **layout, pixel_size_nm=work.reading.pixel_size_nm)
+    if work.needs_illumination:
+        microscope.otf(pixel_size_nm=work.reading.pixel_size_nm)
+        if microscope.phases < 3:
+            raise InputError(
+                f"config.frames.phases is {microscope.phases}; to separate the bands of SIM it must be at least 3"
+            )
+    if work.outputs.diagnostics and microscope.scale != 2:
+        raise InputError(f"diagnostics are drawn for 2 pixels per raw pixel, not for scale={microscope.scale}")
+    if isinstance(method, NetworkMethod):
+        for name in ("orientations", "phases", "scale"):
+            expected, given = getattr(method.model.network, name), getattr(microscope, name)
+            if expected != given:
+                raise InputError(f"config.frames.{name} is {given}, but the model was trained with {expected}")
+
+
+def check_outputs(jobs: Sequence[Job], out: Path, work: Work) -> None:
     """Refuses what could not be written, or would destroy something, before anything is computed."""
-    raw_files = {job.source.resolve() for job in jobs}
+    overwrite = work.outputs.overwrite
+    raw_files = {job.source.resolve() for job in jobs} | {path.resolve() for path in work.other_inputs}
     owner: dict[Path, Path] = {}
     for job in jobs:
         for path in job.outputs:

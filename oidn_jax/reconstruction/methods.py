@@ -19,6 +19,8 @@ from oidn_jax.reconstruction.images import BORDER, default_tiling, reconstruct_w
 
 Progress = Callable[[int, int], None]
 
+_SMALLEST_REGULARISATION, _LARGEST_REGULARISATION = 1e-4, 1e3
+
 
 @runtime_checkable
 class Method(Protocol):
@@ -56,7 +58,7 @@ class NetworkMethod:
     def __call__(self, acquisition: Acquisition, *, progress: Progress) -> Float32[np.ndarray, "time h2 w2"]:
         """The images of all time points."""
         images, self.tiling = reconstruct_with_tiling(
-            acquisition.stack.frames.transpose(0, 2, 3, 1),
+            np.stack([acquisition.counts(time) for time in range(acquisition.times)]).transpose(0, 2, 3, 1),
             self.model,
             self.tiling,
             progress=progress,
@@ -103,8 +105,10 @@ class ClassicalMethod:
             InputError: for numbers that are not legal.
         """
         for what, value in (("--wiener", wiener), ("--w1", w1)):
-            if value is not None and not 0 < value < np.inf:
-                raise InputError(f"{what} is {value:g}; it must be positive")
+            if value is not None and not _SMALLEST_REGULARISATION <= value <= _LARGEST_REGULARISATION:
+                raise InputError(
+                    f"{what} is {value:g}; it must be from {_SMALLEST_REGULARISATION:g} to {_LARGEST_REGULARISATION:g}"
+                )
         if attenuation is not None and not 0 <= attenuation < 1:
             raise InputError(f"--attenuation is {attenuation:g}; it must be from 0 to below 1")
         if iterations is not None and not 0 <= iterations <= 100:

@@ -24,6 +24,8 @@ from oidn_jax.reconstruction.acquisition import Acquisition
 from oidn_jax.reconstruction.trust_picture import draw_trust
 
 _LARGEST_RESIDUALS = 4_000_000_000
+_CLEARLY_BETTER = 0.98
+_UNCONFIRMED, _LACKING = 0.3, 10.0
 _check = jax.jit(check_consistency)
 _onto_our_grid = jax.jit(from_padded_spectrum, static_argnames="scale")
 
@@ -79,7 +81,7 @@ def on_our_grid(images: Float32[np.ndarray, "time h2 w2"], acquisition: Acquisit
     """
     moved = np.stack([_onto_our_grid(jnp.asarray(image), scale=acquisition.microscope.scale) for image in images])
     as_given, as_moved = (float(judge(x[0], acquisition, 0).reduced_chi_square) for x in (images, moved))
-    if as_moved >= as_given:
+    if as_moved > _CLEARLY_BETTER * as_given:
         return images
     acquisition.warn(
         f"{acquisition.stack.source}: the image fits better when moved by half a pixel along y and x (reduced "
@@ -115,17 +117,20 @@ def write_trust(
     scale = acquisition.microscope.scale
     common = {"time_interval_s": stack.time_interval_s, "provenance": provenance, "overwrite": overwrite}
     names = [f"residual of frame {i + 1}" for i in range(n_frames)] if every_frame else []
+    names.append("residual of the average")
     raw_nm = stack.pixel_size_nm
     write_map_tiff(
         files.maps,
         maps,
         names=["reduced chi-square", "evidence"],
+        ranges=[(0.0, 3.0), (-10.0, 10.0)],
         pixel_size_nm=None if raw_nm is None else raw_nm / scale,
         **common,
     )
-    write_map_tiff(files.residual, residuals, names=[*names, "residual of the average"], pixel_size_nm=raw_nm, **common)
+    ranges = [(-5.0, 5.0)] * len(names)
+    write_map_tiff(files.residual, residuals, names=names, ranges=ranges, pixel_size_nm=raw_nm, **common)
     summary = _summary(numbers, acquisition, provenance)
-    text = json.dumps(summary, indent=1) + "\n"
+    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
     write_atomically(files.numbers, lambda part: part.write_text(text, encoding="utf-8"), n_bytes=len(text))
     draw_trust(files.picture, images[0], first, pixel_size_nm=raw_nm, title=summary["verdict"], overwrite=overwrite)
     return summary
@@ -146,8 +151,20 @@ def _judge_all(
     return np.stack(maps), np.stack(residuals), numbers, first
 
 
+def confirmed_period(found: Consistency) -> float:
+    """The finest period, raw pixels, down to which the image has the contrast that the frames ask for.
+
+    Up to its frequency the fitted transfer stays between 0.3 (below, the image holds what the frames do not confirm)
+    and 10 (above, it has less than a tenth of the contrast that they ask for, as a blurred image).
+    """
+    wrong = (found.transfer < _UNCONFIRMED) | (found.transfer > _LACKING)
+    last = int(wrong.argmax()) if wrong.any() else len(wrong)
+    return float(1.0 / found.frequency[max(last - 1, 0)])
+
+
 def _numbers(found: Consistency) -> dict[str, float]:
     return {
+        "confirmed_period_pixels": confirmed_period(found),
         "reduced_chi_square": float(found.reduced_chi_square),
         "suspect_area": float(found.suspect_area),
         "most_missing": float(found.evidence.max()),
@@ -159,9 +176,12 @@ def _numbers(found: Consistency) -> dict[str, float]:
 def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenance: dict[str, Any]) -> dict[str, Any]:
     chi_square = float(np.mean([n["reduced_chi_square"] for n in numbers]))
     area = float(np.mean([n["suspect_area"] for n in numbers]))
+    period_nm = acquisition.pixel_size_nm * float(np.mean([n["confirmed_period_pixels"] for n in numbers]))
     camera = acquisition.camera
     return {
-        "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area {100 * area:.2g} %",
+        "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
+        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm",
+        "confirmed_period_nm": period_nm,
         "reduced_chi_square": chi_square,
         "suspect_area": area,
         "times": numbers,

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from oidn_jax.classical.consistency import Consistency
@@ -15,6 +16,7 @@ from oidn_jax.reconstruction.preview import draw_scale_bar
 _CONTRAST_PERCENTILES = (0.1, 99.9)
 # Two hues that red-green blindness tells apart.
 _MISSING, _INVENTED = (0.30, 0.72, 1.0), (1.0, 0.45, 0.0)
+_DIVERGING = LinearSegmentedColormap.from_list("judged", [_INVENTED, (0.97, 0.97, 0.97), (0.0, 0.35, 0.75)])
 _PICTURE_BYTES = 3_000_000
 
 
@@ -54,13 +56,13 @@ def draw_trust(
         f"contradicted beyond chance (|evidence| > {threshold:.1f})\nblue: missing, orange: not in the data"
     )
     largest = max(2.0 * threshold, 1.0)
-    drawn = panels[2].imshow(found.evidence, cmap="PuOr_r", vmin=-largest, vmax=largest, extent=extent)
+    drawn = panels[2].imshow(found.evidence, cmap=_DIVERGING, vmin=-largest, vmax=largest, extent=extent)
     panels[2].set_title("evidence, standard deviations\n+ light is missing in the image, - not in the data")
     figure.colorbar(drawn, ax=panels[2], shrink=0.8)
     drawn = panels[3].imshow(found.chi_square, cmap="magma", vmin=0.0, vmax=3.0, extent=extent)
     panels[3].set_title("reduced chi-square (1: noise alone)")
     figure.colorbar(drawn, ax=panels[3], shrink=0.8)
-    drawn = panels[4].imshow(found.mean_residual, cmap="PuOr_r", vmin=-4, vmax=4, extent=extent)
+    drawn = panels[4].imshow(found.mean_residual, cmap=_DIVERGING, vmin=-4, vmax=4, extent=extent)
     panels[4].set_title("residual of the average frame, units of its noise")
     figure.colorbar(drawn, ax=panels[4], shrink=0.8)
     for panel in panels[:5]:

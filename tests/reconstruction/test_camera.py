@@ -33,10 +33,10 @@ def test_gain_offset_and_noise_are_found(stack):
 
 
 def test_what_is_given_is_used(stack):
-    camera = camera_of(stack, CameraSettings(gain=2.0, offset=150.0, read_noise=3.0), orientations=3)
+    camera = camera_of(stack, CameraSettings(gain=2.0, offset=110.0, read_noise=3.0), orientations=3)
     np.testing.assert_array_equal(camera.gain, 2.0)
-    np.testing.assert_array_equal(camera.offset, 150.0)
-    np.testing.assert_allclose(camera.gain * 150.0 + camera.intercept, (2 * 3.0) ** 2)
+    np.testing.assert_array_equal(camera.offset, 110.0)
+    np.testing.assert_allclose(camera.gain * 110.0 + camera.intercept, (2 * 3.0) ** 2)
 
 
 def test_without_a_photon_line_the_noise_is_even():

@@ -20,6 +20,7 @@ from oidn_jax.reconstruction import (
     ClassicalMethod,
     GivenImage,
     KnownIllumination,
+    NetworkMethod,
     Outputs,
     Reading,
     Talk,
@@ -28,6 +29,7 @@ from oidn_jax.reconstruction import (
 )
 from oidn_jax.simulation.acquisition import simulate_acquisition
 from oidn_jax.simulation.settings import AcquisitionSettings
+from tests.reconstruction.fakes import microscope_of, untrained
 
 SIZE, PIXEL_NM = 64, 62.6
 SETTINGS = AcquisitionSettings(
@@ -208,6 +210,7 @@ def test_trust_of_a_reconstruction_of_the_same_frames(wiener):
     with tifffile.TiffFile(wiener.folder / "cell_sr_trust.tif") as tiff:
         assert tiff.series[0].shape == (2, 2 * SIZE, 2 * SIZE)
         assert tiff.imagej_metadata["Labels"] == ["reduced chi-square", "evidence"]
+        assert tuple(tiff.imagej_metadata["Ranges"]) == (0.0, 3.0, -10.0, 10.0)
     residual = tifffile.imread(wiener.folder / "cell_sr_residual.tif")
     assert residual.shape == (10, SIZE, SIZE)
     assert residual[:9, 16:-16, 16:-16].std() == pytest.approx(1.0, abs=0.15)
@@ -257,6 +260,16 @@ def test_images_of_programs_that_pad_the_spectrum_are_moved(judged, wiener):
     assert found["reduced_chi_square"] == pytest.approx(own["reduced_chi_square"], abs=0.02)
 
 
+def test_a_blurred_image_is_not_contradicted_but_confirms_less_detail(judged, wiener):
+    def period(result):
+        return json.loads((result.folder / "cell_sr_trust.json").read_text())["confirmed_period_nm"]
+
+    image = image_of(wiener)
+    blurred = np.mean([np.roll(image, (y, x), (0, 1)) for y in (-2, 0, 2) for x in (-2, 0, 2)], axis=0)
+    assert 90 < period(wiener) < 150
+    assert period(judged(blurred)) > 1.15 * period(wiener)
+
+
 def test_images_that_cannot_be_judged(run, source, tmp_path):
     small, flat = tmp_path / "small.tif", tmp_path / "flat.tif"
     write_sr_tiff(small, np.random.default_rng(0).normal(size=(SIZE, SIZE)), pixel_size_nm=None, provenance={})
@@ -294,12 +307,82 @@ def test_pixels_too_large_for_the_optics(run, source):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"wiener": 0.0}, "--wiener is 0; it must be positive"),
+        ({"wiener": 0.0}, "--wiener is 0; it must be from 0.0001 to 1000"),
         ({"attenuation": 1.0}, "--attenuation is 1; it must be from 0 to below 1"),
-        ({"w1": -1.0}, "--w1 is -1; it must be positive"),
+        ({"w1": -1.0}, "--w1 is -1; it must be from 0.0001 to 1000"),
         ({"iterations": -1}, "--rl-iterations is -1; it must be from 0 to 100"),
     ],
 )
 def test_numbers_that_are_not_legal(options, message):
     with pytest.raises(InputError, match=message):
         ClassicalMethod("wiener", **options)
+
+
+def test_hot_and_dead_pixels_are_replaced_in_every_image(run, tmp_path, counts, wiener):
+    broken = counts.copy()
+    broken[:, 30, 41], broken[:, 12, 50] = 20000, 0
+    source = write_frames(tmp_path / "cell.tif", broken)
+    result = run(source, ClassicalMethod("wiener"), outputs=Outputs(trust=True))
+    assert [warning for warning in result.warned if "2 hot or dead pixels are replaced" in warning]
+    assert affine_psnr(image_of(result), image_of(wiener)) > 30.0
+    numbers = json.loads((result.folder / "cell_sr_trust.json").read_text())
+    assert numbers["suspect_area"] < 0.01
+
+
+def test_files_that_are_read_are_not_replaced(run, source, wiener, tmp_path):
+    """Not even with overwrite."""
+    own = wiener.folder / "cell_sr_trust.tif"
+    talk = Talk(say=print, warn=print)
+    for method, reading in (
+        (GivenImage(own), Reading()),
+        (ClassicalMethod("wiener"), Reading(known=KnownIllumination(wiener.folder / "cell_sr_illumination.json"))),
+    ):
+        before = {path.name: path.stat().st_mtime_ns for path in wiener.folder.iterdir()}
+        with pytest.raises(InputError, match="is one of the inputs and would be replaced"):
+            reconstruct_files(
+                [source],
+                method,
+                wiener.folder,
+                microscope=MICROSCOPE,
+                reading=reading,
+                outputs=Outputs(trust=True, overwrite=True),
+                talk=talk,
+            )
+        assert {path.name: path.stat().st_mtime_ns for path in wiener.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"phases": 2}, "phases is 2; to separate the bands of SIM it must be at least 3"),
+        ({"scale": 3}, "diagnostics are drawn for 2 pixels per raw pixel"),
+        ({"na": 0.01}, "check that pixel size and wavelength are in nm"),
+        ({"emission_wavelength_nm": 52500.0}, "check that pixel size and wavelength are in nm"),
+    ],
+)
+def test_microscopes_that_cannot_be(run, source, changes, message):
+    with pytest.raises(InputError, match=message):
+        run(
+            source,
+            ClassicalMethod("wiener"),
+            microscope=replace(MICROSCOPE, **changes),
+            outputs=Outputs(diagnostics=True),
+        )
+
+
+def test_a_model_of_other_frames(run, source):
+    model = untrained()
+    microscope = replace(microscope_of(model), scale=3)
+    with pytest.raises(InputError, match=r"config\.frames\.scale is 3, but the model was trained with 2"):
+        run(source, NetworkMethod(model), microscope=microscope)
+
+
+def test_frames_too_small_to_be_judged(run, tmp_path, counts):
+    small = write_frames(tmp_path / "cell.tif", counts[:, :40, :40])
+    with pytest.raises(InputError, match="40 x 40 pixels; trust maps leave out 12 at each edge and need at least 48"):
+        run(small, ClassicalMethod("wiener"), outputs=Outputs(trust=True))
+
+
+def test_an_offset_above_the_light(run, source):
+    with pytest.raises(InputError, match=r"camera offset is 900 counts, but .* has a frame with a mean of"):
+        run(source, ClassicalMethod("wiener"), reading=Reading(camera=CameraSettings(offset=900.0)))

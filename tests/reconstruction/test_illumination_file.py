@@ -58,6 +58,9 @@ def test_an_existing_file_is_kept(path):
         (lambda c: c["orientations"][1].update(wave_vector_cycles_per_pixel=[float("nan"), 0]), "must be above 0"),
         (lambda c: c["orientations"][1].update(modulation_depth=1.5), "modulation depths of .* at most 1"),
         (lambda c: c.update(pixel_size_nm=80.0), "found with pixels of 80 nm, but these frames have 60 nm"),
+        (lambda c: c["orientations"][2].update(phases_deg=[7, 7, 7]), "the phases of an orientation must differ"),
+        (lambda c: c["orientations"][2].update(phases_deg=[7, float("nan"), 7]), "phases that are NaN or infinite"),
+        (lambda c: c.update(frame_size=[float("inf"), 1]), "incomplete or has a wrong entry .OverflowError"),
         (lambda c: c.update(frame_size=[3]), "incomplete or has a wrong entry .IndexError"),
     ],
 )
@@ -72,7 +75,9 @@ def test_wrong_files(path, change, message):
 
 def test_files_that_are_no_json(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
+    (tmp_path / "deep.json").write_text(100_000 * "[")
     for name, message in (
+        ("deep.json", "no JSON file"),
         ("a.json", "no JSON file"),
         ("none.json", "cannot be read .No such file"),
         (".", "cannot be read"),

@@ -21,6 +21,14 @@ def script(*arguments):
         (["--workdir=run", "--out=out"], "required: INPUT"),
         (["cell.tif", "--out=out"], "required: --workdir"),
         (["cell.tif", "--workdir=run"], "required: --out"),
+        (["cell.tif", "--out="], "--out is empty"),
+        (["cell.tif", "--out=out", "--method=wiener", "--workdir=run"], "--workdir is for --method=oidn, not for"),
+        (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for --method=wiener, not for"),
+        (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use with --method=widefield"),
+        (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of the noise"),
+        (["cell.tif", "--out=out", "--method=wiener", "--refit-phases"], "--refit-phases needs --illumination"),
+        (["cell.tif", "--out=out", "--method=wiener", "--otf=a", "--otf-damping=1"], "give one of them"),
+        (["a.tif", "b.tif", "--out=out", "--image=sr.tif"], "--image judges one image against one raw file"),
         (["cell.tif", "--workdir=run", "--out=out", "--tiles=3"], "--tiles=3"),
         (["cell.tif", "--workdir=run", "--out=out", "--prev"], "--prev"),
         (["cell.tif", "--workdir=run", "--out=out", "--tile=wide"], "--tile: invalid int value: 'wide'"),
@@ -56,7 +64,22 @@ def test_a_workdir_without_a_checkpoint(tmp_path, spelling, exists):
 def test_help_needs_no_jax():
     run = script("--help")
     assert run.returncode == 0
-    for flag in ("INPUT", "--workdir", "--out", "--checkpoint", "--frame-order", "--pixel-size-nm", "--tile"):
+    for flag in (
+        "INPUT",
+        "--method",
+        "--na",
+        "--otf",
+        "--illumination",
+        "--trust",
+        "--image",
+        "--diagnostics",
+        "--workdir",
+        "--out",
+        "--checkpoint",
+        "--frame-order",
+        "--pixel-size-nm",
+        "--tile",
+    ):
         assert flag in run.stdout
     program = "import sys; sys.argv = ['reconstruct.py']; import reconstruct; print('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
