@@ -110,8 +110,8 @@ def write_map_tiff(
     path = Path(path)
     if maps.ndim != 4 or not len(names) == len(ranges) == maps.shape[1]:
         raise ValueError(
-            f"maps of the shape {maps.shape}, {len(names)} names, {len(ranges)} ranges; give (time, map, y, x) and one of "
-            "each for every map"
+            f"maps of the shape {maps.shape}, {len(names)} names, {len(ranges)} ranges; give (time, map, y, x) and one "
+            "of each for every map"
         )
     _check_tiff_target(path, n_bytes=4 * maps.size, is_ome=False, overwrite=overwrite)
     flat = _checked_image(maps.reshape(-1, *maps.shape[2:]))
