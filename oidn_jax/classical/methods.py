@@ -29,6 +29,11 @@ class ClassicalOptions(NamedTuple):
     hifi: HifiSettings = HifiSettings()
 
 
+def with_published_notch(options: ClassicalOptions, *, pixel_size_nm: float, cutoff: float | Array) -> ClassicalOptions:
+    """The options with the width of HiFi-SIM's notch as published, 1 cycle per micrometre, for pixels of this size."""
+    return options._replace(hifi=options.hifi._replace(attenuation_width=pixel_size_nm / 1000.0 / cutoff))
+
+
 def classical_image(
     raw_frames: Float[Array, "frames h w"],
     illumination: Illumination,

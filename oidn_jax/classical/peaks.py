@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from oidn_jax.classical.spectra import taper
+from oidn_jax.classical.spectra import EULER_GAMMA, taper
 from oidn_jax.optics.fourier import fft2, frequencies, frequency_radius, ifft2
 from oidn_jax.optics.otf import airy_otf
 
@@ -25,7 +25,7 @@ SEARCHED = (0.5, 1.15)  # |p| in parts of the cutoff
 CONFIDENT = 5.0
 _CENTRE = 0.2  # s in parts of the cutoff
 # Of Rayleigh-distributed moduli the median is sqrt(ln 2), the geometric mean exp(-gamma / 2).
-_MEDIAN_OVER_GEOMETRIC_MEAN = math.sqrt(math.log(2.0)) * math.exp(0.5772156649 / 2.0)
+_MEDIAN_OVER_GEOMETRIC_MEAN = math.sqrt(math.log(2.0)) * math.exp(EULER_GAMMA / 2.0)
 _POOLED = 5  # pixels: how far an orientation may lie from the common ring and angular step
 _RADII, _ANGLES = 96, 720
 _NEIGHBOURHOOD = 4.0  # pixels
@@ -98,8 +98,8 @@ def find_peaks(
     """The largest Z of each orientation with |p| in `searched` times the cutoff.
 
     Where one of them is below `CONFIDENT`, or a little above while the lengths of the vectors differ by more than 3 %,
-    all are searched together: as the vectors of equal length whose directions
-    differ by 180 degrees over the number of orientations, one way round or the other, with the largest sum of Z^2.
+    all are searched together: as the vectors of equal length whose directions differ by 180 degrees over the number of
+    orientations, one way round or the other, with the largest sum of Z^2.
     """
     score = correlogram(frames, cutoff=cutoff)
     h, w = score.shape[1:]

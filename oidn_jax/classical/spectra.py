@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from oidn_jax.optics.fourier import frequency_radius
 
 TAPER = 0.07  # of the side, at each end
-_EULER_GAMMA = 0.5772156649
+EULER_GAMMA = 0.5772156649
 _NOISE_FROM = 1.08  # times the cutoff: the OTF passes nothing there
 
 
@@ -38,4 +38,4 @@ def noise_power(power: Float[Array, "orientations h w"], *, cutoff: float | Arra
     radius = jnp.asarray(frequency_radius(*power.shape[1:]), jnp.float32)
     outside = radius > jnp.minimum(_NOISE_FROM * cutoff, 0.6)
     logarithm = jnp.where(outside[None], jnp.log(jnp.maximum(power, 1e-30)), 0.0)
-    return jnp.exp(logarithm.sum((1, 2)) / outside.sum() + _EULER_GAMMA)
+    return jnp.exp(logarithm.sum((1, 2)) / outside.sum() + EULER_GAMMA)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from oidn_jax.classical.assessment import BY_CHANCE
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
-from oidn_jax.classical.methods import ClassicalOptions, compiled_image
+from oidn_jax.classical.methods import ClassicalOptions, compiled_image, with_published_notch
 from oidn_jax.classical.microscope import Microscope
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.data.normalisation import fit_min_max
@@ -47,9 +47,8 @@ class ClassicalMethod:
         """A method of `classical.methods`, for frames of one microscope and camera."""
         self._name, self._microscope, self._offset = name, microscope, offset
         self._otf = microscope.otf()
-        width = microscope.pixel_size_nm / 1000.0 / self._otf.cutoff
-        options = ClassicalOptions()
-        self._options = options._replace(hifi=options.hifi._replace(attenuation_width=width))
+        optics = {"pixel_size_nm": microscope.pixel_size_nm, "cutoff": self._otf.cutoff}
+        self._options = with_published_notch(ClassicalOptions(), **optics)
         self.uncertain = 0
 
     def __call__(self, raw_frames: Float[Array, "b h w frames"]) -> Float[Array, "b h2 w2"]:

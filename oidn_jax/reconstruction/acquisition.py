@@ -99,14 +99,17 @@ class Acquisition:
             )
         return found
 
-    def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point with hot and dead pixels replaced."""
-        return repair(self.stack.frames[time], self.defects)
+    @cached_property
+    def counts(self) -> Real[np.ndarray, "time frames h w"]:
+        """The frames with hot and dead pixels replaced; those of the stack itself where there are none."""
+        if not self.defects.any():
+            return self.stack.frames
+        return np.stack([repair(frames, self.defects) for frames in self.stack.frames])
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset."""
         offset = np.repeat(self.camera.offset, self.microscope.phases)
-        return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        return self.counts[time].astype(np.float32) - offset[:, None, None].astype(np.float32)
 
     @cached_property
     def estimate(self) -> Estimate:

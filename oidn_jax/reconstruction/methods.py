@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
-from oidn_jax.classical.methods import ClassicalOptions, compiled_image
+from oidn_jax.classical.methods import ClassicalOptions, compiled_image, with_published_notch
 from oidn_jax.classical.wiener import Attenuation
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.image_file import read_image
@@ -58,7 +58,7 @@ class NetworkMethod:
     def __call__(self, acquisition: Acquisition, *, progress: Progress) -> Float32[np.ndarray, "time h2 w2"]:
         """The images of all time points."""
         images, self.tiling = reconstruct_with_tiling(
-            np.stack([acquisition.counts(time) for time in range(acquisition.times)]).transpose(0, 2, 3, 1),
+            acquisition.counts.transpose(0, 2, 3, 1),
             self.model,
             self.tiling,
             progress=progress,
@@ -123,9 +123,9 @@ class ClassicalMethod:
         self.options = self.options._replace(hifi=hifi if w1 is None else hifi._replace(initial_wiener=w1))
 
     def options_for(self, acquisition: Acquisition) -> ClassicalOptions:
-        """The options, with the publication's width of HiFi-SIM's notch, 1 cycle per micrometre."""
-        width = acquisition.pixel_size_nm / 1000.0 / acquisition.otf.cutoff
-        return self.options._replace(hifi=self.options.hifi._replace(attenuation_width=width))
+        """The options for the pixels of an acquisition."""
+        optics = {"pixel_size_nm": acquisition.pixel_size_nm, "cutoff": acquisition.otf.cutoff}
+        return with_published_notch(self.options, **optics)
 
     def __call__(self, acquisition: Acquisition, *, progress: Progress) -> Float32[np.ndarray, "time h2 w2"]:
         """The images of all time points, which share the illumination but for the brightness of the frames."""
