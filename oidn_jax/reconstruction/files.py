@@ -96,6 +96,8 @@ def _run(job: Job, work: Work, *, advance: Callable[[int, int], None]) -> None:
         warn(message)
     _warn_of_pixel_size(stack, work)
     acquisition = Acquisition(stack, microscope, reading.camera, reading.known, warn)
+    if work.needs_illumination:
+        _ = acquisition.estimate  # what is wrong with it must be said before anything is written
     images = work.method(acquisition, progress=advance)
     if not np.isfinite(images).all():
         raise InputError(

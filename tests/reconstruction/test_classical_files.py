@@ -377,6 +377,22 @@ def test_a_model_of_other_frames(run, source):
         run(source, NetworkMethod(model), microscope=microscope)
 
 
+def test_a_wrong_illumination_for_a_network_leaves_nothing_behind(tmp_path, counts, wiener):
+    cropped, out = write_frames(tmp_path / "cell.tif", counts[:, 5:, 3:]), tmp_path / "out"
+    model, known = untrained(), KnownIllumination(wiener.folder / "cell_sr_illumination.json")
+    with pytest.raises(InputError, match="give --refit-phases"):
+        reconstruct_files(
+            [cropped],
+            NetworkMethod(model),
+            out,
+            microscope=microscope_of(model),
+            reading=Reading(known=known),
+            outputs=Outputs(trust=True),
+            talk=Talk(say=print, warn=print),
+        )
+    assert not out.exists() or not list(out.iterdir())
+
+
 def test_frames_too_small_to_be_judged(run, tmp_path, counts):
     small = write_frames(tmp_path / "cell.tif", counts[:, :40, :40])
     with pytest.raises(InputError, match="40 x 40 pixels; trust maps leave out 12 at each edge and need at least 48"):
