@@ -168,6 +168,8 @@ def check_work(work: Work) -> None:
             )
     if work.outputs.diagnostics and microscope.scale != 2:
         raise InputError(f"diagnostics are drawn for 2 pixels per raw pixel, not for scale={microscope.scale}")
+    if isinstance(method, GivenImage):
+        inspect_raw_stack(method.path, orientations=1, phases=1)
     if isinstance(method, NetworkMethod):
         for name in ("orientations", "phases", "scale"):
             expected, given = getattr(method.model.network, name), getattr(microscope, name)
