@@ -24,6 +24,8 @@ demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it agai
 	$(BIN)/python evaluate.py --config=configs/f_actin.py:quick --workdir=$(DEMO) --out=$(DEMO)/evaluation --overwrite --save_raw
 	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --workdir=$(DEMO) --out=$(DEMO)/reconstruction --overwrite --preview --trust
 	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --method=wiener --out=$(DEMO)/wiener --overwrite --preview --diagnostics
+	$(BIN)/python -m oidn_jax.metrics $(DEMO)/wiener/raw_medium_sr.tif --plot=$(DEMO)/wiener/raw_medium_sr_resolution.png --overwrite
+	@echo "Report: $(DEMO)/evaluation/report.html (open it in a browser)"
 	@echo "Pictures:"
 	@find $(DEMO)/evaluation $(DEMO)/reconstruction $(DEMO)/wiener -name '*.png' | sort | sed 's/^/  /'
 
@@ -35,10 +37,11 @@ lint: $(INSTALLED)  ## Check style, format and types.
 	$(BIN)/ruff format --check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(INSTALLED)  ## Measure speed, memory and accuracy of the network, the simulation and classical SIM.
+bench: $(INSTALLED)  ## Measure speed, memory and accuracy of the network, the simulation, classical SIM and the metrics.
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.simulation
 	$(BIN)/python -m benchmarks.classical
+	$(BIN)/python -m benchmarks.metrics
 
 clean:  ## Remove the environment and the caches; keep runs/.
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist

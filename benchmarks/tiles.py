@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command_line import run_script
-from oidn_jax.metrics import image as metrics
+from oidn_jax.metrics.image import psnr
+from oidn_jax.metrics.normalisation import affine_match, min_max
+from oidn_jax.metrics.ssim import ssim
 from oidn_jax.reconstruction import reconstruct
 from oidn_jax.reconstruction.images import BORDER
 from oidn_jax.simulation.acquisition import simulate_acquisition
@@ -41,7 +43,8 @@ def main() -> None:
     )
     scenes = [simulate(jax.random.fold_in(jax.random.key(77), i)) for i in range(options.scenes)]
     raw_frames = np.stack([np.asarray(scene.raw_frames) for scene in scenes])
-    target = metrics.min_max_normalise(jnp.stack([scene.target[..., 0] for scene in scenes]))
+    target = jnp.stack([scene.target[..., 0] for scene in scenes])
+    target = min_max(target).apply(target)
 
     whole_tile = options.size + 2 * BORDER
     images, seconds = {}, {}
@@ -55,12 +58,12 @@ def main() -> None:
     for column in ("tile", "affine PSNR", "affine SSIM", "difference to whole", "seconds per image"):
         table.add_column(column, justify="right")
     for tile, image in images.items():
-        matched = metrics.affine_match(jnp.asarray(image), target)
+        matched = affine_match(jnp.asarray(image), target).apply(jnp.asarray(image))
         difference = np.sqrt(np.mean((image - images[whole_tile]) ** 2)) / np.std(images[whole_tile])
         table.add_row(
             "whole" if tile == whole_tile else str(tile),
-            f"{metrics.psnr(matched, target, data_range=1.0).mean():.2f}",
-            f"{metrics.ssim(matched, target, data_range=1.0).mean():.4f}",
+            f"{psnr(matched, target, data_range=1.0).mean():.2f}",
+            f"{ssim(matched, target, data_range=1.0).mean():.4f}",
             f"{100 * difference:.1f} %",
             f"{seconds[tile]:.2f}",
         )

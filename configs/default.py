@@ -99,6 +99,13 @@ def get_config() -> Any:
         checkpoint_every=2500,
         resume_from="",  # a workdir whose last checkpoint this run continues
     )
-    config.evaluation = _section(scenes=8, size=128, seed=1_000_003, panels=2)
+    config.evaluation = _section(
+        scenes=8,
+        size=128,  # raw pixels
+        seed=1_000_003,
+        panels=2,  # scenes that are shown
+        rolling_block=64,  # of rFRC maps, pixels of the super-resolved image
+        rolling_skip=8,
+    )
     config.distributed = _section(enabled=False, coordinator="", num_processes=0, process_id=-1)
     return config.lock()

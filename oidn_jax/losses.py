@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from oidn_jax.metrics.image import ssim
+from oidn_jax.metrics.ssim import ssim
 from oidn_jax.optics.fourier import fft2
 
 Image = Float[Array, "b h w 1"]

@@ -54,6 +54,7 @@ TINY = {
     "evaluation.scenes": 1,
     "evaluation.size": 32,
     "evaluation.panels": 1,
+    "evaluation.rolling_block": 32,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from oidn_jax.data.errors import InputError
-from oidn_jax.data.raw_stack import read_raw_stack
+from oidn_jax.data.raw_stack import RawStack, read_raw_stack
 
 
 def read_image(path: str | Path) -> Float32[np.ndarray, "time y x"]:
@@ -15,10 +15,32 @@ def read_image(path: str | Path) -> Float32[np.ndarray, "time y x"]:
     Raises:
         InputError: what `read_raw_stack` refuses; NaN or infinite pixels; an image of one value everywhere.
     """
-    images = read_raw_stack(path, orientations=1, phases=1).frames[:, 0].astype(np.float32)
+    images = read_images(path).frames[:, 0].astype(np.float32)
+    check_image(images, path)
+    return images
+
+
+def read_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawStack:
+    """Reads the images of a file, one "frame" (time, 1, y, x) each, as stored, with the pixel size.
+
+    Args:
+        path: TIFF or MRC.
+        pixel_size_nm: in place of the file's own.
+
+    Raises:
+        InputError: what `read_raw_stack` refuses.
+    """
+    return read_raw_stack(path, orientations=1, phases=1, pixel_size_nm=pixel_size_nm)
+
+
+def check_image(images: Float32[np.ndarray, "*any y x"], path: str | Path) -> None:
+    """Refuses pixels that no measurement can use.
+
+    Raises:
+        InputError: NaN or infinite pixels; an image of one value everywhere.
+    """
     not_finite = np.count_nonzero(~np.isfinite(images))
     if not_finite:
         raise InputError(f"{path} has {not_finite} NaN or infinite pixels; give an image without")
-    if (images.min(axis=(1, 2)) == images.max(axis=(1, 2))).any():
+    if (images.min(axis=(-2, -1)) == images.max(axis=(-2, -1))).any():
         raise InputError(f"{path} has an image of one value everywhere; give the image to be judged")
-    return images

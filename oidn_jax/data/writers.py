@@ -90,6 +90,7 @@ def write_map_tiff(
     time_interval_s: float | None = None,
     provenance: Mapping[str, Any],
     overwrite: bool = False,
+    allow_nan: bool = False,
 ) -> Path:
     """Writes maps of the same field as channels of an ImageJ hyperstack, each slice labelled with its name, atomically.
 
@@ -102,6 +103,7 @@ def write_map_tiff(
         time_interval_s: time between entries of the first axis in seconds, if known.
         provenance: how the maps were made, anything `json.dumps` takes.
         overwrite: replace an existing file.
+        allow_nan: NaN stands for pixels without a value.
 
     Raises:
         InputError: as `write_sr_tiff`.
@@ -114,7 +116,7 @@ def write_map_tiff(
             "of each for every map"
         )
     _check_tiff_target(path, n_bytes=4 * maps.size, is_ome=False, overwrite=overwrite)
-    flat = _checked_image(maps.reshape(-1, *maps.shape[2:]))
+    flat = _checked_image(maps.reshape(-1, *maps.shape[2:]), allow_nan=allow_nan)
     options = _imagej_options(flat, pixel_size_nm, time_interval_s, json.dumps(dict(provenance)))
     options["data"] = flat.reshape(maps.shape)[:, None]
     flat_ranges = tuple(float(limit) for pair in ranges for limit in pair)
@@ -148,7 +150,7 @@ def write_raw_tiff(
     return path
 
 
-def _checked_image(sr_image: np.ndarray) -> np.ndarray:
+def _checked_image(sr_image: np.ndarray, *, allow_nan: bool = False) -> np.ndarray:
     """Gives the image as (time, y, x) float32."""
     image = np.asarray(sr_image)
     if image.ndim not in (2, 3) or image.size == 0 or image.dtype.kind not in "uif":
@@ -158,7 +160,8 @@ def _checked_image(sr_image: np.ndarray) -> np.ndarray:
     # A float64 beyond the float32 range becomes infinite, which the next check reports.
     with np.errstate(over="ignore"):
         image = image.astype(np.float32, copy=False).reshape(-1, *image.shape[-2:])
-    not_finite = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in image)
+    refused = np.isinf if allow_nan else lambda plane: ~np.isfinite(plane)
+    not_finite = sum(int(np.count_nonzero(refused(plane))) for plane in image)
     if not_finite:
         raise ValueError(f"sr_image has {not_finite} NaN or infinite pixels as float32; every pixel must be finite")
     return image

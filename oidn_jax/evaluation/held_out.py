@@ -1,4 +1,4 @@
-"""Held-out simulated scenes and the scores of methods on them."""
+"""Held-out simulated scenes, and the evaluation inside the training loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,16 @@ from jaxtyping import Array, Float
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.evaluation.figures import save_panel
-from oidn_jax.evaluation.methods import Method, NetworkMethod, panel_rows, widefield_method
-from oidn_jax.metrics import image as metrics
+from oidn_jax.evaluation.methods import NetworkMethod, WidefieldMethod, panel_rows
+from oidn_jax.metrics.image import psnr
+from oidn_jax.metrics.normalisation import min_max
+from oidn_jax.metrics.ssim import ssim
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
+from oidn_jax.optics.camera import expose
 from oidn_jax.simulation.pairs import settings_from_config, simulate_acquisitions
+
+# Folded into the key of the scenes for their second exposure; scenes fold in their own small numbers.
+_REPEATED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -29,21 +35,31 @@ class HeldOutScenes:
         signal_level: by fluorescence level, the signal level of each scene, from 1: a fluorescence level has several,
             which its scenes take in turn.
         target: (scenes, scale*h, scale*w, 1), min-max normalised, the same at every level.
+        specimen: its name.
+        pixel_size_nm: of the raw frames.
+        scale: pixels of the target per raw pixel.
         offset: counts of the camera without light.
+        repeated_frames: as `raw_frames`, the same light exposed once more: only the noise differs, which Fourier ring
+            correlation needs. Empty where none were asked for.
     """
 
     raw_frames: Mapping[str, np.ndarray]
     signal_level: Mapping[str, tuple[int, ...]]
     target: np.ndarray
+    specimen: str
+    pixel_size_nm: float
+    scale: int
     offset: float
+    repeated_frames: Mapping[str, np.ndarray]
 
 
-def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
+def simulate_held_out(config: Any, *, split: str = "test", repeated: bool = False) -> HeldOutScenes:
     """The scenes of `config.evaluation`, whose seed no training run draws from.
 
     Args:
         config: its `simulation`, `evaluation` and `data` sections.
         split: "test" for what is reported, "validation" for other scenes, by which the best checkpoint is chosen.
+        repeated: also expose each scene a second time.
 
     Raises:
         InputError: for settings that are not legal.
@@ -60,11 +76,23 @@ def simulate_held_out(config: Any, *, split: str = "test") -> HeldOutScenes:
     }
     acquisitions = {name: simulate(key, jnp.asarray(levels, jnp.int32) - 1) for name, levels in signal_level.items()}
     target = next(iter(acquisitions.values())).target
+
+    def expose_again(i: int, photons: Array) -> np.ndarray:
+        return np.asarray(expose(jax.random.fold_in(jax.random.fold_in(key, _REPEATED), i), photons, settings.camera))
+
     return HeldOutScenes(
         raw_frames={name: np.asarray(acquisition.raw_frames) for name, acquisition in acquisitions.items()},
         signal_level=signal_level,
         target=np.asarray(fit_min_max(target).apply(target)),
+        specimen=settings.specimen,
+        pixel_size_nm=settings.pixel_size_nm,
+        scale=settings.scale,
         offset=settings.offset,
+        repeated_frames={
+            name: expose_again(i, acquisition.photons) for i, (name, acquisition) in enumerate(acquisitions.items())
+        }
+        if repeated
+        else {},
     )
 
 
@@ -74,39 +102,6 @@ def _check(evaluation: Any) -> None:
             f"config.evaluation has scenes={evaluation.scenes}, panels={evaluation.panels}, size={evaluation.size}; it "
             f"needs at least 1 scene of at least {SMALLEST_IMAGE} pixels, and shows at least 1 in its panels"
         )
-
-
-@jax.jit
-def score_images(image: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> dict[str, Float[Array, "b"]]:
-    """PSNR, SSIM, NRMSE and MSE of each image, in two normalisations; the target is in [0, 1], data range 1.
-
-    `minmax_*`: the image min-max normalised, as the target is. `affine_*`: after the least-squares match
-    a image + b, which no difference of brightness or offset can spoil.
-    """
-    scores = {}
-    for name, normalised in (
-        ("minmax", metrics.min_max_normalise(image)),
-        ("affine", metrics.affine_match(image, target)),
-    ):
-        scores[f"{name}_psnr"] = metrics.psnr(normalised, target, data_range=1.0)
-        scores[f"{name}_ssim"] = metrics.ssim(normalised, target, data_range=1.0)
-        scores[f"{name}_nrmse"] = metrics.nrmse(normalised, target, data_range=1.0)
-        scores[f"{name}_mse"] = metrics.mse(normalised, target)
-    return scores
-
-
-def score_methods(scenes: HeldOutScenes, methods: Mapping[str, Method]) -> list[dict[str, Any]]:
-    """One row per level, method and scene: `level`, `method`, `scene`, `signal_level`, then `score_images`."""
-    rows = []
-    target = jnp.asarray(scenes.target[..., 0])
-    for level, raw_frames in scenes.raw_frames.items():
-        for name, method in methods.items():
-            scores = jax.device_get(score_images(method(jnp.asarray(raw_frames)), target))
-            for i in range(len(raw_frames)):
-                values = {score: float(value[i]) for score, value in scores.items()}
-                signal_level = scenes.signal_level[level][i]
-                rows.append({"level": level, "method": name, "scene": i, "signal_level": signal_level, **values})
-    return rows
 
 
 class Validation:
@@ -125,18 +120,23 @@ class Validation:
         """`ssim`, `psnr` over all levels and scenes; the panel shows the medium of the levels."""
         normalisation = self._config.data.normalisation
         method = NetworkMethod(network, params, normalisation=normalisation)
-        rows = score_methods(self._scenes, {"oidn": method})
+        target = jnp.asarray(self._scenes.target[..., 0])
+        scores = [score_min_max(method(jnp.asarray(frames)), target) for frames in self._scenes.raw_frames.values()]
         levels = list(self._scenes.raw_frames)
         level = levels[len(levels) // 2]
         raw_frames = self._scenes.raw_frames[level][: self._config.evaluation.panels]
-        shown = {"widefield": widefield_method(scale=network.scale), "oidn": method}
+        shown = {"widefield": WidefieldMethod(scale=network.scale), "oidn": method}
         save_panel(
             figure_path,
             panel_rows(raw_frames, shown, target=self._scenes.target),
             pixel_size_nm=network.pixel_size_nm / network.scale,
             title=f"{level} fluorescence",
         )
-        return {
-            "ssim": float(np.mean([row["minmax_ssim"] for row in rows])),
-            "psnr": float(np.mean([row["minmax_psnr"] for row in rows])),
-        }
+        return {name: float(np.mean([score[name] for score in scores])) for name in ("ssim", "psnr")}
+
+
+@jax.jit
+def score_min_max(image: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> dict[str, Float[Array, "b"]]:
+    """`ssim` and `psnr` of images that are min-max normalised, as the target is; data range 1."""
+    normalised = min_max(image).apply(image)
+    return {"ssim": ssim(normalised, target, data_range=1.0), "psnr": psnr(normalised, target, data_range=1.0)}

@@ -1,180 +1,238 @@
-"""The comparison of a trained network with classical methods: table, JSON, CSV, panels, raw examples."""
+"""The comparison of networks with classical methods, from configurations to a folder of results."""
 
-import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rich.table import Table
-
 from oidn_jax.classical.microscope import Microscope
 from oidn_jax.data.errors import InputError
-from oidn_jax.data.writers import write_raw_tiff
-from oidn_jax.evaluation.figures import save_panel
-from oidn_jax.evaluation.held_out import HeldOutScenes, score_methods, simulate_held_out
-from oidn_jax.evaluation.methods import METHODS, ClassicalMethod, Method, NetworkMethod, panel_rows, widefield_method
+from oidn_jax.evaluation.comparison import Comparison, compare
+from oidn_jax.evaluation.drawings import WORST_SCORE, drawings, trained_specimen
+from oidn_jax.evaluation.files import make_folder, refuse_existing, remove_old_figures, write_raw, write_results
+from oidn_jax.evaluation.held_out import simulate_held_out
+from oidn_jax.evaluation.html import Page, Table, write_report
+from oidn_jax.evaluation.methods import METHODS, NETWORK, ClassicalMethod, Method, NetworkMethod, WidefieldMethod
+from oidn_jax.evaluation.provenance import describe_run
+from oidn_jax.evaluation.statistics import ALL_LEVELS, paired_tests, summarise, with_all_levels, worst_rows
+from oidn_jax.evaluation.tables import (
+    LIKENESS,
+    ON_TERMINAL,
+    RESOLUTION,
+    paired_table,
+    score_table,
+    to_latex,
+    to_markdown,
+    to_terminal,
+    worst_table,
+)
+from oidn_jax.metrics.rolling_frc import RollingFrcOptions
 from oidn_jax.models.trained import TrainedModel
 
-KEYS = ("level", "method", "scene", "signal_level")
+# The scores whose worst images, and whose differences, are tabulated.
+_JUDGED = ("affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an evaluation is told about where it runs.
+
+    Attributes:
+        show: called with each table and line for the terminal.
+        progress: called with a short text and the fraction done.
+        devices: what computes, in words, for the provenance.
+        command: as it was typed, for the provenance.
+    """
+
+    show: Callable[[Any], None] = print
+    progress: Callable[[str, float], None] = lambda text, fraction: None
+    devices: str = ""
+    command: Sequence[str] = ()
 
 
 def evaluate(
-    config: Any,
-    model: TrainedModel,
+    configs: Mapping[str, Any],
+    models: Mapping[str, TrainedModel],
     out: Path,
     *,
     methods: Sequence[str] = METHODS,
     overwrite: bool = False,
     save_raw: bool = False,
-    show: Callable[[Any], None] = print,
+    surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
-    """Score methods on the held-out scenes of a configuration.
+    """Score methods on the held-out scenes of one or several specimens.
 
-    Writes `metrics.csv` (a row per image), `metrics.json` (those rows and their means), a `panel_LEVEL.png` for each
-    fluorescence level and, with `save_raw`, `raw_LEVEL.tif`, the first scene's raw frames as a camera would store them.
+    Writes `metrics.csv` (a row per image), `metrics.json` (those rows, their statistics and the provenance),
+    `tables.md` and `tables.tex`, `figures/` (each as PNG and PDF), `report.html` with all of it and, with `save_raw`,
+    `raw_LEVEL.tif`, the first scene's raw frames as a camera would store them.
 
     Args:
-        config: its `simulation`, `evaluation` and `data` sections say what to evaluate on.
-        model: trained network.
+        configs: by specimen, the one in question first; the `simulation`, `evaluation`, `optics`, `frames` and `data`
+            sections say what to evaluate on.
+        models: networks by the name of their method.
         out: folder to write to, created if needed.
-        methods: names of `evaluation.methods.METHODS`, in the order of the tables and panels.
+        methods: names of `evaluation.methods.METHODS`, in the order of the tables and panels; `NETWORK` stands for all
+            the networks. The first is what the others are tested against.
         overwrite: replace results that are there already.
         save_raw: write raw examples.
-        show: called with the table and each line.
+        surroundings: see there.
 
     Returns:
         What `metrics.json` holds.
 
     Raises:
-        InputError: if the folder cannot be used or already holds results.
+        InputError: for methods or settings that are not legal; a folder that cannot be used or already holds results.
     """
+    where = surroundings or Surroundings()
     if not overwrite:
-        _refuse_existing(out)
-    _check_methods(methods, config)
-    scenes = simulate_held_out(config)
-    _make_folder(out)
-    compared = _methods(methods, config, model, offset=scenes.offset)
-    rows = score_methods(scenes, compared)
-    result = {"origin": dict(model.origin), "config": config.name, "means": mean_scores(rows), "images": rows}
-    show(score_table(result["means"]))
-    _say_uncertain(compared, sum(len(frames) for frames in scenes.raw_frames.values()), show=show)
-    with (out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    _write_pictures(scenes, compared, out, panels=config.evaluation.panels, pixel_size_nm=_fine_pixel_nm(model))
+        refuse_existing(out)
+    names = _method_names(methods, configs, models)
+    rolling = _rolling_options(next(iter(configs.values())).evaluation)
+    scenes = {specimen: simulate_held_out(config, repeated=True) for specimen, config in configs.items()}
+    make_folder(out)
+    compared = {
+        specimen: _methods(names, config, models, offset=scenes[specimen].offset)
+        for specimen, config in configs.items()
+    }
+    comparison = compare(scenes, compared, rolling=rolling, progress=where.progress)
+    origins = {
+        name: {**model.origin, "trained_on": trained_specimen(model)} for name, model in models.items() if name in names
+    }
+    plain = {specimen: _plain(config) for specimen, config in configs.items()}
+    result = _result(comparison) | {
+        "provenance": describe_run(plain, origins, devices=where.devices, command=where.command)
+    }
+    tables = _tables(result, comparison)
+    where.show(to_terminal(tables.pop(0)))
+    _say_uncertain(compared, scenes, show=where.show)
+    _write(result, comparison, tables, out, models={name: models[name] for name in origins})
     if save_raw:
-        _write_raw(scenes, model, out, overwrite=overwrite)
-    (out / "metrics.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    show(f"wrote {out}: metrics.json, metrics.csv and a panel for each level")
+        write_raw(scenes, out, overwrite=overwrite)
+    write_results(result, out)
+    where.show(f"wrote {out}: report.html, metrics.json, metrics.csv, tables.md, tables.tex and figures")
     return result
 
 
-def _refuse_existing(out: Path) -> None:
-    for pattern in ("metrics.json", "metrics.csv", "panel_*.png", "raw_*.tif"):
-        for path in sorted(out.glob(pattern)):
-            raise InputError(
-                f"{out} already holds an evaluation ({path.name}); give --overwrite to replace it, or another --out"
-            )
+def _plain(section: Any) -> Any:
+    """A configuration as nested dicts, without knowing its type."""
+    return {name: _plain(section[name]) for name in section} if hasattr(section, "keys") else section
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"cannot write to the output folder {out}: {error.strerror or error}; give another --out"
-        ) from error
-
-
-def mean_scores(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean of every score over the scenes, a row per level and method, in the order they come."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["level"], row["method"]), []).append(row)
-    return [
-        {"level": level, "method": method, "scenes": len(members)}
-        | {score: float(np.mean([row[score] for row in members])) for score in members[0] if score not in KEYS}
-        for (level, method), members in groups.items()
-    ]
-
-
-def score_table(means: Sequence[Mapping[str, Any]]) -> Table:
-    """The means as a table for the terminal."""
-    scores = [f"{match}_{name}" for match in ("minmax", "affine") for name in ("psnr", "ssim", "nrmse", "mse")]
-    table = Table(
-        title=f"means over {means[0]['scenes']} scenes, image min-max normalised / affinely matched to the target"
-    )
-    for column in ("fluorescence", "method"):
-        table.add_column(column)
-    for name in scores:
-        table.add_column(name.replace("_", "\n"), justify="right")
-    for row in means:
-        digits = [f"{row[name]:.2f}" if name.endswith("psnr") else f"{row[name]:.4f}" for name in scores]
-        table.add_row(row["level"], row["method"], *digits)
-    return table
-
-
-def _check_methods(methods: Sequence[str], config: Any) -> None:
+def _method_names(methods: Sequence[str], configs: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods or len(set(methods)) < len(methods):
         raise InputError(f"methods are {', '.join(methods)!r}; give some of {', '.join(METHODS)}, each once")
-    if config.frames.phases < 3 and {"wiener", "hifi"} & set(methods):
-        raise InputError(
-            f"wiener and hifi need at least 3 phases, but config.frames.phases is {config.frames.phases}; leave them "
-            "out of --methods"
-        )
+    for config in configs.values():
+        if config.frames.phases < 3 and {"wiener", "hifi"} & set(methods):
+            raise InputError(
+                f"wiener and hifi need at least 3 phases, but config.frames.phases is {config.frames.phases}; leave "
+                "them out of --methods"
+            )
+    if NETWORK in methods and not models:
+        raise InputError(f"the method {NETWORK} needs a network; give its --workdir, or leave it out of --methods")
+    return [name for given in methods for name in (models if given == NETWORK else [given])]
 
 
-def _methods(names: Sequence[str], config: Any, model: TrainedModel, *, offset: float) -> dict[str, Method]:
+def _rolling_options(evaluation: Any) -> RollingFrcOptions:
+    try:
+        return RollingFrcOptions(block=evaluation.rolling_block, skip=evaluation.rolling_skip)
+    except ValueError as error:
+        raise InputError(f"config.evaluation, rolling_block and rolling_skip: {error}") from error
+
+
+def _methods(
+    names: Sequence[str], config: Any, models: Mapping[str, TrainedModel], *, offset: float
+) -> dict[str, Method]:
     microscope = Microscope.from_config(config)
 
     def method(name: str) -> Method:
-        if name == "widefield":
-            return widefield_method(scale=model.scale)
-        if name == "oidn":
+        if name in models:
+            model = models[name]
             return NetworkMethod(model.network, model.params, normalisation=model.normalisation)
+        if name == "widefield":
+            return WidefieldMethod(scale=microscope.scale)
         return ClassicalMethod(name, microscope, offset=offset)
 
     return {name: method(name) for name in names}
 
 
-def _say_uncertain(methods: Mapping[str, Method], acquisitions: int, *, show: Callable[[Any], None]) -> None:
-    for name, method in methods.items():
-        if isinstance(method, ClassicalMethod) and method.uncertain:
-            show(
-                f"{name}: in {method.uncertain} of {acquisitions} acquisitions the stripes of an orientation were not "
-                "found for certain"
-            )
+def _result(comparison: Comparison) -> dict[str, Any]:
+    rows = with_all_levels(comparison.rows)
+    return {
+        "specimens": list(comparison.scenes),
+        "methods": list(comparison.methods),
+        "summary": summarise(rows),
+        "paired_tests": paired_tests(rows),
+        "worst": worst_rows(comparison.rows, [score for score in _JUDGED if score in comparison.rows[0]]),
+        "targets": comparison.targets,
+        "images": comparison.rows,
+    }
 
 
-def _fine_pixel_nm(model: TrainedModel) -> float:
-    return model.network.pixel_size_nm / model.scale
+def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
+    """The one for the terminal, then those for the files and the report."""
+    summary, levels = result["summary"], [entry["level"] for entry in result["summary"]]
+    last = ALL_LEVELS if ALL_LEVELS in levels else levels[-1]
+    tables = [
+        score_table(summary, ON_TERMINAL, caption="Held-out scenes", spread=False, targets=comparison.targets),
+        score_table(summary, LIKENESS, caption="Likeness to the ground truth"),
+        score_table(summary, RESOLUTION, caption="Resolution and fidelity", targets=comparison.targets),
+    ]
+    if len(comparison.methods) > 1:
+        tables.append(paired_table(result["paired_tests"], _JUDGED, level=last))
+    return [*tables, worst_table(result["worst"])]
 
 
-def _write_pictures(
-    scenes: HeldOutScenes, methods: Mapping[str, Method], out: Path, *, panels: int, pixel_size_nm: float
+def _write(
+    result: Mapping[str, Any],
+    comparison: Comparison,
+    tables: Sequence[Table],
+    out: Path,
+    *,
+    models: Mapping[str, TrainedModel],
 ) -> None:
-    for level, raw_frames in scenes.raw_frames.items():
-        save_panel(
-            out / f"panel_{level}.png",
-            panel_rows(raw_frames[:panels], methods, target=scenes.target),
-            pixel_size_nm=pixel_size_nm,
-            title=f"{level} fluorescence, held-out simulated scenes",
-        )
+    (out / "metrics.json").unlink(missing_ok=True)  # of an evaluation that is replaced
+    (out / "tables.md").write_text("\n".join(to_markdown(table) for table in tables), encoding="utf-8")
+    (out / "tables.tex").write_text("\n".join(to_latex(table) for table in tables), encoding="utf-8")
+    worst = [case for case in result["worst"] if case["score"] == WORST_SCORE]
+    made = [drawing.draw(out / "figures") for drawing in drawings(comparison, models, worst)]
+    remove_old_figures(out, keep=[figure.path for figure in made])
+    config = next(iter(result["provenance"]["configuration"].values()))
+    page = Page(
+        title=f"Evaluation of {', '.join(comparison.methods)} on {', '.join(comparison.scenes)}",
+        summary=_summary(result, comparison),
+        tables=tables,
+        figures=made,
+        examples=comparison.examples(most=config["evaluation"]["panels"]),
+        provenance=result["provenance"],
+    )
+    write_report(out / "report.html", page)
 
 
-def _write_raw(scenes: HeldOutScenes, model: TrainedModel, out: Path, *, overwrite: bool) -> None:
-    """The first scene as a camera file: counts and the pixel size."""
-    for level, raw_frames in scenes.raw_frames.items():
-        write_raw_tiff(
-            out / f"raw_{level}.tif",
-            np.moveaxis(raw_frames[0], -1, 0).clip(0, 65535).astype(np.uint16),
-            pixel_size_nm=model.network.pixel_size_nm,
-            overwrite=overwrite,
-        )
+def _summary(result: Mapping[str, Any], comparison: Comparison) -> list[str]:
+    first = next(iter(comparison.scenes.values()))
+    trained = [f"{name} was trained on {o['trained_on']}" for name, o in result["provenance"]["networks"].items()]
+    return [
+        f"{len(comparison.methods)} methods on {len(first.target)} simulated scenes of each specimen, at "
+        f"{len(first.raw_frames)} levels of fluorescence ({', '.join(first.raw_frames)}), that no network has seen in "
+        f"training. {'; '.join(trained)}{'.' if trained else ''}",
+        "Likeness is to what ideal linear SIM could recover of the scene (config.simulation.target). Decorrelation "
+        "analysis (DA) needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two "
+        "acquisitions that differ in their noise; RSP and RSE compare the image, blurred, with the widefield image.",
+        "No single number says that an image is right: noise or invented detail can have a fine resolution.",
+    ]
+
+
+def _say_uncertain(
+    methods: Mapping[str, Mapping[str, Method]], scenes: Mapping[str, Any], *, show: Callable[[Any], None]
+) -> None:
+    for specimen, by_name in methods.items():
+        of = scenes[specimen]
+        # Each acquisition is reconstructed twice, with different noise.
+        acquisitions = 2 * sum(len(frames) for frames in of.raw_frames.values())
+        for name, method in by_name.items():
+            if isinstance(method, ClassicalMethod) and method.uncertain:
+                show(
+                    f"{specimen}, {name}: in {method.uncertain} of {acquisitions} acquisitions the stripes of an "
+                    "orientation were not found for certain"
+                )

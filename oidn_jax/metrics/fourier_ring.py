@@ -50,8 +50,9 @@ class RingCorrelation(NamedTuple):
 
         NaN where it does not: a curve that is never above (no common structure), or never below.
         """
-        above = self.smoothed - self.threshold(threshold)
-        falls = (above[..., 1:] < 0) & (above[..., :-1] >= 0) & (jnp.arange(1, above.shape[-1]) >= _FIRST_RING)
+        above = self.smoothed - jnp.broadcast_to(self.threshold(threshold), self.smoothed.shape)
+        falls = (above[..., 1:] < 0) & (above[..., :-1] >= 0)
+        falls = falls.at[..., : _FIRST_RING - 1].set(False)
         ring = jnp.argmax(falls, -1)[..., None]
         before, after = (jnp.take_along_axis(above, ring + i, -1)[..., 0] for i in (0, 1))
         crossing = (ring[..., 0] + before / jnp.where(before > after, before - after, 1.0)) * self.frequency[1]
@@ -105,17 +106,26 @@ def fourier_ring_correlation(
         raise ValueError(f"the images have the shapes {image.shape} and {other.shape}; they must be on the same pixels")
     if min(image.shape[-2:]) < SMALLEST_IMAGE:
         raise ValueError(f"FRC needs at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels, got {image.shape[-2:]}")
-    return _correlate(jnp.asarray(image), jnp.asarray(other), window=window)
-
-
-@partial(jax.jit, static_argnames="window")
-def _correlate(image: Array, other: Array, *, window: bool) -> RingCorrelation:
-    *batch, h, w = image.shape
+    h, w = image.shape[-2:]
     ring, multiplicity = ring_index(h, w)
     rings = min(h, w) // 2 + 1
-    inside = jnp.asarray(ring < rings)
-    members = jnp.asarray(np.where(ring < rings, ring, 0)).reshape(-1)
-    weight = jnp.where(inside, jnp.asarray(multiplicity, image.dtype), 0.0)
+    # The corners beyond the last ring count with a weight of zero. Both are arguments, as constants would be folded.
+    members = np.minimum(ring, rings - 1)
+    weight = np.where(ring < rings, multiplicity, 0.0)
+    curves = _correlate(jnp.asarray(image), jnp.asarray(other), members, weight, rings=rings, window=window)
+    smoothing = jnp.asarray(smoothing_matrix(rings), curves.dtype)
+    return RingCorrelation(
+        frequency=jnp.arange(rings, dtype=curves.dtype) / min(h, w),
+        correlation=curves,
+        smoothed=jnp.matmul(curves, smoothing.T, precision="highest"),
+        coefficients=jnp.asarray(np.bincount(members.ravel(), weight.ravel()), curves.dtype),
+    )
+
+
+@partial(jax.jit, static_argnames=("rings", "window"))
+def _correlate(image: Array, other: Array, members: Array, weight: Array, *, rings: int, window: bool) -> Array:
+    *batch, h, w = image.shape
+    members, weight = members.reshape(-1), weight.astype(image.dtype)
 
     def add(values: Array) -> Array:
         return jax.ops.segment_sum((values * weight).reshape(-1), members, num_segments=rings)
@@ -130,14 +140,7 @@ def _correlate(image: Array, other: Array, *, window: bool) -> RingCorrelation:
         )
 
     curves = jax.lax.map(lambda ab: pair(*ab), (image.reshape(-1, h, w), other.reshape(-1, h, w)))
-    curves = curves.reshape(*batch, rings)
-    smoothing = jnp.asarray(smoothing_matrix(rings), image.dtype)
-    return RingCorrelation(
-        frequency=jnp.arange(rings, dtype=image.dtype) / min(h, w),
-        correlation=curves,
-        smoothed=jnp.matmul(curves, smoothing.T, precision="highest"),
-        coefficients=add(jnp.ones_like(weight)),
-    )
+    return curves.reshape(*batch, rings)
 
 
 def single_image_calibration(cutoff: Float[Array | np.ndarray, "*any"]) -> Float[Array, "*any"]:

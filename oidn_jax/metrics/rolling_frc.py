@@ -29,6 +29,7 @@ from oidn_jax.metrics.drift import align
 from oidn_jax.metrics.rolling_blocks import CROSSINGS, Criterion, block_periods
 
 FLAVOURS = ("panelm", "panelpy")
+SMALLEST_BLOCK = 16
 
 _FULL_SCALE = 255.0
 _FINEST_PIXELS = 2.3
@@ -65,10 +66,10 @@ class RollingFrcOptions:
         Raises:
             ValueError: names the field, what was given and what is legal.
         """
-        if self.block < 16 or self.skip < 1 or not 0 <= self.background <= _FULL_SCALE:
+        if self.block < SMALLEST_BLOCK or self.skip < 1 or not 0 <= self.background <= _FULL_SCALE:
             raise ValueError(
-                f"block={self.block}, skip={self.skip}, background={self.background}; legal: a block of at least 16 "
-                "pixels, a skip of at least 1, a background from 0 to 255"
+                f"block={self.block}, skip={self.skip}, background={self.background}; legal: a block of at least "
+                f"{SMALLEST_BLOCK} pixels, a skip of at least 1, a background from 0 to 255"
             )
         if self.flavour not in FLAVOURS or self.crossing not in CROSSINGS:
             raise ValueError(

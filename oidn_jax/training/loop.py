@@ -15,7 +15,7 @@ import optax
 
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.normalisation import MODES as NORMALISATIONS
-from oidn_jax.metrics.image import PADDINGS
+from oidn_jax.metrics.ssim import PADDINGS
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
 from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
 from oidn_jax.training import checkpoint, parallel

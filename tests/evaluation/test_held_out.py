@@ -1,4 +1,4 @@
-"""Held-out scenes and scores: the same scenes at each level, fair scores, a row for each image."""
+"""Held-out scenes and methods: the same scenes at each level, exposed once more where asked; methods; validation."""
 
 import jax
 import jax.numpy as jnp
@@ -7,18 +7,21 @@ import pytest
 
 from oidn_jax.classical.microscope import Microscope
 from oidn_jax.data.errors import InputError
-from oidn_jax.evaluation.held_out import (
-    Validation,
-    score_images,
-    score_methods,
-    simulate_held_out,
+from oidn_jax.evaluation.held_out import Validation, score_min_max, simulate_held_out
+from oidn_jax.evaluation.methods import (
+    ClassicalMethod,
+    NetworkMethod,
+    WidefieldMethod,
+    check_fits,
+    name_networks,
+    panel_rows,
 )
-from oidn_jax.evaluation.methods import ClassicalMethod, NetworkMethod, panel_rows, widefield_method
+from oidn_jax.evaluation.scores import score_likeness
 from oidn_jax.models.oidn import OIDN
+from oidn_jax.models.trained import TrainedModel
 from tests.conftest import make_tiny_config
 
 LEVELS = ["low", "medium", "high"]
-SCORES = {f"{kind}_{score}" for kind in ("minmax", "affine") for score in ("psnr", "ssim", "nrmse", "mse")}
 NETWORK = OIDN(width=4, groups=1, blocks=1, pixel_size_nm=60.0)
 
 
@@ -36,10 +39,6 @@ def scenes():
 @pytest.fixture(scope="module")
 def params():
     return jax.jit(NETWORK.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 9)))["params"]
-
-
-def perfect(scenes):
-    return lambda raw_frames: jnp.asarray(scenes.target[: len(raw_frames), ..., 0])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -102,6 +101,23 @@ def test_more_scenes_keep_the_first_ones(scenes):
     np.testing.assert_allclose(single.raw_frames["high"][0], scenes.raw_frames["high"][0], atol=3.0)
 
 
+def test_a_second_exposure_differs_in_its_noise_alone(scenes):
+    assert scenes.repeated_frames == {}
+    again = simulate_held_out(two_scenes(), repeated=True)
+    for level in LEVELS:
+        first, second = again.raw_frames[level], again.repeated_frames[level]
+        np.testing.assert_array_equal(first, scenes.raw_frames[level])
+        assert second.shape == first.shape
+        np.testing.assert_array_equal(second, np.round(second))
+        # Noise of photons and of the read-out, twice; light above the offset is its own variance.
+        light = np.maximum((first + second) / 2 - scenes.offset, 0)
+        expected = 2 * (light + 1.6**2 + 1 / 12)
+        assert np.mean((first - second) ** 2) == pytest.approx(expected.mean(), rel=0.06)
+        assert abs(np.mean(first - second)) < 4 * np.sqrt(expected.mean() / first.size)
+    noise = [again.raw_frames[level] - again.repeated_frames[level] for level in LEVELS]
+    assert abs(np.corrcoef(noise[0].ravel(), noise[2].ravel())[0, 1]) < 0.05
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -119,18 +135,18 @@ def test_settings_that_are_not_legal(field, value, message):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Methods and scores
+# Methods
 # ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_widefield_is_the_mean_of_the_frames_on_the_fine_grid(key):
     raw_frames = jax.random.uniform(key, (2, 16, 20, 9))
-    image = widefield_method(scale=2)(raw_frames)
+    image = WidefieldMethod(scale=2)(raw_frames)
     assert image.shape == (2, 32, 40)
     np.testing.assert_allclose(image.mean((1, 2)), raw_frames.mean((1, 2, 3)), rtol=5e-3)
-    shuffled = widefield_method(scale=2)(raw_frames[..., ::-1])
+    shuffled = WidefieldMethod(scale=2)(raw_frames[..., ::-1])
     np.testing.assert_allclose(image, shuffled, atol=1e-6)
-    constant = widefield_method(scale=3)(jnp.full((1, 16, 16, 9), 0.3))
+    constant = WidefieldMethod(scale=3)(jnp.full((1, 16, 16, 9), 0.3))
     np.testing.assert_allclose(constant, jnp.full((1, 48, 48), 0.3), rtol=1e-5)
 
 
@@ -147,56 +163,6 @@ def test_the_network_method_is_the_network_scene_by_scene_clipped(scenes, params
     assert (image.min(), image.max()) == (0, 1)
 
 
-def test_a_perfect_image_has_perfect_scores(scenes):
-    target = jnp.asarray(scenes.target[..., 0])
-    scores = score_images(target, target)
-    assert set(scores) == SCORES
-    for kind in ("minmax", "affine"):
-        assert scores[f"{kind}_psnr"].shape == (2,)
-        assert (scores[f"{kind}_psnr"] > 100).all()
-        np.testing.assert_allclose(scores[f"{kind}_ssim"], 1, atol=1e-5)
-        np.testing.assert_allclose(scores[f"{kind}_mse"], 0, atol=1e-10)
-        np.testing.assert_allclose(scores[f"{kind}_nrmse"], 0, atol=1e-5)
-
-
-@pytest.mark.parametrize(("gain", "offset"), [(5.0, 0.0), (0.1, 3.0), (-2.0, 1.0)])
-def test_brightness_and_offset_do_not_matter_after_the_affine_match(scenes, gain, offset):
-    target = jnp.asarray(scenes.target[..., 0])
-    scores = score_images(gain * target + offset, target)
-    assert (scores["affine_psnr"] > 90).all()
-    np.testing.assert_allclose(scores["affine_ssim"], 1, atol=1e-4)
-    if gain > 0:
-        assert (scores["minmax_psnr"] > 90).all()
-    else:
-        assert (scores["minmax_psnr"] < 20).all()
-
-
-def test_each_image_is_scored_by_itself(scenes):
-    target = jnp.asarray(scenes.target[..., 0])
-    image = target.at[1].set(target[1][::-1])
-    scores = score_images(image, target)
-    assert scores["minmax_psnr"][0] > 100
-    assert scores["minmax_psnr"][1] < 40
-
-
-def test_a_row_for_each_level_method_and_scene(scenes):
-    methods = {"perfect": perfect(scenes), "widefield": widefield_method(scale=2)}
-    rows = score_methods(scenes, methods)
-    expected = [(level, method, scene) for level in LEVELS for method in methods for scene in (0, 1)]
-    assert [(row["level"], row["method"], row["scene"]) for row in rows] == expected
-    for row in rows:
-        assert set(row) == {"level", "method", "scene", "signal_level"} | SCORES
-        assert row["signal_level"] == scenes.signal_level[row["level"]][row["scene"]]
-        assert all(type(row[score]) is float for score in SCORES)
-        if row["method"] == "perfect":
-            assert row["minmax_ssim"] == pytest.approx(1, abs=1e-5)
-    by_hand = score_images(
-        methods["widefield"](jnp.asarray(scenes.raw_frames["medium"])), jnp.asarray(scenes.target[..., 0])
-    )
-    (row,) = [row for row in rows if (row["level"], row["method"], row["scene"]) == ("medium", "widefield", 1)]
-    assert row["affine_ssim"] == pytest.approx(float(by_hand["affine_ssim"][1]), abs=1e-6)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # In the training loop
 # ---------------------------------------------------------------------------------------------------------------------
@@ -207,15 +173,16 @@ def test_validation_is_the_mean_over_levels_and_scenes_of_its_own(tmp_path, scen
     values = Validation(two_scenes())(NETWORK, params, figure_path=figure)
     own = simulate_held_out(two_scenes(), split="validation")
     assert not np.array_equal(own.target, scenes.target)
-    rows = score_methods(own, {"oidn": NetworkMethod(NETWORK, params, normalisation="joint")})
+    method, target = NetworkMethod(NETWORK, params, normalisation="joint"), jnp.asarray(own.target[..., 0])
+    scores = [score_min_max(method(jnp.asarray(frames)), target) for frames in own.raw_frames.values()]
     assert set(values) == {"ssim", "psnr"}
-    assert values["ssim"] == pytest.approx(np.mean([row["minmax_ssim"] for row in rows]), abs=1e-6)
-    assert values["psnr"] == pytest.approx(np.mean([row["minmax_psnr"] for row in rows]), abs=1e-4)
+    for name, value in values.items():
+        assert value == pytest.approx(np.mean([score[name] for score in scores]), rel=1e-5)
     assert [path.name for path in figure.parent.iterdir()] == ["step.png"]
 
 
 def test_the_pictures_of_a_panel(scenes, params):
-    methods = {"widefield": widefield_method(scale=2), "oidn": NetworkMethod(NETWORK, params, normalisation="joint")}
+    methods = {"widefield": WidefieldMethod(scale=2), "oidn": NetworkMethod(NETWORK, params, normalisation="joint")}
     rows = panel_rows(scenes.raw_frames["high"], methods, target=scenes.target)
     assert len(rows) == 2
     for i, pictures in enumerate(rows):
@@ -234,9 +201,35 @@ def test_classical_methods_find_the_illumination_of_each_acquisition_and_beat_wi
     config.simulation.fluorescence = {"low": (1,), "high": (2,)}
     scenes, microscope = simulate_held_out(config), Microscope.from_config(config)
     wiener = ClassicalMethod("wiener", microscope, offset=scenes.offset)
-    methods = {"widefield": widefield_method(scale=2), "wiener": wiener}
-    mean = {}
-    for row in score_methods(scenes, methods):
-        mean.setdefault((row["level"], row["method"]), []).append(row["affine_psnr"])
-    assert np.mean(mean["high", "wiener"]) > np.mean(mean["high", "widefield"]) + 3.0
+    methods = {"widefield": WidefieldMethod(scale=2), "wiener": wiener}
+    psnr = {}
+    for level, frames in scenes.raw_frames.items():
+        for name, method in methods.items():
+            image, target = method(jnp.asarray(frames)), jnp.asarray(scenes.target[..., 0])
+            psnr[level, name] = float(score_likeness(image, target)["affine_psnr"].mean())
+    assert psnr["high", "wiener"] > psnr["high", "widefield"] + 3.0
     assert wiener.uncertain == 2, "the two scenes of 2 photons"
+
+
+def test_networks_are_named_by_their_folders():
+    assert name_networks(["runs/a"]) == {"oidn": "runs/a"}
+    assert name_networks(["runs/a/", "x=runs/b"]) == {"a": "runs/a/", "x": "runs/b"}
+    for workdirs in (["runs/a", "other/a"], ["wiener=runs/a"], ["x=", "runs/a"]):
+        with pytest.raises(InputError, match="give --workdir=NAME=DIR"):
+            name_networks(workdirs)
+
+
+def test_a_network_of_other_frames_or_pixels_does_not_fit(params):
+    config = make_tiny_config()
+    config.optics.pixel_size_nm = 60.0
+    model = TrainedModel(NETWORK, params, config={}, origin={})
+    check_fits(model, config, name="mine")
+    for field, value, message in [
+        ("optics.pixel_size_nm", 62.6, r"network mine has pixel_size_nm 60\.0, but the configuration has 62\.6"),
+        ("frames.phases", 5, "network mine has phases 3, but the configuration has 5"),
+    ]:
+        other = make_tiny_config()
+        other.optics.pixel_size_nm = 60.0
+        other.update_from_flattened_dict({field: value})
+        with pytest.raises(InputError, match=message):
+            check_fits(model, other, name="mine")

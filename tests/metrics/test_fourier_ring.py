@@ -49,6 +49,7 @@ def test_a_pair_of_a_batch_by_itself_and_gain_and_offset_change_nothing():
     one = frc.fourier_ring_correlation(a, 5.0 * b + 300.0)
     for curve in batch.correlation:
         np.testing.assert_allclose(curve[2:], one.correlation[2:], atol=2e-4)
+    np.testing.assert_allclose(batch.cutoff(threshold="half-bit"), one.cutoff(threshold="half-bit"), rtol=1e-3)
 
 
 def test_thresholds():

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation; drawn with matplotlib's objects, so that no global state or display is involved."""
+"""The panel that a training run writes at each evaluation, and `evaluate.py` for a quick look."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from oidn_jax.evaluation.figures.style import scale_bar_um
 
 PSF_TITLE = "learned PSF"
 
@@ -45,9 +47,7 @@ def save_panel(path: Path, rows: Sequence[Mapping[str, np.ndarray]], *, pixel_si
 
 def _draw_scale_bar(axis, shape: tuple[int, ...], pixel_size_nm: float) -> None:
     """A bar of 1, 2 or 5 times a power of ten micrometres, about a quarter of the image wide."""
-    quarter_um = shape[1] * pixel_size_nm / 4000.0
-    decade = 10.0 ** np.floor(np.log10(quarter_um))
-    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= quarter_um)
+    length_um = scale_bar_um(shape[1] * pixel_size_nm / 1000.0)
     length = length_um * 1000.0 / pixel_size_nm
     x, y, height = shape[1] * 0.95 - length, shape[0] * 0.94, max(shape[0] * 0.015, 1.0)
     axis.add_patch(Rectangle((x, y), length, height, color="white"))

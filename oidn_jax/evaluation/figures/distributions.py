@@ -1,0 +1,250 @@
+"""Distributions of scores over images, and a radar of how networks do on specimens they were not trained on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Patch
+from matplotlib.ticker import MaxNLocator
+
+from oidn_jax.evaluation.figures import layout
+from oidn_jax.evaluation.figures.style import (
+    LIGHT_GREY,
+    method_colours,
+    method_label,
+    publication_style,
+    save_figure,
+    score_label,
+    specimen_label,
+)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Box plots
+# ---------------------------------------------------------------------------------------------------------------------
+
+_MOST_ACROSS = 4
+_AXIS_MM, _RIGHT_MM, _PLOT_MM, _ABOVE_MM, _BELOW_MM, _LEGEND_MM = 11.5, 1.0, 36.0, 6.0, 8.0, 4.5
+_GROUP, _BOX, _SPREAD = 0.8, 0.82, 0.6  # of the distance of two levels, of a method's share, of a box
+_GOLDEN = 0.5 * (5.0**0.5 - 1.0)
+
+
+def save_box_plots(path: Path, rows: Sequence[Mapping[str, Any]], *, scores: Sequence[str]) -> list[Path]:
+    """Boxes of each score by level and method, with a point for each image; a row of plots per specimen.
+
+    Boxes reach from the first to the third quartile with a line at the median (`numpy.percentile`), whiskers to the
+    last value within 1.5 times the interquartile range. Values that are not finite are left out and counted below.
+
+    Args:
+        path: of the files, without suffix.
+        rows: of one image each: `specimen`, `level`, `method`, and the scores by name. Specimens, levels and methods
+            are shown in the order in which they come.
+        scores: what is shown; more than four take further rows.
+
+    Returns:
+        The files, `[path.png, path.pdf]`.
+    """
+    with publication_style():
+        specimens, methods = _values_of(rows, "specimen"), _values_of(rows, "method")
+        across, pitch = min(len(scores), _MOST_ACROSS), _ABOVE_MM + _PLOT_MM + _BELOW_MM
+        lines_each = -(-len(scores) // across)
+        width = layout.COLUMN_WIDTH_MM if across == 1 else layout.FULL_WIDTH_MM
+        note = layout.wrap(_note(rows, scores), width_mm=width - 2.0)
+        bottom = len(specimens) * lines_each * pitch
+        figure = layout.new_figure(width, bottom + _LEGEND_MM + layout.LINE_MM * len(note) + 1.5)
+        share = (width - _RIGHT_MM) / across
+        for row, specimen in enumerate(specimens):
+            members = [member for member in rows if member["specimen"] == specimen]
+            top = row * lines_each * pitch
+            if len(specimens) > 1:
+                layout.add_letter(figure, (1.0, top + 0.8), row)
+            heading = (5.0 if len(specimens) > 1 else 1.0, top + 1.0)
+            layout.add_text(figure, heading, specimen_label(specimen), va="top")
+            for index, score in enumerate(scores):
+                left, y = index % across * share + _AXIS_MM, top + index // across * pitch + _ABOVE_MM
+                axis = layout.add_axes(figure, (left, y, share - _AXIS_MM, _PLOT_MM))
+                _draw_boxes(axis, members, score, methods=methods)
+        handles = [
+            Patch(facecolor=_tint(colour), edgecolor=colour, label=method_label(name))
+            for name, colour in method_colours(methods).items()
+        ]
+        _add_legend(figure, handles, (width / 2.0, bottom), columns=len(handles) if across > 1 else 3)
+        layout.add_text(figure, (1.0, bottom + _LEGEND_MM), "\n".join(note), va="top", linespacing=1.15)
+        return save_figure(figure, path)
+
+
+def _values_of(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def _finite(rows: Sequence[Mapping[str, Any]], score: str) -> np.ndarray:
+    values = np.asarray([row.get(score, np.nan) for row in rows], np.float64)
+    return values[np.isfinite(values)]
+
+
+def _note(rows: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> str:
+    text = (
+        "Boxes: quartiles and median; whiskers: the last images within 1.5 interquartile ranges; points: single images."
+    )
+    missing = {score: len(rows) - _finite(rows, score).size for score in scores}
+    counts = ", ".join(f"{score_label(score)}: {count}" for score, count in missing.items() if count)
+    return f"{text} Values that are not finite and left out: {counts}." if counts else text
+
+
+def _draw_boxes(axis: Axes, rows: Sequence[Mapping[str, Any]], score: str, *, methods: Sequence[str]) -> None:
+    levels, colours, share = _values_of(rows, "level"), method_colours(methods), _GROUP / len(methods)
+    for index, level in enumerate(levels):
+        for number, method in enumerate(methods):
+            values = _finite([row for row in rows if (row["level"], row["method"]) == (level, method)], score)
+            if values.size:
+                place = index + (number - (len(methods) - 1) / 2.0) * share
+                _draw_box(axis, values, place, width=_BOX * share, colour=colours[method])
+    axis.set(
+        xlim=(-0.5, len(levels) - 0.5), xticks=range(len(levels)), xlabel="Fluorescence", ylabel=score_label(score)
+    )
+    axis.set_xticklabels(levels)
+    axis.tick_params(axis="x", length=0.0)
+    if not axis.lines:
+        axis.set_yticks([])
+        axis.text(0.5, 0.5, "no finite values", transform=axis.transAxes, ha="center", va="center")
+
+
+def _draw_box(axis: Axes, values: np.ndarray, place: float, *, width: float, colour: str) -> None:
+    line = {"color": colour, "linewidth": 0.6}
+    axis.boxplot(
+        values,
+        positions=[place],
+        widths=width,
+        showfliers=False,
+        showcaps=False,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"facecolor": _tint(colour), "edgecolor": colour, "linewidth": 0.6},
+        medianprops={"color": colour, "linewidth": 1.4, "solid_capstyle": "butt"},
+        whiskerprops=line,
+    )
+    # Multiples of the golden ratio fill an interval evenly, whatever their number; no random numbers are needed.
+    jitter = ((np.arange(values.size) + 1) * _GOLDEN % 1.0 - 0.5) * width * _SPREAD
+    axis.plot(place + jitter, values, color=colour, linestyle="none", marker="o", markersize=1.6, markeredgewidth=0.0)
+
+
+def _tint(colour: str) -> tuple[float, float, float]:
+    r, g, b = (1.0 - 0.3 * (1.0 - part) for part in to_rgb(colour))
+    return r, g, b
+
+
+def _add_legend(figure: Figure, handles: Sequence[Any], top_mm: tuple[float, float], *, columns: int) -> None:
+    width, height = layout.size_mm(figure)
+    place = (top_mm[0] / width, 1.0 - top_mm[1] / height)
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=place, ncols=columns, borderaxespad=0.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Radar
+# ---------------------------------------------------------------------------------------------------------------------
+
+_FEWEST_AXES = 3
+_RADAR_MM, _REACH = 56.0, 1.2  # height of the plot, and half of it over the radius of the rim
+
+
+def save_radar(
+    path: Path, values: Mapping[str, Mapping[str, float]], *, score: str, trained_on: Mapping[str, str]
+) -> list[Path]:
+    """A radar with an axis per specimen and a polygon per method; a star marks what a network was trained on.
+
+    The centre is not 0: the range is that of the values, so that differences are seen, and stands below. A polygon has
+    a gap where a value is missing or not finite.
+
+    Args:
+        path: of the files, without suffix.
+        values: score by method and specimen.
+        score: name of the score.
+        trained_on: specimen by method, for networks.
+
+    Returns:
+        The files, `[path.png, path.pdf]`.
+
+    Raises:
+        ValueError: with fewer than three specimens, which span no area.
+    """
+    specimens = list(dict.fromkeys(specimen for of_method in values.values() for specimen in of_method))
+    if len(specimens) < _FEWEST_AXES:
+        raise ValueError(
+            f"a radar needs at least {_FEWEST_AXES} specimens, got {len(specimens)} ({', '.join(specimens)}); draw box "
+            "plots instead"
+        )
+    with publication_style():
+        table = np.asarray([[of.get(specimen, np.nan) for specimen in specimens] for of in values.values()], np.float64)
+        ticks = _radial_ticks(table[np.isfinite(table)])
+        centre, rim = f"{ticks[0]:g}", f"{ticks[-1]:g}"
+        note = layout.wrap(
+            f"Radial axis: {score_label(score)}, from {centre} at the centre to {rim} at the rim.",
+            width_mm=layout.COLUMN_WIDTH_MM - 2.0,
+        )
+        bottom = _RADAR_MM + 1.0
+        legend = _LEGEND_MM + 3.6 * (-(-(len(values) + 1) // 2) - 1)
+        height = bottom + legend + layout.LINE_MM * len(note) + 1.5
+        figure = layout.new_figure(layout.COLUMN_WIDTH_MM, height)
+        axis = layout.add_axes(figure, (0.0, 0.5, layout.COLUMN_WIDTH_MM, _RADAR_MM))
+        angles = np.pi / 2.0 - 2.0 * np.pi * np.arange(len(specimens)) / len(specimens)
+        _draw_grid(axis, angles, ticks, names=[specimen_label(name) for name in specimens])
+        handles = []
+        for (name, colour), row in zip(method_colours(list(values)).items(), table, strict=True):
+            radii = (row - ticks[0]) / (ticks[-1] - ticks[0])
+            _draw_polygon(axis, angles, radii, colour=colour, home=_index(specimens, trained_on.get(name)))
+            handles.append(Line2D([], [], color=colour, marker="o", markersize=2.0, label=method_label(name)))
+        if any(trained_on.get(name) in specimens for name in values):
+            handles.append(Line2D([], [], color="black", linestyle="none", label="trained on this specimen", **_STAR))
+        _add_legend(figure, handles, (layout.COLUMN_WIDTH_MM / 2.0, bottom), columns=2)
+        layout.add_text(figure, (1.0, bottom + legend), "\n".join(note), va="top", linespacing=1.15)
+        return save_figure(figure, path)
+
+
+_STAR = {"marker": "*", "markersize": 6.0, "markeredgewidth": 0.4, "markeredgecolor": "white"}
+
+
+def _index(names: Sequence[str], name: str | None) -> int | None:
+    return names.index(name) if name in names else None
+
+
+def _radial_ticks(values: np.ndarray) -> np.ndarray:
+    """Round numbers from below the smallest value, so that no value lies in the centre, to the largest or beyond."""
+    if not values.size:
+        return np.linspace(0.0, 1.0, 5)
+    low, high = float(values.min()), float(values.max())
+    low -= 0.25 * (high - low)
+    return np.asarray(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+
+
+def _draw_grid(axis: Axes, angles: np.ndarray, ticks: np.ndarray, *, names: Sequence[str]) -> None:
+    reach = _REACH * layout.COLUMN_WIDTH_MM / _RADAR_MM
+    axis.set(xlim=(-reach, reach), ylim=(-_REACH, _REACH))
+    axis.set_axis_off()
+    between = angles[0] + (angles[1] - angles[0]) / 2.0
+    for tick in ticks:
+        radius = (tick - ticks[0]) / (ticks[-1] - ticks[0])
+        axis.add_patch(Circle((0.0, 0.0), radius, fill=False, color=LIGHT_GREY, linewidth=0.5))
+        box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 0.6}
+        place = (radius * np.cos(between), radius * np.sin(between))
+        axis.text(*place, f"{tick:g}", ha="center", va="center", bbox=box, zorder=4.0)
+    for angle, name in zip(angles, names, strict=True):
+        x, y = np.cos(angle), np.sin(angle)
+        axis.plot([0.0, x], [0.0, y], color=LIGHT_GREY, linewidth=0.5)
+        sides = ("center", "left", "right")
+        across = sides[0 if abs(x) < 0.1 else 1 if x > 0 else 2]
+        along = "center" if abs(y) < 0.1 else "bottom" if y > 0 else "top"
+        axis.text(1.06 * x, 1.06 * y, name, ha=across, va=along)
+
+
+def _draw_polygon(axis: Axes, angles: np.ndarray, radii: np.ndarray, *, colour: str, home: int | None) -> None:
+    x, y = radii * np.cos(angles), radii * np.sin(angles)
+    closed_x, closed_y = np.append(x, x[0]), np.append(y, y[0])
+    if np.isfinite(radii).all():
+        axis.fill(closed_x, closed_y, color=colour, alpha=0.08, linewidth=0.0)
+    axis.plot(closed_x, closed_y, color=colour, linewidth=1.0, marker="o", markersize=2.0)
+    if home is not None:
+        axis.plot(x[home], y[home], color=colour, linestyle="none", zorder=3.0, **_STAR)

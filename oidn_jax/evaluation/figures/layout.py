@@ -1,0 +1,55 @@
+"""The page: places and sizes in mm from its upper left corner, so that panels align and no layout has to be solved."""
+
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+FULL_WIDTH_MM = 180.0
+COLUMN_WIDTH_MM = 88.0
+PAGE_HEIGHT_MM = 230.0
+TITLE_MM = 6.0
+LINE_MM = 3.1  # of text of 7 pt
+
+_MM_PER_INCH = 25.4
+_CHARACTERS_PER_MM = 0.83  # of text of 7 pt, on the safe side
+
+
+def new_figure(width_mm: float, height_mm: float, *, title: str = "") -> Figure:
+    """An empty page; a title, in bold, takes the first `TITLE_MM`."""
+    figure = Figure(figsize=(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH))
+    FigureCanvasAgg(figure)
+    if title:
+        add_text(figure, (1.0, 1.0), title, va="top", fontsize=8, fontweight="bold")
+    return figure
+
+
+def add_axes(figure: Figure, box_mm: tuple[float, float, float, float]) -> Axes:
+    """Axes in a box (left, top, width, height); tick labels and names are outside of it."""
+    width, height = size_mm(figure)
+    left, top, box_width, box_height = box_mm
+    return figure.add_axes((left / width, 1.0 - (top + box_height) / height, box_width / width, box_height / height))
+
+
+def add_text(figure: Figure, position_mm: tuple[float, float], text: str, **options: object) -> Text:
+    """Text at (x, y); `options` are those of matplotlib's `Figure.text`."""
+    width, height = size_mm(figure)
+    return figure.text(position_mm[0] / width, 1.0 - position_mm[1] / height, text, **options)  # pyright: ignore[reportArgumentType] -- passed on as given
+
+
+def add_letter(figure: Figure, position_mm: tuple[float, float], index: int) -> None:
+    """The bold letter of a panel, a for index 0, with its upper left corner at a position."""
+    add_text(figure, position_mm, chr(ord("a") + index), va="top", fontsize=8, fontweight="bold")
+
+
+def size_mm(figure: Figure) -> tuple[float, float]:
+    """Width and height of a page."""
+    width, height = figure.get_size_inches()
+    return float(width) * _MM_PER_INCH, float(height) * _MM_PER_INCH
+
+
+def wrap(text: str, *, width_mm: float) -> list[str]:
+    """Lines of text of 7 pt that fit into a width."""
+    return textwrap.wrap(text, int(width_mm * _CHARACTERS_PER_MM))

@@ -1,0 +1,99 @@
+"""The folder of an evaluation: what is in it, what is not touched, and what is written last."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oidn_jax.data.errors import InputError
+from oidn_jax.data.writers import write_raw_tiff
+from oidn_jax.evaluation.held_out import HeldOutScenes
+
+_FILES = ("metrics.json", "metrics.csv", "tables.md", "tables.tex", "report.html", "raw_*.tif")
+_FIGURES = (
+    "panels_*",
+    "decorrelation_*",
+    "rolling_frc_*",
+    "line_profiles",
+    "box_plots",
+    "radar",
+    "psf",
+    "worst_cases_*",
+)
+
+
+def refuse_existing(out: Path) -> None:
+    """Raises an InputError if the folder holds an evaluation."""
+    figures = [f"figures/{name}.{suffix}" for name in _FIGURES for suffix in ("png", "pdf")]
+    for pattern in (*_FILES, *figures):
+        for path in sorted(out.glob(pattern)):
+            raise InputError(
+                f"{out} already holds an evaluation ({path.relative_to(out)}); give --overwrite to replace it, or "
+                "another --out"
+            )
+
+
+def make_folder(out: Path) -> None:
+    """Makes the folder and sees that it can be written to.
+
+    Raises:
+        InputError: if not.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to the output folder {out}: {error.strerror or error}; give another --out"
+        ) from error
+
+
+def remove_old_figures(out: Path, *, keep: Iterable[Path]) -> None:
+    """Removes figures of an earlier evaluation that this one does not have, as a radar of more specimens."""
+    kept = {path.with_suffix("") for path in keep}
+    for name in _FIGURES:
+        for suffix in ("png", "pdf"):
+            for path in (out / "figures").glob(f"{name}.{suffix}"):
+                if path.with_suffix("") not in kept:
+                    path.unlink()
+
+
+def write_raw(scenes: Mapping[str, HeldOutScenes], out: Path, *, overwrite: bool) -> None:
+    """The first scene as a camera file, counts and the pixel size: `raw_LEVEL.tif`, of further specimens with name."""
+    for i, (specimen, of) in enumerate(scenes.items()):
+        for level, raw_frames in of.raw_frames.items():
+            write_raw_tiff(
+                out / (f"raw_{specimen}_{level}.tif" if i else f"raw_{level}.tif"),
+                np.moveaxis(raw_frames[0], -1, 0).clip(0, 65535).astype(np.uint16),
+                pixel_size_nm=of.pixel_size_nm,
+                overwrite=overwrite,
+            )
+
+
+def write_results(result: Mapping[str, Any], out: Path) -> None:
+    """`metrics.csv` and then `metrics.json`, the last of all files: without it an evaluation is not complete.
+
+    Numbers that are not finite are empty in the one and null in the other.
+    """
+    rows: Sequence[Mapping[str, Any]] = finite_or_none(result["images"])
+    with (out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    text = json.dumps(finite_or_none(result), indent=1, allow_nan=False)
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+
+
+def finite_or_none(value: Any) -> Any:
+    """Nested values as JSON can hold them: NaN and infinity become None, tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(name): finite_or_none(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

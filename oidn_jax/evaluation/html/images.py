@@ -1,0 +1,56 @@
+"""Pictures as data URIs."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Num, UInt8
+from PIL import Image
+
+from oidn_jax.data.errors import InputError
+
+WHITE_PERCENTILE = 99.9
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def to_grey(image: Num[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """`round(255 clip((image - low) / (high - low), 0, 1))`, low the minimum and high the 99.9th percentile.
+
+    Both are of the finite pixels. Where they are equal, as with a few bright points on a constant background, high is
+    the maximum; a constant image is black. NaN counts as the minimum.
+    """
+    values = np.asarray(image, np.float64)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.zeros(values.shape, np.uint8)
+    low, high, highest = finite.min(), np.percentile(finite, WHITE_PERCENTILE), finite.max()
+    high = high if high > low else highest
+    if high == low:
+        return np.zeros(values.shape, np.uint8)
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    return np.round(255 * np.clip((values - low) / (high - low), 0, 1)).astype(np.uint8)
+
+
+def grey_png_uri(image: Num[np.ndarray, "h w"]) -> str:
+    """The image of `to_grey` as the data URI of a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(to_grey(image)).save(file, format="PNG", compress_level=9)
+    return _png_uri(file.getvalue())
+
+
+def png_file_uri(path: Path) -> tuple[str, int, int]:
+    """A PNG file as it is: its data URI, width and height in pixels.
+
+    Raises:
+        InputError: the file is not a PNG.
+    """
+    content = path.read_bytes()
+    if not content.startswith(_PNG_SIGNATURE) or len(content) < 24:
+        raise InputError(f"{path} is not a PNG file; the figures of a report must be PNG")
+    # The header is always the first chunk: 8 bytes of signature, 8 of length and type, then width and height.
+    return _png_uri(content), int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+
+
+def _png_uri(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -1,0 +1,248 @@
+"""The resolution of one image, or of two of one object: what `python -m oidn_jax.metrics` prints."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from oidn_jax.data.atomic import check_target
+from oidn_jax.data.errors import InputError
+from oidn_jax.data.image_file import check_image, read_images
+from oidn_jax.data.writers import write_map_tiff
+from oidn_jax.metrics.decorrelation import Decorrelation, decorrelation_analysis, sectorial_decorrelation
+from oidn_jax.metrics.drift import align
+from oidn_jax.metrics.fourier_ring import SMALLEST_IMAGE, THRESHOLDS, RingCorrelation, fourier_ring_correlation
+from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
+from oidn_jax.metrics.single_image import (
+    CALIBRATED_THRESHOLD,
+    single_image_frc,
+    single_image_resolution_nm,
+    single_image_rolling_frc,
+)
+
+Progress = Callable[[float], None]
+
+NO_MAP = "the image is smaller than a block of {block} pixels (of a single image, its quarters are); give --block"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An image with its pixel size.
+
+    Attributes:
+        path: of the file.
+        index: which of its images, from 0.
+        chosen: whether somebody has chosen it.
+        count: how many it holds.
+        image: its pixels.
+        pixel_size_nm: None where nobody says; lengths are then in pixels.
+    """
+
+    path: Path
+    index: int
+    chosen: bool
+    count: int
+    image: Float32[np.ndarray, "y x"]
+    pixel_size_nm: float | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything that was found. Lengths are in nm, or in pixels where the pixel size is not known.
+
+    Attributes:
+        measured: the image.
+        other: the second image, aligned where asked for, or None.
+        decorrelation: of the image.
+        sectors: of each direction, or None.
+        rings: of the two images, or of the four quarters of the one; None below 32 pixels.
+        wanted_map: whether a map was asked for.
+        rolling: the map, or None where the image is smaller than a block.
+        options: of the map.
+        drift_px: (y, x) of the second image that was undone, or None.
+        unit: "nm" or "px".
+    """
+
+    measured: Measured
+    other: Measured | None
+    decorrelation: Decorrelation
+    sectors: Decorrelation | None
+    rings: RingCorrelation | None
+    wanted_map: bool
+    rolling: RollingFrc | None
+    options: RollingFrcOptions
+    drift_px: tuple[float, float] | None
+    unit: str
+
+    @property
+    def pixel_size(self) -> float:
+        """In the unit."""
+        return self.measured.pixel_size_nm or 1.0
+
+
+def rolling_options(fields: Mapping[str, Any]) -> RollingFrcOptions:
+    """`RollingFrcOptions(**fields)`.
+
+    Raises:
+        InputError: for a field that is not legal.
+    """
+    try:
+        return RollingFrcOptions(**fields)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def read_measured(path: str | Path, *, pixel_size_nm: float | None = None, index: int | None = None) -> Measured:
+    """One image of a TIFF or MRC file.
+
+    Args:
+        path: the file.
+        pixel_size_nm: in place of the file's own.
+        index: which of its images, from 0; None for the first.
+
+    Raises:
+        InputError: what `data.image_file.read_images` refuses; an image the file does not have; NaN, infinite or
+            constant pixels.
+    """
+    stack = read_images(path, pixel_size_nm=pixel_size_nm)
+    count, number = len(stack.frames), index or 0
+    if not 0 <= number < count:
+        raise InputError(
+            f"--index is {number}, but {path} holds {count} image{'s' * (count > 1)}; legal: 0 to {count - 1}"
+        )
+    image = stack.frames[number, 0].astype(np.float32)
+    check_image(image, path)
+    return Measured(Path(path), number, index is not None, count, image, stack.pixel_size_nm)
+
+
+def remarks(images: Sequence[Measured]) -> list[str]:
+    """What the user should know of the files, a line each."""
+    lines = []
+    for of in images:
+        if of.count > 1 and not of.chosen:
+            lines.append(f"{of.path} holds {of.count} images; the first is measured, give --index for another")
+    if images[0].pixel_size_nm is None:
+        lines.append(f"{images[0].path} does not tell its pixel size; lengths are in pixels, give --pixel-size-nm")
+    sizes = [of.pixel_size_nm for of in images if of.pixel_size_nm is not None]
+    if sizes and max(sizes) > 1.01 * min(sizes):
+        lines.append(f"the pixels of the files differ, {sizes[0]:g} and {sizes[1]:g} nm; those of the first are taken")
+    return lines
+
+
+def measure(
+    measured: Measured,
+    other: Measured | None = None,
+    *,
+    rolling: bool = True,
+    options: RollingFrcOptions | None = None,
+    sectors: int = 0,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Decorrelation analysis of the image and Fourier ring correlation with the other one, or of the image by itself.
+
+    Args:
+        measured: the image.
+        other: a second one of the same object with noise of its own.
+        rolling: whether to map the local resolution, if the image is at least as large as a block.
+        options: of the map; its `correct_drift` aligns the second image for the ring correlation too. A single image
+            is mapped with the 1/7 threshold that its calibration was made for.
+        sectors: of the sectorial analysis; 0 for none.
+        progress: of the map, the fraction done.
+
+    Raises:
+        InputError: images of different sizes; an image without positive pixels where a map is asked for.
+    """
+    options = options or RollingFrcOptions()
+    image, pixel_size = measured.image, measured.pixel_size_nm or 1.0
+    second, drift_px = (None, None) if other is None else _second(measured, other, options)
+    by_sector = None if not sectors else jax.device_get(sectorial_decorrelation(image, sectors=sectors))
+    rings = None
+    if second is not None:
+        rings = fourier_ring_correlation(image, second)
+    elif min(image.shape) >= 2 * SMALLEST_IMAGE:
+        rings = single_image_frc(image)
+    found = None
+    if rolling and min(image.shape) >= options.block * (1 if second is not None else 2):
+        try:
+            if second is None:
+                found = single_image_rolling_frc(image, pixel_size_nm=pixel_size, options=options, progress=progress)
+            else:
+                found = rolling_frc(image, second, pixel_size_nm=pixel_size, options=options, progress=progress)
+        except ValueError as error:
+            raise InputError(f"{measured.path}: {error}") from error
+    return Measurement(
+        measured=measured,
+        other=other,
+        decorrelation=jax.device_get(decorrelation_analysis(image)),
+        sectors=by_sector,
+        rings=rings,
+        wanted_map=rolling,
+        rolling=found,
+        options=options,
+        drift_px=drift_px,
+        unit="px" if measured.pixel_size_nm is None else "nm",
+    )
+
+
+def _second(
+    measured: Measured, other: Measured, options: RollingFrcOptions
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    if measured.image.shape != other.image.shape:
+        sizes = [f"{m.path} is {m.image.shape[0]} x {m.image.shape[1]} pixels" for m in (measured, other)]
+        raise InputError(f"{' and '.join(sizes)}; give two images of the same field on the same pixels")
+    if np.array_equal(measured.image, other.image):
+        raise InputError(
+            f"{measured.path} and {other.path} hold the same pixels, which correlate at every frequency; give two "
+            "images with noise of their own, or one alone"
+        )
+    if not options.correct_drift:
+        return other.image, None
+    aligned, drift = align(other.image, measured.image)
+    return np.asarray(aligned), (float(drift[0]), float(drift[1]))
+
+
+def check_map(path: str | None, *, overwrite: bool) -> None:
+    """Refuses a file for the map before anything is computed.
+
+    Raises:
+        InputError: no TIFF by its name; a folder, or an existing file without `overwrite`.
+    """
+    if path is not None:
+        if Path(path).suffix.lower() not in (".tif", ".tiff"):
+            raise InputError(f"--map={path} is no TIFF by its name; give a name that ends in .tif")
+        check_target(Path(path), overwrite=overwrite)
+
+
+def write_map(path: str, found: Measurement, *, overwrite: bool) -> None:
+    """The map as float32 TIFF for ImageJ, NaN where there is no value.
+
+    Raises:
+        InputError: without a map, or if the file cannot be written.
+    """
+    if found.rolling is None:
+        raise InputError(f"there is no map for --map={path}: {NO_MAP.format(block=found.options.block)}")
+    low, high = found.rolling.best_nm, found.rolling.worst_nm
+    write_map_tiff(
+        path,
+        found.rolling.map_nm[None, None],
+        names=[f"local resolution ({found.unit})"],
+        ranges=[(low, high) if np.isfinite(low) else (0.0, 1.0)],
+        pixel_size_nm=found.measured.pixel_size_nm,
+        provenance={"image": str(found.measured.path), **asdict(found.options)},
+        overwrite=overwrite,
+        allow_nan=True,
+    )
+
+
+def ring_resolutions(found: Measurement) -> dict[str, float]:
+    """By threshold, in the unit of the measurement; of a single image by the calibrated one alone."""
+    if found.rings is None:
+        return {}
+    if found.other is None:
+        nm = single_image_resolution_nm(found.rings, pixel_size_nm=found.pixel_size)
+        return {CALIBRATED_THRESHOLD: float(nm)}
+    return {t: float(found.rings.resolution_nm(threshold=t, pixel_size_nm=found.pixel_size)) for t in THRESHOLDS}

@@ -1,0 +1,158 @@
+"""Tables of an evaluation, made once as texts and written in each form: terminal, Markdown, LaTeX, report."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from rich.table import Table as TerminalTable
+
+from oidn_jax.evaluation.figures.style import method_label, specimen_label
+from oidn_jax.evaluation.html import Table
+from oidn_jax.evaluation.scores import SCORES, format_score, is_better
+
+# What tables show of all scores; the rest is in the JSON and CSV.
+LIKENESS = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "affine_ms_ssim", "affine_nrmse", "pearson")
+RESOLUTION = ("da_resolution_nm", "da_a0", "frc_1_7_nm", "rfrc_mean_nm", "rfrc_worst_nm", "rsp", "rse")
+ON_TERMINAL = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
+
+TARGET_NAME = "Ground truth"
+_LATEX = str.maketrans({"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+                        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+                        "±": r"$\pm$", "–": "--"})  # fmt: skip
+
+
+def score_table(
+    summary: Sequence[Mapping[str, Any]],
+    scores: Sequence[str],
+    *,
+    caption: str,
+    spread: bool = True,
+    targets: Sequence[Mapping[str, Any]] = (),
+) -> Table:
+    """Specimen, fluorescence, method; then mean ± standard deviation of each score that the summary has.
+
+    Args:
+        summary: of `statistics.summarise`.
+        scores: names; those that no image has are left out.
+        caption: of the table.
+        spread: with standard deviations.
+        targets: of a `Comparison`: a row for each specimen with what is known of the target.
+    """
+    scores = [score for score in scores if any(score in entry["scores"] for entry in summary)]
+    rows, best = [], set()
+    for specimen, of_specimen in itertools.groupby(summary, key=itemgetter("specimen")):
+        for _, of_level in itertools.groupby(of_specimen, key=itemgetter("level")):
+            entries = list(of_level)
+            best |= _best(entries, scores, first_row=len(rows))
+            for entry in entries:
+                place = (specimen_label(specimen), entry["level"], method_label(entry["method"]))
+                rows.append((*place, *(_cell(entry["scores"], score, spread=spread) for score in scores)))
+        known = [[t[score] for t in targets if t["specimen"] == specimen and score in t] for score in scores]
+        if any(known):
+            cells = [format_score(s, np.mean(v) if v else None) for s, v in zip(scores, known, strict=True)]
+            rows.append((specimen_label(specimen), "–", TARGET_NAME, *cells))
+    header = ("specimen", "fluorescence", "method", *(SCORES[score].label for score in scores))
+    scenes = {entry["scenes"] for entry in summary}
+    number = str(scenes.pop()) if len(scenes) == 1 else f"{min(scenes)} to {max(scenes)}"
+    spoken = "Mean ± standard deviation" if spread else "Mean"
+    note = f"{spoken} over {number} scenes; the best of each group is marked."
+    return Table(caption, header, rows, row_headers=3, best=frozenset(best), note=note)
+
+
+def _cell(scores: Mapping[str, Mapping[str, int | float]], score: str, *, spread: bool) -> str:
+    if score not in scores:
+        return "–"
+    text = format_score(score, scores[score]["mean"])
+    sd = scores[score]["sd"]
+    return f"{text} ± {format_score(score, sd)}" if spread and np.isfinite(sd) else text
+
+
+def _best(entries: Sequence[Mapping[str, Any]], scores: Sequence[str], *, first_row: int) -> set[tuple[int, int]]:
+    marked = set()
+    if len(entries) < 2:
+        return marked
+    for column, score in enumerate(scores, start=3):
+        means = [entry["scores"].get(score, {}).get("mean", float("nan")) for entry in entries]
+        for i, mean in enumerate(means):
+            others = [other for other in means if np.isfinite(other)]
+            directed = SCORES[score].higher_is_better is not None
+            if directed and np.isfinite(mean) and not any(is_better(score, other, mean) for other in others):
+                marked.add((first_row + i, column))
+    return marked
+
+
+def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, level: str) -> Table:
+    """The paired tests of some scores at one level: difference with its interval, and p after Holm's correction."""
+    rows = []
+    for test in tests:
+        if test["level"] == level and test["score"] in scores:
+            score, (low, high) = test["score"], test["ci95"]
+            texts = [format_score(score, value) for value in (test["mean_difference"], low, high)]
+            p = test["wilcoxon_p_holm"]
+            shown = "–" if not np.isfinite(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
+            place = (specimen_label(test["specimen"]), method_label(test["method"]), SCORES[score].label)
+            rows.append((*place, texts[0], f"{texts[1]} to {texts[2]}", shown, str(test["n"])))
+    reference = method_label(tests[0]["reference"]) if tests else ""
+    header = ("specimen", "method", "score", "mean difference", "95 % interval", "p (Wilcoxon, Holm)", "scenes")
+    note = "Wilcoxon's signed-rank test over scenes, two-sided, corrected for the number of methods; interval by t."
+    return Table(f"Paired comparison with {reference}, levels: {level}", header, rows, row_headers=3, note=note)
+
+
+def worst_table(worst: Sequence[Mapping[str, Any]]) -> Table:
+    """Where each method is worst."""
+    rows = [
+        (
+            specimen_label(case["specimen"]),
+            method_label(case["method"]),
+            SCORES[case["score"]].label,
+            format_score(case["score"], case["value"]),
+            case["level"],
+            str(case["scene"]),
+        )
+        for case in worst
+    ]
+    header = ("specimen", "method", "score", "worst value", "fluorescence", "scene")
+    return Table("Worst image of each method", header, rows, row_headers=3)
+
+
+def to_terminal(table: Table) -> TerminalTable:
+    """For rich; heads on several lines, so that 120 columns suffice."""
+    drawn = TerminalTable(title=f"{table.caption}. {table.note}")
+    for i, name in enumerate(table.header):
+        head = name.replace(", ", "\n").replace(" (", "\n(") if i >= table.row_headers else name
+        drawn.add_column(head, justify="left" if i < table.row_headers else "right", no_wrap=True)
+    for r, row in enumerate(table.rows):
+        drawn.add_row(*(f"[bold]{cell}[/bold]" if (r, c) in table.best else cell for c, cell in enumerate(row)))
+    return drawn
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub table with its caption and note; the best in bold."""
+    number = len(table.header) - table.row_headers
+    lines = [_markdown_row(table.header), _markdown_row(["---"] * table.row_headers + ["---:"] * number)]
+    for r, row in enumerate(table.rows):
+        lines.append(_markdown_row([f"**{cell}**" if (r, c) in table.best else cell for c, cell in enumerate(row)]))
+    note = f"\n{table.note}\n" if table.note else ""
+    return f"**{table.caption}**\n\n" + "\n".join(lines) + f"\n{note}"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def to_latex(table: Table) -> str:
+    """A table environment for the package booktabs; the best in bold."""
+    columns = "l" * table.row_headers + "r" * (len(table.header) - table.row_headers)
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.caption)}. {_latex(table.note)}}}"]
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [" & ".join(map(_latex, table.header)) + r" \\", r"\midrule"]
+    for r, row in enumerate(table.rows):
+        cells = [rf"\textbf{{{_latex(cell)}}}" if (r, c) in table.best else _latex(cell) for c, cell in enumerate(row)]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _latex(text: str) -> str:
+    return text.translate(_LATEX)
