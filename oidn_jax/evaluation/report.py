@@ -1,7 +1,7 @@
 """The comparison of networks with classical methods, from configurations to a folder of results."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from oidn_jax.classical.microscope import Microscope
 from oidn_jax.data.errors import InputError
 from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, drawings, trained_specimen
+from oidn_jax.evaluation.example import Example
+from oidn_jax.evaluation.figures.style import method_label, specimen_label
 from oidn_jax.evaluation.files import make_folder, refuse_existing, remove_old_figures, write_raw, write_results
 from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.html import Page, Table, write_report
@@ -199,23 +201,35 @@ def _write(
     remove_old_figures(out, keep=[figure.path for figure in made])
     config = next(iter(result["provenance"]["configuration"].values()))
     page = Page(
-        title=f"Evaluation of {', '.join(comparison.methods)} on {', '.join(comparison.scenes)}",
+        title=f"{_enumerate(map(method_label, comparison.methods))} on "
+        f"{_enumerate(map(specimen_label, comparison.scenes))}",
         summary=_summary(result, comparison),
         tables=tables,
         figures=made,
-        examples=comparison.examples(most=config["evaluation"]["panels"]),
+        examples=[_labelled(example) for example in comparison.examples(most=config["evaluation"]["panels"])],
         provenance=result["provenance"],
     )
     write_report(out / "report.html", page)
 
 
+def _labelled(example: Example) -> Example:
+    images = {method_label(name): image for name, image in example.images.items()}
+    return replace(example, specimen=specimen_label(example.specimen), images=images)
+
+
+def _enumerate(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _summary(result: Mapping[str, Any], comparison: Comparison) -> list[str]:
     first = next(iter(comparison.scenes.values()))
-    trained = [f"{name} was trained on {o['trained_on']}" for name, o in result["provenance"]["networks"].items()]
+    networks = result["provenance"]["networks"].items()
+    trained = [f"{method_label(name)} was trained on {specimen_label(of['trained_on'])}" for name, of in networks]
     return [
         f"{len(comparison.methods)} methods on {len(first.target)} simulated scenes of each specimen, at "
         f"{len(first.raw_frames)} levels of fluorescence ({', '.join(first.raw_frames)}), that no network has seen in "
-        f"training. {'; '.join(trained)}{'.' if trained else ''}",
+        f"training. {'; '.join(trained)}{'.' if trained else ''}".strip(),
         "Likeness is to what ideal linear SIM could recover of the scene (config.simulation.target). Decorrelation "
         "analysis (DA) needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two "
         "acquisitions that differ in their noise; RSP and RSE compare the image, blurred, with the widefield image.",

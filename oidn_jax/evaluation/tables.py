@@ -48,7 +48,7 @@ def score_table(
             best |= _best(entries, scores, first_row=len(rows))
             for entry in entries:
                 place = (specimen_label(specimen), entry["level"], method_label(entry["method"]))
-                rows.append((*place, *(_cell(entry["scores"], score, spread=spread) for score in scores)))
+                rows.append((*place, *(_cell(entry, score, spread=spread) for score in scores)))
         known = [[t[score] for t in targets if t["specimen"] == specimen and score in t] for score in scores]
         if any(known):
             cells = [format_score(s, np.mean(v) if v else None) for s, v in zip(scores, known, strict=True)]
@@ -57,16 +57,19 @@ def score_table(
     scenes = {entry["scenes"] for entry in summary}
     number = str(scenes.pop()) if len(scenes) == 1 else f"{min(scenes)} to {max(scenes)}"
     spoken = "Mean ± standard deviation" if spread else "Mean"
-    note = f"{spoken} over {number} scenes; the best of each group is marked."
+    note = f"{spoken} over {number} scenes, or over n of them where the others have no value; the best is marked."
     return Table(caption, header, rows, row_headers=3, best=frozenset(best), note=note)
 
 
-def _cell(scores: Mapping[str, Mapping[str, int | float]], score: str, *, spread: bool) -> str:
-    if score not in scores:
+def _cell(entry: Mapping[str, Any], score: str, *, spread: bool) -> str:
+    if score not in entry["scores"]:
         return "–"
-    text = format_score(score, scores[score]["mean"])
-    sd = scores[score]["sd"]
-    return f"{text} ± {format_score(score, sd)}" if spread and np.isfinite(sd) else text
+    of = entry["scores"][score]
+    text = format_score(score, of["mean"])
+    if spread and np.isfinite(of["sd"]):
+        text += f" ± {format_score(score, of['sd'])}"
+    # A mean over those scenes that have a value may look better than one over all.
+    return text if of["n"] in (0, entry["scenes"]) else f"{text} (n={of['n']})"
 
 
 def _best(entries: Sequence[Mapping[str, Any]], scores: Sequence[str], *, first_row: int) -> set[tuple[int, int]]:

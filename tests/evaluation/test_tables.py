@@ -16,7 +16,7 @@ NAN = float("nan")
 @pytest.fixture
 def rows():
     low = rows_of({"wiener": [30.0, 31.0], "my_net": [33.0, 34.0]})
-    return [*low, *rows_of({"wiener": [36.0, 37.0], "my_net": [NAN, NAN]}, level="high")]
+    return [*low, *rows_of({"wiener": [36.0, 37.0], "my_net": [NAN, 31.0]}, level="high")]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_means_with_spread_the_best_and_the_target(table):
         ("ER", "low", "Wiener SIM", "30.50 ± 0.71"),
         ("ER", "low", "my_net", "33.50 ± 0.71"),
         ("ER", "high", "Wiener SIM", "36.50 ± 0.71"),
-        ("ER", "high", "my_net", "–"),
+        ("ER", "high", "my_net", "31.00 (n=1)"),
         ("ER", "–", "Ground truth", "98.50"),
     ]
     assert table.best == {(1, 3), (2, 3)}

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
@@ -28,7 +28,7 @@ from oidn_jax.evaluation.figures.style import (
 # ---------------------------------------------------------------------------------------------------------------------
 
 _MOST_ACROSS = 4
-_AXIS_MM, _RIGHT_MM, _PLOT_MM, _ABOVE_MM, _BELOW_MM, _LEGEND_MM = 11.5, 1.0, 36.0, 6.0, 8.0, 4.5
+_AXIS_MM, _RIGHT_MM, _PLOT_MM, _ABOVE_MM, _BELOW_MM = 11.5, 1.0, 36.0, 6.0, 8.0
 _GROUP, _BOX, _SPREAD = 0.8, 0.82, 0.6  # of the distance of two levels, of a method's share, of a box
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
@@ -55,7 +55,12 @@ def save_box_plots(path: Path, rows: Sequence[Mapping[str, Any]], *, scores: Seq
         width = layout.COLUMN_WIDTH_MM if across == 1 else layout.FULL_WIDTH_MM
         note = layout.wrap(_note(rows, scores), width_mm=width - 2.0)
         bottom = len(specimens) * lines_each * pitch
-        figure = layout.new_figure(width, bottom + _LEGEND_MM + layout.LINE_MM * len(note) + 1.5)
+        handles = [
+            Patch(facecolor=_tint(colour), edgecolor=colour, label=method_label(name))
+            for name, colour in method_colours(methods).items()
+        ]
+        below = bottom + _legend_mm(handles, width_mm=width)
+        figure = layout.new_figure(width, below + layout.LINE_MM * len(note) + 1.5)
         share = (width - _RIGHT_MM) / across
         for row, specimen in enumerate(specimens):
             members = [member for member in rows if member["specimen"] == specimen]
@@ -68,12 +73,8 @@ def save_box_plots(path: Path, rows: Sequence[Mapping[str, Any]], *, scores: Seq
                 left, y = index % across * share + _AXIS_MM, top + index // across * pitch + _ABOVE_MM
                 axis = layout.add_axes(figure, (left, y, share - _AXIS_MM, _PLOT_MM))
                 _draw_boxes(axis, members, score, methods=methods)
-        handles = [
-            Patch(facecolor=_tint(colour), edgecolor=colour, label=method_label(name))
-            for name, colour in method_colours(methods).items()
-        ]
-        _add_legend(figure, handles, (width / 2.0, bottom), columns=len(handles) if across > 1 else 3)
-        layout.add_text(figure, (1.0, bottom + _LEGEND_MM), "\n".join(note), va="top", linespacing=1.15)
+        layout.add_legend(figure, handles, top_mm=bottom)
+        layout.add_text(figure, (1.0, below), "\n".join(note), va="top", linespacing=1.15)
         return save_figure(figure, path)
 
 
@@ -91,8 +92,8 @@ def _note(rows: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> str:
         "Boxes: quartiles and median; whiskers: the last images within 1.5 interquartile ranges; points: single images."
     )
     missing = {score: len(rows) - _finite(rows, score).size for score in scores}
-    counts = ", ".join(f"{score_label(score)}: {count}" for score, count in missing.items() if count)
-    return f"{text} Values that are not finite and left out: {counts}." if counts else text
+    counts = ", ".join(f"{count} of {score_label(score)}" for score, count in missing.items() if count)
+    return f"{text} Not finite and left out: {counts}." if counts else text
 
 
 def _draw_boxes(axis: Axes, rows: Sequence[Mapping[str, Any]], score: str, *, methods: Sequence[str]) -> None:
@@ -108,6 +109,7 @@ def _draw_boxes(axis: Axes, rows: Sequence[Mapping[str, Any]], score: str, *, me
     )
     axis.set_xticklabels(levels)
     axis.tick_params(axis="x", length=0.0)
+    axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if not axis.lines:
         axis.set_yticks([])
         axis.text(0.5, 0.5, "no finite values", transform=axis.transAxes, ha="center", va="center")
@@ -137,10 +139,9 @@ def _tint(colour: str) -> tuple[float, float, float]:
     return r, g, b
 
 
-def _add_legend(figure: Figure, handles: Sequence[Any], top_mm: tuple[float, float], *, columns: int) -> None:
-    width, height = layout.size_mm(figure)
-    place = (top_mm[0] / width, 1.0 - top_mm[1] / height)
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=place, ncols=columns, borderaxespad=0.0)
+def _legend_mm(handles: Sequence[Artist], *, width_mm: float) -> float:
+    lines = layout.legend_lines([str(handle.get_label()) for handle in handles], width_mm=width_mm)
+    return layout.LEGEND_LINE_MM * lines + 1.0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -180,31 +181,33 @@ def save_radar(
     with publication_style():
         table = np.asarray([[of.get(specimen, np.nan) for specimen in specimens] for of in values.values()], np.float64)
         ticks = _radial_ticks(table[np.isfinite(table)])
-        centre, rim = f"{ticks[0]:g}", f"{ticks[-1]:g}"
+        decimals = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
+        labels = [f"{tick:.{decimals}f}" for tick in ticks]
         note = layout.wrap(
-            f"Radial axis: {score_label(score)}, from {centre} at the centre to {rim} at the rim.",
+            f"Radial axis: {score_label(score)}, from {labels[0]} at the centre to {labels[-1]} at the rim.",
             width_mm=layout.COLUMN_WIDTH_MM - 2.0,
         )
-        bottom = _RADAR_MM + 1.0
-        legend = _LEGEND_MM + 3.6 * (-(-(len(values) + 1) // 2) - 1)
-        height = bottom + legend + layout.LINE_MM * len(note) + 1.5
-        figure = layout.new_figure(layout.COLUMN_WIDTH_MM, height)
-        axis = layout.add_axes(figure, (0.0, 0.5, layout.COLUMN_WIDTH_MM, _RADAR_MM))
-        angles = np.pi / 2.0 - 2.0 * np.pi * np.arange(len(specimens)) / len(specimens)
-        _draw_grid(axis, angles, ticks, names=[specimen_label(name) for name in specimens])
-        handles = []
-        for (name, colour), row in zip(method_colours(list(values)).items(), table, strict=True):
-            radii = (row - ticks[0]) / (ticks[-1] - ticks[0])
-            _draw_polygon(axis, angles, radii, colour=colour, home=_index(specimens, trained_on.get(name)))
-            handles.append(Line2D([], [], color=colour, marker="o", markersize=2.0, label=method_label(name)))
+        colours = method_colours(list(values))
+        handles = [
+            Line2D([], [], color=colour, marker="o", markersize=2.0, label=method_label(name))
+            for name, colour in colours.items()
+        ]
         if any(trained_on.get(name) in specimens for name in values):
             handles.append(Line2D([], [], color="black", linestyle="none", label="trained on this specimen", **_STAR))
-        _add_legend(figure, handles, (layout.COLUMN_WIDTH_MM / 2.0, bottom), columns=2)
-        layout.add_text(figure, (1.0, bottom + legend), "\n".join(note), va="top", linespacing=1.15)
+        legend = _legend_mm(handles, width_mm=layout.COLUMN_WIDTH_MM)
+        figure = layout.new_figure(layout.COLUMN_WIDTH_MM, _RADAR_MM + legend + layout.LINE_MM * len(note) + 2.5)
+        axis = layout.add_axes(figure, (0.0, 0.5, layout.COLUMN_WIDTH_MM, _RADAR_MM))
+        angles = np.pi / 2.0 - 2.0 * np.pi * np.arange(len(specimens)) / len(specimens)
+        radii = (ticks - ticks[0]) / (ticks[-1] - ticks[0])
+        _draw_grid(axis, angles, dict(zip(labels, radii, strict=True)), names=[specimen_label(n) for n in specimens])
+        for name, row in zip(values, (table - ticks[0]) / (ticks[-1] - ticks[0]), strict=True):
+            _draw_polygon(axis, angles, row, colour=colours[name], home=_index(specimens, trained_on.get(name)))
+        layout.add_legend(figure, handles, top_mm=_RADAR_MM + 1.5)
+        layout.add_text(figure, (1.0, _RADAR_MM + 1.5 + legend), "\n".join(note), va="top", linespacing=1.15)
         return save_figure(figure, path)
 
 
-_STAR = {"marker": "*", "markersize": 6.0, "markeredgewidth": 0.4, "markeredgecolor": "white"}
+_STAR = {"marker": "*", "markersize": 7.0, "markeredgewidth": 0.4, "markeredgecolor": "white"}
 
 
 def _index(names: Sequence[str], name: str | None) -> int | None:
@@ -217,20 +220,19 @@ def _radial_ticks(values: np.ndarray) -> np.ndarray:
         return np.linspace(0.0, 1.0, 5)
     low, high = float(values.min()), float(values.max())
     low -= 0.25 * (high - low)
-    return np.asarray(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+    return np.asarray(MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high))
 
 
-def _draw_grid(axis: Axes, angles: np.ndarray, ticks: np.ndarray, *, names: Sequence[str]) -> None:
+def _draw_grid(axis: Axes, angles: np.ndarray, rings: Mapping[str, float], *, names: Sequence[str]) -> None:
     reach = _REACH * layout.COLUMN_WIDTH_MM / _RADAR_MM
     axis.set(xlim=(-reach, reach), ylim=(-_REACH, _REACH))
     axis.set_axis_off()
     between = angles[0] + (angles[1] - angles[0]) / 2.0
-    for tick in ticks:
-        radius = (tick - ticks[0]) / (ticks[-1] - ticks[0])
+    for label, radius in rings.items():
         axis.add_patch(Circle((0.0, 0.0), radius, fill=False, color=LIGHT_GREY, linewidth=0.5))
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 0.6}
         place = (radius * np.cos(between), radius * np.sin(between))
-        axis.text(*place, f"{tick:g}", ha="center", va="center", bbox=box, zorder=4.0)
+        axis.text(*place, label, ha="center", va="center", bbox=box, zorder=4.0)
     for angle, name in zip(angles, names, strict=True):
         x, y = np.cos(angle), np.sin(angle)
         axis.plot([0.0, x], [0.0, y], color=LIGHT_GREY, linewidth=0.5)
@@ -243,8 +245,6 @@ def _draw_grid(axis: Axes, angles: np.ndarray, ticks: np.ndarray, *, names: Sequ
 def _draw_polygon(axis: Axes, angles: np.ndarray, radii: np.ndarray, *, colour: str, home: int | None) -> None:
     x, y = radii * np.cos(angles), radii * np.sin(angles)
     closed_x, closed_y = np.append(x, x[0]), np.append(y, y[0])
-    if np.isfinite(radii).all():
-        axis.fill(closed_x, closed_y, color=colour, alpha=0.08, linewidth=0.0)
     axis.plot(closed_x, closed_y, color=colour, linewidth=1.0, marker="o", markersize=2.0)
     if home is not None:
         axis.plot(x[home], y[home], color=colour, linestyle="none", zorder=3.0, **_STAR)

@@ -1,7 +1,9 @@
 """The page: places and sizes in mm from its upper left corner, so that panels align and no layout has to be solved."""
 
 import textwrap
+from collections.abc import Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,9 +14,11 @@ COLUMN_WIDTH_MM = 88.0
 PAGE_HEIGHT_MM = 230.0
 TITLE_MM = 6.0
 LINE_MM = 3.1  # of text of 7 pt
+LEGEND_LINE_MM = 3.7
 
 _MM_PER_INCH = 25.4
-_CHARACTERS_PER_MM = 0.83  # of text of 7 pt, on the safe side
+_CHARACTERS_PER_MM = 0.92  # of text of 7 pt, on the safe side
+_HANDLE_MM = 9.0  # of a legend, with the space around it
 
 
 def new_figure(width_mm: float, height_mm: float, *, title: str = "") -> Figure:
@@ -53,3 +57,28 @@ def size_mm(figure: Figure) -> tuple[float, float]:
 def wrap(text: str, *, width_mm: float) -> list[str]:
     """Lines of text of 7 pt that fit into a width."""
     return textwrap.wrap(text, int(width_mm * _CHARACTERS_PER_MM))
+
+
+def legend_lines(labels: Sequence[str], *, width_mm: float) -> int:
+    """The lines that a legend takes in a width."""
+    return -(-len(labels) // _legend_columns(labels, width_mm=width_mm))
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist], *, top_mm: float) -> None:
+    """A legend in the middle of the page, as wide as fits; it takes `legend_lines` times `LEGEND_LINE_MM`."""
+    width, height = size_mm(figure)
+    labels = [str(handle.get_label()) for handle in handles]
+    figure.legend(
+        handles=list(handles),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1.0 - top_mm / height),
+        ncols=_legend_columns(labels, width_mm=width),
+        borderaxespad=0.0,
+    )
+
+
+def _legend_columns(labels: Sequence[str], *, width_mm: float) -> int:
+    widest = max(len(label) for label in labels) / _CHARACTERS_PER_MM + _HANDLE_MM
+    fitting = max(min(int(width_mm / widest), len(labels)), 1)
+    # As few as the lines need: two lines of three instead of one of five and one of one.
+    return -(-len(labels) // -(-len(labels) // fitting))

@@ -84,7 +84,7 @@ class RollingFrcPanel:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _IMAGE_MM, _PLOT_MM, _PITCH_MM = 32.0, (40.5, 30.0), 46.0
-_TO_PLOT_MM, _LEGEND_LINE_MM = 44.5, 3.6
+_TO_PLOT_MM = 44.5
 _CURVES_REACH = 0.85  # of the height: above them is room for the numbers
 _DASHES = (0, (3.0, 1.5))
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
@@ -104,8 +104,9 @@ def save_decorrelation(path: Path, panels: Sequence[DecorrelationPanel], *, titl
     with publication_style():
         across, top = min(len(panels), 2), layout.TITLE_MM if title else 0.0
         width = layout.FULL_WIDTH_MM if across == 2 else layout.COLUMN_WIDTH_MM
-        legend = _LEGEND_LINE_MM * (1 if across == 2 else 3) + 1.0
-        figure = layout.new_figure(width, top + -(-len(panels) // across) * _PITCH_MM + legend, title=title)
+        handles, bottom = _decorrelation_handles(), top + -(-len(panels) // across) * _PITCH_MM
+        lines = layout.legend_lines([str(handle.get_label()) for handle in handles], width_mm=width)
+        figure = layout.new_figure(width, bottom + lines * layout.LEGEND_LINE_MM + 0.5, title=title)
         drawn = [np.nan_to_num(curves) for panel in panels for curves in (panel.curves, panel.refined_curves)]
         highest = max(float(curves.max(initial=0.0)) for curves in drawn) or 1.0
         for index, panel in enumerate(panels):
@@ -120,7 +121,7 @@ def save_decorrelation(path: Path, panels: Sequence[DecorrelationPanel], *, titl
             draw_image(image, panel.image, pixel_size_nm=panel.pixel_size_nm)
             axis = layout.add_axes(figure, (left + _TO_PLOT_MM, y + 8.0, *_PLOT_MM))
             draw_decorrelation(axis, panel, highest=highest)
-        _add_decorrelation_legend(figure, columns=5 if across == 2 else 2)
+        layout.add_legend(figure, handles, top_mm=bottom)
         return save_figure(figure, path)
 
 
@@ -167,22 +168,21 @@ def _shades(colour: str, count: int) -> list[np.ndarray]:
     return [1.0 - weight * (1.0 - np.asarray(to_rgb(colour))) for weight in np.linspace(0.3, 1.0, count)]
 
 
-def _add_decorrelation_legend(figure: Figure, *, columns: int) -> None:
-    handles = [
+def _decorrelation_handles() -> list[Line2D]:
+    return [
         Line2D([], [], color="black", linewidth=1.2, label="unfiltered"),
         Line2D([], [], color=PALETTE["blue"], label="high-pass, weak (light) to strong"),
         Line2D([], [], color=PALETTE["vermilion"], linestyle=_DASHES, label="refined high-pass"),
         Line2D([], [], color="black", linestyle="none", marker="o", markersize=2.0, label="local maxima"),
         Line2D([], [], color=GREY, linestyle=":", label="cut-off $k_c$"),
     ]
-    figure.legend(handles=handles, loc="lower center", ncols=columns, borderaxespad=0.3)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Rolling Fourier ring correlation
 # ---------------------------------------------------------------------------------------------------------------------
 
-_MOST_ACROSS, _LARGEST_CELL_MM, _GAP_MM, _HEADING_MM = 5, 34.0, 1.0, 7.5
+_MOST_ACROSS, _LARGEST_MM, _GAP_MM, _HEADING_MM = 5, 54.0, 1.0, 7.5
 _BAR_MM, _BESIDE_MM = 2.5, 15.0
 _ROBUST = (2.0, 98.0)  # percentiles
 Colours = tuple[ScalarMappable, str]
@@ -206,7 +206,7 @@ def save_rolling_frc(path: Path, panels: Sequence[RollingFrcPanel], *, title: st
         rows, top = -(-len(panels) // _MOST_ACROSS), layout.TITLE_MM if title else 0.0
         across = -(-len(panels) // rows)
         width = layout.FULL_WIDTH_MM if across > 2 else layout.COLUMN_WIDTH_MM
-        cell = min((width - 1.0 - _BESIDE_MM) / across - _GAP_MM, _LARGEST_CELL_MM)
+        cell = min((width - 1.0 - _BESIDE_MM) / across - _GAP_MM, _LARGEST_MM)
         pitch = _HEADING_MM + 2.0 * (cell + _GAP_MM) + 2.0
         colours, unknown = map_colours(panels), not all(np.isfinite(panel.map_nm).all() for panel in panels)
         height = top + rows * pitch + (4.0 if unknown else 0.0)

@@ -14,6 +14,8 @@ from matplotlib.font_manager import fontManager
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
+from oidn_jax.evaluation.scores import SCORES
+
 DPI = 300
 # M. Okabe, K. Ito, "Color universal design" (2008).
 PALETTE = {
@@ -38,24 +40,9 @@ _METHODS = {
     "oidn": ("OIDN", PALETTE["vermilion"]),
     "target": ("Ground truth", PALETTE["black"]),
 }
-_OTHER_COLOURS = tuple(PALETTE[name] for name in ("purple", "orange", "sky blue", "yellow"))
+# Yellow is too bright for lines on white: the last is wine of P. Tol's palette, as safe.
+_OTHER_COLOURS = (PALETTE["purple"], PALETTE["orange"], PALETTE["sky blue"], "#882255")
 _SPECIMENS = {"f_actin": "F-actin", "ccps": "CCPs", "er": "ER", "microtubules": "Microtubules"}
-_WORDS = {
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "nrmse": "NRMSE",
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "rse": "RSE",
-    "rsp": "RSP",
-    "frc": "FRC",
-    "rfrc": "rFRC",
-    "msssim": "MS-SSIM",
-    "snr": "SNR",
-    "fwhm": "FWHM",
-}
-_NORMALISATIONS = {"minmax": "min–max", "affine": "affine"}
 # Arial's metrics first, then what comes with matplotlib.
 _FONTS = ("Arial", "Liberation Sans", "DejaVu Sans")
 _BAR_PT, _BAR_MARGIN = 1.5, 0.05
@@ -140,20 +127,15 @@ def specimen_label(name: str) -> str:
 
 
 def score_label(name: str) -> str:
-    """How a score is called in print, with its unit: "PSNR (dB), affine" for "affine_psnr"."""
-    words = name.split("_")
-    normalisation = f", {_NORMALISATIONS[words.pop(0)]}" if words[0] in _NORMALISATIONS and words[1:] else ""
-    unit = " (nm)" if words[-1] == "nm" and words[:-1] else " (dB)" if words[-1] in ("psnr", "snr") else ""
-    words = words[:-1] if unit == " (nm)" else words
-    text = " ".join(_WORDS.get(word, word) for word in words)
-    return (text if words[0] in _WORDS else text[:1].upper() + text[1:]) + unit + normalisation
+    """How a score is called in print, with its unit; a name that is not known stays as it is."""
+    return SCORES[name].label if name in SCORES else name
 
 
 def method_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each method: known ones have their own, others take the rest of the palette in turn."""
+    """A colour for each method: known ones have their own, others take in turn what is left of the palette."""
+    free = [*_OTHER_COLOURS, *(colour for name, (_, colour) in _METHODS.items() if name not in names)]
     others = [name for name in dict.fromkeys(names) if name not in _METHODS]
-    free = {name: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, name in enumerate(others)}
-    return {name: free[name] if name in free else _METHODS[name][1] for name in names}
+    return {name: _METHODS[name][1] if name in _METHODS else free[others.index(name) % len(free)] for name in names}
 
 
 def grey_limits(image: np.ndarray) -> tuple[float, float]:
