@@ -110,33 +110,39 @@ def evaluated(tmp_path_factory, tiny_flags, tiny_workdir):
     )
 
 
-def test_evaluate_writes_scores_panels_and_raw_files(evaluated):
+def test_evaluate_writes_scores_figures_report_and_raw_files(evaluated):
     out, outcome = evaluated
     assert_fine(outcome)
-    files = ["metrics.csv", "metrics.json", *(f"panel_{level}.png" for level in LEVELS)]
-    assert sorted(content(out)) == sorted([*files, *(f"raw_{level}.tif" for level in LEVELS)])
+    files = {"metrics.csv", "metrics.json", "tables.md", "tables.tex", "report.html", "figures"}
+    assert {name for name in content(out) if "/" not in name} == {*files, *(f"raw_{level}.tif" for level in LEVELS)}
     scores = json.loads((out / "metrics.json").read_text())
-    assert scores["origin"]["checkpoint"] == "best"
+    of = scores["provenance"]
+    assert of["networks"]["oidn"]["checkpoint"] == "best"
+    assert of["command"].startswith("evaluate.py --config=configs/f_actin.py:quick --config.")
+    assert "cpu device" in of["hardware"]["devices"]
     with (out / "metrics.csv").open(newline="") as file:
         assert [row["minmax_ssim"] for row in csv.DictReader(file)] == [
             str(row["minmax_ssim"]) for row in scores["images"]
         ]
     for level in LEVELS:
-        assert imread(out / f"panel_{level}.png")[..., :3].std() > 0.1
+        assert imread(out / "figures" / f"panels_{level}.png")[..., :3].std() > 0.1
 
 
 def test_evaluate_prints_the_table(evaluated):
     out, outcome = evaluated
-    means = json.loads((out / "metrics.json").read_text())["means"]
-    assert [(mean["level"], mean["method"]) for mean in means] == [
-        (level, method) for level in LEVELS for method in ("widefield", "oidn")
+    summary = json.loads((out / "metrics.json").read_text())["summary"]
+    assert [(entry["level"], entry["method"]) for entry in summary] == [
+        (level, method) for level in [*LEVELS, "all"] for method in ("widefield", "oidn")
     ]
     rows = [line for line in outcome.out.splitlines() if "│" in line]
-    for mean in means:
-        (line,) = [row for row in rows if {mean["level"], mean["method"]} <= set(row.split())]
-        assert f"{mean['minmax_ssim']:.4f}" in line
-        assert f"{mean['affine_psnr']:.2f}" in line
-    assert f"wrote {out}: metrics.json, ".replace(" ", "") in "".join(outcome.out.split())  # a long path is wrapped
+    for entry in summary:
+        name = {"widefield": "Widefield", "oidn": "OIDN"}[entry["method"]]
+        (line,) = [row for row in rows if {entry["level"], name} <= set(row.split())]
+        assert f"{entry['scores']['minmax_ssim']['mean']:.4f}" in line
+        assert f"{entry['scores']['affine_psnr']['mean']:.2f}" in line
+    assert f"wrote {out}: report.html, metrics.json, ".replace(" ", "") in "".join(
+        outcome.out.split()
+    )  # a long path is wrapped
 
 
 def test_an_evaluation_is_replaced_only_when_told_to(tmp_path, run, tiny_flags, tiny_workdir):
@@ -145,7 +151,46 @@ def test_an_evaluation_is_replaced_only_when_told_to(tmp_path, run, tiny_flags, 
     assert_refused(run("evaluate.py", *arguments), r"already holds an evaluation .*--overwrite")
     assert content(tmp_path) == {"metrics.json": b"mine"}
     assert_fine(run("evaluate.py", *arguments, "--overwrite", "--checkpoint=last"))
-    assert json.loads((tmp_path / "metrics.json").read_text())["origin"]["checkpoint"] == "last"
+    scores = json.loads((tmp_path / "metrics.json").read_text())
+    assert scores["provenance"]["networks"]["oidn"]["checkpoint"] == "last"
+
+
+def test_evaluate_several_networks_on_several_specimens(tmp_path, run, tiny_flags, tiny_workdir, monkeypatch):
+    monkeypatch.setattr("oidn_jax.evaluation.figures.style.DPI", 50)
+    networks = (f"--workdir={tiny_workdir}", f"--workdir=again={tiny_workdir}")
+    given = ("--specimens=ccps,er", "--methods=oidn,widefield", f"--out={tmp_path / 'out'}")
+    outcome = run("evaluate.py", *tiny_flags, *networks, *given)
+    assert_fine(outcome)
+    scores = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert scores["methods"] == [tiny_workdir.name, "again", "widefield"]
+    assert scores["specimens"] == ["ccps", "er"]
+    er = scores["provenance"]["configuration"]["er"]
+    assert (er["name"], er["simulation"]["specimen"], er["evaluation"]["size"]) == ("er:quick", "er", 32)
+    assert {test["reference"] for test in scores["paired_tests"]} == {tiny_workdir.name}
+    by_method = {}
+    for row in scores["images"]:
+        by_method.setdefault(row["method"], []).append(row["affine_psnr"])
+    assert by_method["again"] == by_method[tiny_workdir.name] != by_method["widefield"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--specimens=er,ers"], "specimens are 'er, ers'; give some of f_actin, microtubules, ccps, er, each once"),
+        (["--workdir={run}", "--workdir={run}"], "each network needs a folder and a name of its own"),
+        (["--workdir=wiener={run}"], "which no classical method has"),
+        (["--methods=oidn,widefield"], "the method oidn needs a network; give its --workdir"),
+        (["--workdir={run}", "--config.optics.pixel_size_nm=50.0"], r"has pixel_size_nm 62\.6, but the configuration"),
+        (
+            ["--workdir={run}", "--workdir=b={run}", "--config.optics.pixel_size_nm=50.0"],
+            r"has pixel_size_nm 62\.6, but the configuration has 50\.0",
+        ),
+    ],
+)
+def test_comparisons_that_cannot_be_made(tmp_path, run, tiny_flags, tiny_workdir, arguments, message):
+    given = [argument.format(run=tiny_workdir) for argument in arguments]
+    assert_refused(run("evaluate.py", *tiny_flags, *given, f"--out={tmp_path / 'out'}"), message)
+    assert content(tmp_path) == {}
 
 
 def test_raw_files_are_read_with_their_pixel_size(evaluated):
@@ -250,10 +295,8 @@ def test_wrong_flags_in_a_process(tmp_path, case):
     assert content(tmp_path) == {}
 
 
-@pytest.mark.parametrize("missing", ["workdir", "out"])
-def test_evaluate_needs_its_folders(tmp_path, run, missing):
-    given = [f"--{name}={tmp_path / name}" for name in ("workdir", "out") if name != missing]
-    assert_refused(run("evaluate.py", CONFIG, *given), f"--{missing} is missing")
+def test_evaluate_needs_its_folder(tmp_path, run):
+    assert_refused(run("evaluate.py", CONFIG, f"--workdir={tmp_path / 'workdir'}"), "--out is missing")
     assert content(tmp_path) == {}
 
 

@@ -131,7 +131,10 @@ def check_fits(model: TrainedModel, config: Any, *, name: str) -> None:
     for field in ("orientations", "phases", "scale", "pixel_size_nm"):
         theirs = getattr(model.network, field)
         if theirs != section[field]:
-            raise InputError(f"the network {name} has {field} {theirs}, but the configuration has {section[field]}")
+            raise InputError(
+                f"the network {name} has {field} {theirs}, but the configuration has {section[field]}; give a "
+                "configuration of the microscope it was trained for"
+            )
 
 
 @partial(jax.jit, static_argnames="network")

@@ -238,7 +238,7 @@ def test_a_radar_marks_what_a_network_was_trained_on(drawn, tmp_path):
     assert "trained on this specimen" not in without
     assert any(text.startswith("Radial axis: SSIM, affine, from 0.") for text in with_home)
     with pytest.raises(ValueError, match="3"):
-        distributions.save_radar(tmp_path / "radar", {"oidn": {"er": 1, "ccps": 1}}, score="rsp", trained_on={})
+        distributions.save_radar(tmp_path / "radar", {"oidn": {"er": 1.0, "ccps": 1.0}}, score="rsp", trained_on={})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def _draw_boxes(axis: Axes, rows: Sequence[Mapping[str, Any]], score: str, *, me
     )
     axis.set_xticklabels(levels)
     axis.tick_params(axis="x", length=0.0)
-    axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3))
     if not axis.lines:
         axis.set_yticks([])
         axis.text(0.5, 0.5, "no finite values", transform=axis.transAxes, ha="center", va="center")

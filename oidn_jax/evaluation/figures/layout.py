@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -78,7 +79,9 @@ def add_legend(figure: Figure, handles: Sequence[Artist], *, top_mm: float) -> N
 
 
 def _legend_columns(labels: Sequence[str], *, width_mm: float) -> int:
-    widest = max(len(label) for label in labels) / _CHARACTERS_PER_MM + _HANDLE_MM
-    fitting = max(min(int(width_mm / widest), len(labels)), 1)
-    # As few as the lines need: two lines of three instead of one of five and one of one.
-    return -(-len(labels) // -(-len(labels) // fitting))
+    """As many as fit side by side: labels fill one column after the other, the first ones with one more."""
+    lengths = [len(label) / _CHARACTERS_PER_MM + _HANDLE_MM for label in labels]
+    for columns in range(len(labels), 1, -1):
+        if sum(max(column) for column in np.array_split(lengths, columns)) <= width_mm:
+            return columns
+    return 1
