@@ -7,6 +7,7 @@ import numpy as np
 
 from oidn_jax.evaluation.measurement import NO_MAP, Measurement, ring_resolutions
 from oidn_jax.metrics.decorrelation import RADII, Decorrelation
+from oidn_jax.metrics.single_image import FINEST_PIXELS
 
 
 def to_json(found: Measurement) -> dict[str, Any]:
@@ -26,9 +27,11 @@ def to_json(found: Measurement) -> dict[str, Any]:
         values = [_decorrelation(found, jax.tree.map(lambda x, i=i: x[i], found.sectors)) for i in range(number)]
         result["sectors"] = [d | v for d, v in zip(directions, values, strict=True)]
     if found.rings is not None:
-        result["frc" if found.other is not None else "single_image_frc"] = {
-            name: _length(found, resolution) for name, resolution in ring_resolutions(found).items()
-        }
+        resolutions = ring_resolutions(found)
+        lengths = {name: _length(found, resolution) for name, resolution in resolutions.items()}
+        if found.other is None:
+            lengths = {name: of | {"reliable": _reliable(found, resolutions[name])} for name, of in lengths.items()}
+        result["frc" if found.other is not None else "single_image_frc"] = lengths
     if found.rolling is not None:
         of = found.rolling
         numbers = {"mean": of.mean_nm, "best": of.best_nm, "worst": of.worst_nm}
@@ -40,6 +43,11 @@ def to_json(found: Measurement) -> dict[str, Any]:
     if found.drift_px is not None:
         result["drift_px"] = list(found.drift_px)
     return result
+
+
+def _reliable(found: Measurement, value: float) -> bool:
+    """Of a single image."""
+    return bool(value >= FINEST_PIXELS * found.pixel_size)
 
 
 def _decorrelation(found: Measurement, of: Decorrelation) -> dict[str, Any]:
@@ -73,6 +81,8 @@ def format_lines(found: Measurement) -> list[str]:
     kind = "FRC" if found.other is not None else "single-image FRC"
     for name, value in ring_resolutions(found).items():
         text = f"{value:.1f} {unit}" if np.isfinite(value) else "no crossing of the threshold"
+        if found.other is None and np.isfinite(value) and not _reliable(found, value):
+            text += f" (not reliable: finer than {FINEST_PIXELS:g} pixels, which a split image cannot show)"
         lines.append(f"{kind + ', ' + name:24} {text}")
     if found.rolling is None and found.wanted_map:
         lines.append(f"rolling FRC              {NO_MAP.format(block=found.options.block)}")

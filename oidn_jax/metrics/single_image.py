@@ -21,6 +21,8 @@ from oidn_jax.metrics.fourier_ring import RingCorrelation, fourier_ring_correlat
 from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, map_pair
 
 CALIBRATED_THRESHOLD = "1/7"
+# The period at the Nyquist frequency of the quarter images; finer ones fold over, and the calibration does not hold.
+FINEST_PIXELS = 4.0
 
 
 def diagonal_pairs(image: Real[Array | np.ndarray, "*batch h w"]) -> tuple[tuple, tuple]:

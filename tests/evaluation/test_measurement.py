@@ -75,8 +75,12 @@ def test_json_of_one_image(run, files, pair):
     assert all(50 < sector["resolution_nm"] < 500 for sector in found["sectors"])
     expected = single_image_resolution_nm(single_image_frc(pair[0]), pixel_size_nm=PIXEL_NM)
     assert found["single_image_frc"] == {
-        "1/7": pytest.approx({"resolution_nm": float(expected), "resolution_px": float(expected) / PIXEL_NM})
+        "1/7": pytest.approx(
+            {"resolution_nm": float(expected), "resolution_px": float(expected) / PIXEL_NM, "reliable": False}
+        )
     }
+    assert expected < 4 * PIXEL_NM
+    assert "not reliable: finer than 4 pixels" in run(files[0], f"--pixel-size-nm={PIXEL_NM}", "--no-rolling")[1]
     assert found["single_image_rolling_frc"]["crossing"] == "1/7"
     assert "frc" not in found
 

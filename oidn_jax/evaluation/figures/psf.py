@@ -1,4 +1,4 @@
-"""Learned PSFs beside the theoretical ones: pictures, difference, profiles with their widths."""
+"""The PSF that a network learned beside that of its microscope."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +7,35 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from oidn_jax.evaluation.figures import layout
 from oidn_jax.evaluation.figures.style import (
-    LIGHT_GREY,
     PALETTE,
-    draw_scale_bar,
     finite_or,
     hide_ticks,
+    method_label,
     publication_style,
     save_figure,
-    specimen_label,
 )
+
+_MAP_MM, _MAP_GAP_MM, _BAR_MM = 26.0, 16.0, 2.0
+_PLOT_MM, _PLOT_GAP_MM = (46.0, 26.0), 13.5
+_PITCH_MM = 88.0
+_COLOURS = {"theoretical": PALETTE["blue"], "learned": PALETTE["vermilion"]}
 
 
 @dataclass(frozen=True)
 class PsfPanel:
-    """One learned PSF.
+    """What is shown of one network; PSFs have their centre on tap n // 2 and a sum of 1.
 
     Attributes:
-        name: of the specimen or network.
-        theoretical: (n, n), centre on tap n // 2.
-        learned: (n, n), likewise.
-        pixel_size_nm: of a tap.
-        symmetry_error: of the learned PSF.
-        theoretical_symmetry_error: of the theoretical one.
-        energy_error: of the learned PSF.
+        name: of the method.
+        theoretical: (n, n) of the microscope.
+        learned: (n, n).
+        pixel_size_nm: of the taps.
+        symmetry_error: of the learned PSF, `losses.psf_symmetry`.
+        theoretical_symmetry_error: of the theoretical one: the taps of an even n have no partner at one side.
+        energy_error: of the learned PSF, |sum - 1|.
     """
 
     name: str
@@ -47,162 +47,110 @@ class PsfPanel:
     energy_error: float
 
 
-_TAPS_MM, _PITCH_MM, _ABOVE_MM, _BAR_MM = 25.0, 42.5, 9.0, 2.0
-_LEFT_MM = {"theory": 1.0, "learned": 27.0, "bar": 53.0, "difference": 65.0, "difference bar": 91.0}
-_PROFILE_MM, _RADIAL_MM, _PLOT_MM = 113.0, 149.5, 29.5
-_THEORY, _LEARNED = "black", PALETTE["vermilion"]
-_HORIZONTAL, _VERTICAL = "solid", (0, (2.0, 1.0))
-_CURVES_REACH = 0.72  # of the height of a plot: above them is room for the widths
-
-
 def save_psf_comparison(path: Path, panels: Sequence[PsfPanel]) -> list[Path]:
-    """A row per PSF: theory, learned, difference, central profiles and radial profile with their FWHM.
-
-    All values are over the maximum of the theoretical PSF, so that the two can be compared. A cross marks the centre.
+    """For each network both PSFs, their difference, and their profiles along x, along y and over the radius.
 
     Args:
         path: of the files, without suffix.
-        panels: in the order they are shown.
+        panels: one for each network.
 
     Returns:
         The files, `[path.png, path.pdf]`.
     """
     with publication_style():
-        handles = [
-            Line2D([], [], color=_THEORY, label="theory"),
-            Line2D([], [], color=_LEARNED, label="learned"),
-            Line2D([], [], color="black", linestyle=_HORIZONTAL, label="horizontal (x)"),
-            Line2D([], [], color="black", linestyle=_VERTICAL, label="vertical (y)"),
-            Line2D([], [], color="black", linestyle="none", marker="o", markersize=1.5, label="single taps"),
-        ]
-        bottom = len(panels) * _PITCH_MM
-        figure = layout.new_figure(layout.FULL_WIDTH_MM, bottom + layout.LEGEND_LINE_MM + 0.5)
+        figure = layout.new_figure(layout.FULL_WIDTH_MM, len(panels) * _PITCH_MM)
         for index, panel in enumerate(panels):
-            top = index * _PITCH_MM
+            top = index * _PITCH_MM + 1.0
             if len(panels) > 1:
-                layout.add_letter(figure, (1.0, top + 0.8), index)
-            text = (
-                f"{specimen_label(panel.name)}: symmetry error {panel.symmetry_error:.3g} (theory "
-                f"{panel.theoretical_symmetry_error:.3g}), energy error {panel.energy_error:.3g}"
+                layout.add_letter(figure, (1.0, top), index)
+            errors = (
+                f"{method_label(panel.name)}: symmetry error {panel.symmetry_error:.3f} (theoretical "
+                f"{panel.theoretical_symmetry_error:.3f}), energy error {panel.energy_error:.1e}"
             )
-            layout.add_text(figure, (5.0 if len(panels) > 1 else 1.0, top + 1.0), text, va="top")
-            _draw_row(figure, panel, top=top + _ABOVE_MM)
-        layout.add_legend(figure, handles, top_mm=bottom)
+            layout.add_text(figure, (5.0, top), errors, va="top")
+            _draw_maps(figure, panel, top=top + 8.5)
+            _draw_profiles(figure, panel, top=top + 49.0)
         return save_figure(figure, path)
 
 
-def full_width_at_half_maximum(positions: np.ndarray, profile: np.ndarray) -> float:
-    """Distance of the two places next to the maximum where the linearly interpolated profile is half of it.
+def _draw_maps(figure: Figure, panel: PsfPanel, *, top: float) -> None:
+    highest = float(max(panel.theoretical.max(), panel.learned.max()))
+    difference = panel.learned - panel.theoretical
+    largest = float(np.abs(difference).max()) or 1.0
+    shown = (
+        ("Theoretical PSF", panel.theoretical, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
+        ("Learned PSF", panel.learned, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
+        ("Learned − theoretical", difference, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}),
+    )
+    for column, (title, values, how) in enumerate(shown):
+        left = 12.0 + column * (_MAP_MM + _MAP_GAP_MM + 15.0)
+        axis = layout.add_axes(figure, (left, top, _MAP_MM, _MAP_MM))
+        drawn = axis.imshow(values, interpolation="nearest", **how)
+        hide_ticks(axis)
+        centre = len(values) // 2
+        colour = "black" if column == 2 else "white"
+        axis.plot(centre, centre, marker="+", color=colour, markersize=4, markeredgewidth=0.6)
+        axis.set_title(title)
+        axis.set_xlabel(f"{len(values)} taps, {len(values) * panel.pixel_size_nm:.0f} nm")
+        bar = layout.add_axes(figure, (left + _MAP_MM + 1.0, top, _BAR_MM, _MAP_MM))
+        figure.colorbar(drawn, cax=bar).outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- as in the stub of resolution.py
 
-    Args:
-        positions: (n,), ascending; the width has their unit.
-        profile: (n,), its background 0.
 
-    Returns:
-        The width; NaN if the profile has NaN, no positive maximum, or does not fall to half on either side.
-    """
-    if not np.isfinite(profile).all() or profile.max(initial=0.0) <= 0.0:
-        return float("nan")
-    peak, half = int(profile.argmax()), 0.5 * float(profile.max())
-    edges = []
-    for step, last in ((-1, 0), (1, len(profile) - 1)):
-        i = peak
-        while i != last and profile[i] > half:
-            i += step
-        if profile[i] > half:
-            return float("nan")
-        inner = i - step
-        share = (profile[inner] - half) / (profile[inner] - profile[i])
-        edges.append(float(positions[inner] + share * (positions[i] - positions[inner])))
-    return edges[1] - edges[0]
+def _draw_profiles(figure: Figure, panel: PsfPanel, *, top: float) -> None:
+    psfs = {"theoretical": panel.theoretical, "learned": panel.learned}
+    centre = len(panel.learned) // 2
+    cuts = (
+        ("Along x", {name: psf[centre] for name, psf in psfs.items()}),
+        ("Along y", {name: psf[:, centre] for name, psf in psfs.items()}),
+    )
+    for column, (title, profiles) in enumerate(cuts):
+        left = 12.0 + column * (_PLOT_MM[0] + _PLOT_GAP_MM - 3.0)
+        axis = layout.add_axes(figure, (left, top, *_PLOT_MM))
+        texts = []
+        for name, profile in profiles.items():
+            position = (np.arange(len(profile)) - centre) * panel.pixel_size_nm
+            axis.plot(position, profile, color=_COLOURS[name], marker="o", markersize=1.8, label=name)
+            fwhm = full_width_at_half_maximum(profile) * panel.pixel_size_nm
+            texts.append(f"{name}: {finite_or(fwhm, '{:.0f} nm'.format, otherwise='wider than the taps')}")
+        _finish(axis, title=title, xlabel="Position (nm)")
+        axis.text(0.02, 0.98, "FWHM\n" + "\n".join(texts), transform=axis.transAxes, va="top", fontsize=6)
+    axis = layout.add_axes(figure, (12.0 + 2 * (_PLOT_MM[0] + _PLOT_GAP_MM - 3.0), top, *_PLOT_MM))
+    for name, psf in psfs.items():
+        radius, mean = radial_profile(psf)
+        axis.plot(radius * panel.pixel_size_nm, mean, color=_COLOURS[name], marker="o", markersize=1.8, label=name)
+    _finish(axis, title="Mean over rings", xlabel="Distance from the centre (nm)")
+    axis.legend(loc="upper right")
+
+
+def _finish(axis: Axes, *, title: str, xlabel: str) -> None:
+    axis.set_title(title)
+    axis.set(xlabel=xlabel, ylabel="PSF" if title == "Along x" else "")
+    axis.set_ylim(0.0, axis.get_ylim()[1] * 1.25)
 
 
 def radial_profile(psf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean distance from tap n // 2 in taps, and mean value, of the taps whose distance rounds to 0, 1, ..., n // 2."""
-    distance = _distance(psf)
-    ring = np.rint(distance).astype(int)
-    rings = range(min(psf.shape) // 2 + 1)
-    radii, values = ([float(array[ring == i].mean()) for i in rings] for array in (distance, psf))
-    return np.asarray(radii), np.asarray(values)
+    """Distances from tap n // 2, one for each that occurs, and the mean of the taps there."""
+    offset = np.arange(len(psf)) - len(psf) // 2
+    distance = np.hypot(offset[:, None], offset[None, :]).round(6)
+    radii, index = np.unique(distance, return_inverse=True)
+    index = index.ravel()
+    return radii, np.bincount(index, psf.ravel()) / np.bincount(index)
 
 
-def _distance(psf: np.ndarray) -> np.ndarray:
-    ys, xs = np.indices(psf.shape)
-    return np.hypot(ys - psf.shape[0] // 2, xs - psf.shape[1] // 2)
+def full_width_at_half_maximum(profile: np.ndarray) -> float:
+    """Width in samples where a profile is above half its maximum, between samples by a line.
 
+    NaN where one side does not fall to the half.
+    """
+    values = np.asarray(profile, np.float64)
+    peak = int(np.nanargmax(values)) if np.isfinite(values).any() else 0
+    half = values[peak] / 2.0
 
-def _draw_row(figure: Figure, panel: PsfPanel, *, top: float) -> None:
-    finite = panel.theoretical[np.isfinite(panel.theoretical)]
-    scale = float(finite.max(initial=0.0)) or 1.0
-    theory, learned = panel.theoretical / scale, panel.learned / scale
-    difference = learned - theory
-    highest = max(float(np.nan_to_num(psf).max(initial=0.0)) for psf in (theory, learned)) or 1.0
-    largest = float(np.abs(np.nan_to_num(difference)).max(initial=0.0)) or 1.0
-    for name, taps, colours, limits in (
-        ("theory", theory, "magma", (0.0, highest)),
-        ("learned", learned, "magma", (0.0, highest)),
-        ("difference", difference, "PuOr_r", (-largest, largest)),
-    ):
-        axis = layout.add_axes(figure, (_LEFT_MM[name], top, _TAPS_MM, _TAPS_MM))
-        drawn = _draw_taps(axis, taps, colours, limits=limits)
-        axis.set_title("learned − theory" if name == "difference" else name)
-        if name == "theory":
-            draw_scale_bar(axis, (taps.shape[0], taps.shape[1]), pixel_size_nm=panel.pixel_size_nm)
-        else:
-            place = _LEFT_MM["bar" if name == "learned" else "difference bar"]
-            bar = figure.colorbar(drawn, cax=layout.add_axes(figure, (place, top, _BAR_MM, _TAPS_MM)))
-            bar.locator = MaxNLocator(4, symmetric=name == "difference")
-            bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- the stub calls the spine a function
-    caption = "Values over the maximum of the theoretical PSF; cross: centre"
-    layout.add_text(figure, (1.0, top + _TAPS_MM + 1.5), caption, va="top")
-    plots = [layout.add_axes(figure, (left, top, _PLOT_MM, _TAPS_MM)) for left in (_PROFILE_MM, _RADIAL_MM)]
-    _draw_profiles(plots[0], (theory, learned), pixel_size_nm=panel.pixel_size_nm)
-    _draw_radial(plots[1], (theory, learned), pixel_size_nm=panel.pixel_size_nm)
-    for axis in plots:
-        axis.set(ylim=(min(0.0, axis.get_ylim()[0]), highest / _CURVES_REACH), yticks=(0.0, 0.5, 1.0))
-        axis.axhline(0.0, color=LIGHT_GREY, linewidth=0.5, zorder=0.5)
+    def reach(side: np.ndarray) -> float:
+        below = np.flatnonzero(side <= half)
+        if not below.size:
+            return float("nan")
+        i = int(below[0])
+        return i - 1 + (side[i - 1] - half) / (side[i - 1] - side[i])
 
-
-def _draw_taps(axis: Axes, taps: np.ndarray, colours: str, *, limits: tuple[float, float]) -> AxesImage:
-    drawn = axis.imshow(taps, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    hide_ticks(axis)
-    centre = ([taps.shape[1] // 2], [taps.shape[0] // 2])
-    for colour, size, width in (("white", 5.0, 1.8), ("black", 4.0, 0.7)):
-        axis.plot(*centre, color=colour, linestyle="none", marker="+", markersize=size, markeredgewidth=width)
-    return drawn
-
-
-def _draw_profiles(axis: Axes, psfs: tuple[np.ndarray, np.ndarray], *, pixel_size_nm: float) -> None:
-    for line, (psf, colour) in enumerate(zip(psfs, (_THEORY, _LEARNED), strict=True)):
-        widths = []
-        middle = (psf.shape[0] // 2, psf.shape[1] // 2)
-        for profile, centre, style in (
-            (psf[middle[0]], middle[1], _HORIZONTAL),
-            (psf[:, middle[1]], middle[0], _VERTICAL),
-        ):
-            position = (np.arange(len(profile)) - centre) * pixel_size_nm
-            axis.plot(position, profile, color=colour, linestyle=style, marker="o", markersize=1.5)
-            width = full_width_at_half_maximum(position, profile)
-            widths.append(finite_or(width, "{:.0f}".format, otherwise="–"))
-        _write_width(axis, f"FWHM x {widths[0]}, y {widths[1]} nm", line=line, colour=colour)
-    axis.set(xlabel="Position (nm)", ylabel="Relative value")
-
-
-def _draw_radial(axis: Axes, psfs: tuple[np.ndarray, np.ndarray], *, pixel_size_nm: float) -> None:
-    for line, (psf, colour) in enumerate(zip(psfs, (_THEORY, _LEARNED), strict=True)):
-        radii, values = radial_profile(psf)
-        radii = radii * pixel_size_nm
-        inside = _distance(psf) <= min(psf.shape) // 2
-        taps = (_distance(psf)[inside] * pixel_size_nm, psf[inside])
-        axis.plot(*taps, color=colour, linestyle="none", marker="o", markersize=1.5, markeredgewidth=0.0)
-        axis.plot(radii, values, color=colour)
-        # Both sides of the centre: the profile is one of a disc.
-        width = full_width_at_half_maximum(np.append(-radii[:0:-1], radii), np.append(values[:0:-1], values))
-        text = finite_or(width, "{:.0f} nm".format, otherwise="–")
-        _write_width(axis, f"FWHM {text}", line=line, colour=colour)
-    axis.set(xlabel="Radius (nm)")
-    axis.set_xlim(left=0.0)
-
-
-def _write_width(axis: Axes, text: str, *, line: int, colour: str) -> None:
-    axis.text(0.99, 0.99 - 0.125 * line, text, transform=axis.transAxes, color=colour, ha="right", va="top")
+    return reach(values[peak:]) + reach(values[peak::-1])
