@@ -75,7 +75,7 @@ def drawings(
     made += [_decorrelation(comparison, example) for example in weakest]
     made += [_rolling_frc(comparison, example) for example in weakest if comparison.maps]
     made.append(_profiles(weakest, levels[0]))
-    made.append(_boxes(comparison))
+    made += [_boxes(comparison, specimen) for specimen in comparison.scenes]
     if len(comparison.scenes) >= FEWEST_ON_RADAR:
         made.append(_radar(comparison, models))
     if models:
@@ -163,13 +163,14 @@ def _profiles(examples: Sequence[Example], level: str) -> Drawing:
     )
 
 
-def _boxes(comparison: Comparison) -> Drawing:
-    scores = [score for score in BOXES if score in comparison.rows[0]]
+def _boxes(comparison: Comparison, specimen: str) -> Drawing:
+    rows = [row for row in comparison.rows if row["specimen"] == specimen]
+    scores = [score for score in BOXES if score in rows[0]]
     return Drawing(
-        "box_plots",
-        "Scores at each fluorescence level",
+        f"box_plots_{specimen}",
+        f"Scores at each fluorescence level, {specimen_label(specimen)}",
         "Boxes from the first to the third quartile with the median, for each method and level; every image is a dot.",
-        lambda path: save_box_plots(path, comparison.rows, scores=scores),
+        lambda path: save_box_plots(path, rows, scores=scores),
     )
 
 

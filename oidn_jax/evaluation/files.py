@@ -19,7 +19,7 @@ _FIGURES = (
     "decorrelation_*",
     "rolling_frc_*",
     "line_profiles",
-    "box_plots",
+    "box_plots_*",
     "radar",
     "psf",
     "worst_cases_*",

@@ -22,7 +22,7 @@ FILES = ["metrics.csv", "metrics.json", "report.html", "tables.md", "tables.tex"
 RAW_FILES = sorted(f"raw_{level}.tif" for level in LEVELS)
 FIGURES = [
     *(f"panels_{level}" for level in LEVELS),
-    "box_plots",
+    "box_plots_ccps",
     "decorrelation_ccps",
     "line_profiles",
     "psf",

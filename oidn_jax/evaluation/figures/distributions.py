@@ -50,8 +50,8 @@ def save_box_plots(path: Path, rows: Sequence[Mapping[str, Any]], *, scores: Seq
     """
     with publication_style():
         specimens, methods = _values_of(rows, "specimen"), _values_of(rows, "method")
-        across, pitch = min(len(scores), _MOST_ACROSS), _ABOVE_MM + _PLOT_MM + _BELOW_MM
-        lines_each = -(-len(scores) // across)
+        lines_each, pitch = -(-len(scores) // _MOST_ACROSS), _ABOVE_MM + _PLOT_MM + _BELOW_MM
+        across = -(-len(scores) // lines_each)
         width = layout.COLUMN_WIDTH_MM if across == 1 else layout.FULL_WIDTH_MM
         note = layout.wrap(_note(rows, scores), width_mm=width - 2.0)
         bottom = len(specimens) * lines_each * pitch
