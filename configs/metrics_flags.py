@@ -1,14 +1,11 @@
 """The flags of `python -m oidn_jax.metrics`."""
 
 import argparse
-from typing import Any, NoReturn
+from typing import Any
+
+from configs.one_line_parser import OneLineParser
 
 DEFAULT_SKIP = 4
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see --help\n")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,8 +39,8 @@ def map_settings(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _parser() -> _Parser:
-    flags = _Parser(
+def _parser() -> OneLineParser:
+    flags = OneLineParser(
         prog="python -m oidn_jax.metrics",
         description="Resolution of an image by decorrelation analysis and Fourier ring correlation.",
         allow_abbrev=False,

@@ -1,7 +1,8 @@
 """The flags of `reconstruct.py`, and which of them go together."""
 
 import argparse
-from typing import NoReturn
+
+from configs.one_line_parser import OneLineParser
 
 METHODS = ("oidn", "wiener", "hifi", "widefield")
 # Flags that only some methods use, by the name of their value.
@@ -19,11 +20,6 @@ _ONLY_FOR = {
 _PHYSICS = ("config", "na", "emission_nm", "otf", "otf_damping", "illumination", "camera_offset")
 _WIDEFIELD = ("config", "camera_offset")  # of these, what a widefield image depends on
 _NOISE = ("camera_gain", "read_noise")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see --help\n")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -60,8 +56,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _parser() -> _Parser:
-    flags = _Parser(
+def _parser() -> OneLineParser:
+    flags = OneLineParser(
         description="Reconstruct raw SIM files, by a trained model or classically, and judge images.",
         allow_abbrev=False,
     )

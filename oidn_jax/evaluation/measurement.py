@@ -135,8 +135,8 @@ def remarks(images: Sequence[Measured]) -> list[str]:
 
 def measure(
     measured: Measured,
-    other: Measured | None = None,
     *,
+    other: Measured | None = None,
     rolling: bool = True,
     options: RollingFrcOptions | None = None,
     sectors: int = 0,
@@ -148,8 +148,8 @@ def measure(
         measured: the image.
         other: a second one of the same object with noise of its own.
         rolling: whether to map the local resolution, if the image is at least as large as a block.
-        options: of the map; its `correct_drift` aligns the second image for the ring correlation too. A single image
-            is mapped with the 1/7 threshold that its calibration was made for.
+        options: of the map; its `correct_drift` aligns the second image for the ring correlation too. For a single
+            image the calibration was made with `crossing="1/7"`.
         sectors: of the sectorial analysis; 0 for none.
         progress: of the map, the fraction done.
 
@@ -157,7 +157,7 @@ def measure(
         InputError: images of different sizes; an image without positive pixels where a map is asked for.
     """
     options = options or RollingFrcOptions()
-    image, pixel_size = measured.image, measured.pixel_size_nm or 1.0
+    image = measured.image
     second, drift_px = (None, None) if other is None else _second(measured, other, options)
     by_sector = None if not sectors else jax.device_get(sectorial_decorrelation(image, sectors=sectors))
     rings = None
@@ -165,15 +165,6 @@ def measure(
         rings = fourier_ring_correlation(image, second)
     elif min(image.shape) >= 2 * SMALLEST_IMAGE:
         rings = single_image_frc(image)
-    found = None
-    if rolling and min(image.shape) >= options.block * (1 if second is not None else 2):
-        try:
-            if second is None:
-                found = single_image_rolling_frc(image, pixel_size_nm=pixel_size, options=options, progress=progress)
-            else:
-                found = rolling_frc(image, second, pixel_size_nm=pixel_size, options=options, progress=progress)
-        except ValueError as error:
-            raise InputError(f"{measured.path}: {error}") from error
     return Measurement(
         measured=measured,
         other=other,
@@ -181,11 +172,25 @@ def measure(
         sectors=by_sector,
         rings=rings,
         wanted_map=rolling,
-        rolling=found,
+        rolling=_map(measured, second, options, progress) if rolling else None,
         options=options,
         drift_px=drift_px,
         unit="px" if measured.pixel_size_nm is None else "nm",
     )
+
+
+def _map(
+    measured: Measured, second: np.ndarray | None, options: RollingFrcOptions, progress: Progress | None
+) -> RollingFrc | None:
+    if min(measured.image.shape) < options.block * (1 if second is not None else 2):
+        return None
+    how = {"pixel_size_nm": measured.pixel_size_nm or 1.0, "options": options, "progress": progress}
+    try:
+        if second is None:
+            return single_image_rolling_frc(measured.image, **how)
+        return rolling_frc(measured.image, second, **how)
+    except ValueError as error:
+        raise InputError(f"{measured.path}: {error}") from error
 
 
 def _second(

@@ -62,11 +62,7 @@ def evaluate(
     save_raw: bool = False,
     surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
-    """Score methods on the held-out scenes of one or several specimens.
-
-    Writes `metrics.csv` (a row per image), `metrics.json` (those rows, their statistics and the provenance),
-    `tables.md` and `tables.tex`, `figures/` (each as PNG and PDF), `report.html` with all of it and, with `save_raw`,
-    `raw_LEVEL.tif`, the first scene's raw frames as a camera would store them.
+    """Score methods on the held-out scenes of one or several specimens, and write what docs/evaluation.md lists.
 
     Args:
         configs: by specimen, the one in question first; the `simulation`, `evaluation`, `optics`, `frames` and `data`
@@ -90,29 +86,27 @@ def evaluate(
         refuse_existing(out)
     names = _method_names(methods, configs, models)
     rolling = _rolling_options(next(iter(configs.values())).evaluation)
+    models = {name: model for name, model in models.items() if name in names}
     scenes = {specimen: simulate_held_out(config, repeated=True) for specimen, config in configs.items()}
     make_folder(out)
-    compared = {
-        specimen: _methods(names, config, models, offset=scenes[specimen].offset)
-        for specimen, config in configs.items()
-    }
+    compared = {s: _methods(names, config, models, offset=scenes[s].offset) for s, config in configs.items()}
     comparison = compare(scenes, compared, rolling=rolling, progress=where.progress)
-    origins = {
-        name: {**model.origin, "trained_on": trained_specimen(model)} for name, model in models.items() if name in names
-    }
-    plain = {specimen: _plain(config) for specimen, config in configs.items()}
-    result = _result(comparison) | {
-        "provenance": describe_run(plain, origins, devices=where.devices, command=where.command)
-    }
-    tables = _tables(result, comparison)
-    where.show(to_terminal(tables.pop(0)))
+    result = _result(comparison) | {"provenance": _provenance(configs, models, where)}
+    for_terminal, *tables = _tables(result, comparison)
+    where.show(to_terminal(for_terminal))
     _say_uncertain(compared, scenes, show=where.show)
-    _write(result, comparison, tables, out, models={name: models[name] for name in origins})
+    _write(result, comparison, tables, out, models=models)
     if save_raw:
         write_raw(scenes, out, overwrite=overwrite)
     write_results(result, out)
     where.show(f"wrote {out}: report.html, metrics.json, metrics.csv, tables.md, tables.tex and figures")
     return result
+
+
+def _provenance(configs: Mapping[str, Any], models: Mapping[str, TrainedModel], where: Surroundings) -> dict[str, Any]:
+    plain = {specimen: _plain(config) for specimen, config in configs.items()}
+    networks = {name: {**model.origin, "trained_on": trained_specimen(model)} for name, model in models.items()}
+    return describe_run(plain, networks, devices=where.devices, command=where.command)
 
 
 def _plain(section: Any) -> Any:

@@ -28,7 +28,8 @@ def main() -> None:
         print(f"warning: {line}", file=sys.stderr)
     with progress_bar() as bar:
         how = {"rolling": not flags.no_rolling, "options": options, "sectors": flags.sectors or 0}
-        found = of.measure(*images, **how, progress=lambda fraction: bar("rolling FRC", fraction))
+        how["other"] = images[1] if len(images) == 2 else None
+        found = of.measure(images[0], **how, progress=lambda fraction: bar("rolling FRC", fraction))
     if flags.plot:
         save_measurement(flags.plot, found)
     if flags.map:

@@ -167,10 +167,10 @@ def test_drift_is_undone_on_request(pair):
         measurement.Measured(Path(name), 0, False, 1, image, PIXEL_NM)
         for name, image in zip("ab", (pair[0], moved), strict=True)
     )
-    found = measurement.measure(a, b, options=RollingFrcOptions(block=32, skip=8, correct_drift=True))
+    found = measurement.measure(a, other=b, options=RollingFrcOptions(block=32, skip=8, correct_drift=True))
     assert found.drift_px == pytest.approx((3, -2), abs=0.1)
     assert to_json(found)["drift_px"] == pytest.approx([3, -2], abs=0.1)
-    drifted = measurement.measure(a, b, options=OPTIONS)
+    drifted = measurement.measure(a, other=b, options=OPTIONS)
     good = measurement.ring_resolutions(found)
     for name, value in measurement.ring_resolutions(drifted).items():
         assert not value <= 1.2 * good[name], "worse, or without a crossing"
