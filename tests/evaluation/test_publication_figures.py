@@ -140,6 +140,14 @@ def test_regions_are_inside_apart_and_on_structure(side):
     assert max(abs(y - y2), abs(x - x2)) >= s
 
 
+def test_regions_keep_from_the_rim():
+    rim = np.zeros((64, 64), np.float32)
+    rim[0, ::2] = rim[::2, -1] = 1
+    for y, x, side in panels.zoom_regions(rim):
+        assert min(y, x) >= side // 4
+        assert max(y, x) + side <= 64 - side // 4
+
+
 @pytest.mark.parametrize("degrees", [0, 30, 90, 140])
 def test_the_line_crosses_a_filament_at_a_right_angle(degrees):
     angle = np.deg2rad(degrees)
@@ -237,6 +245,9 @@ def test_a_radar_marks_what_a_network_was_trained_on(drawn, tmp_path):
     assert {"ER", "CCPs", "F-actin", "OIDN", "Wiener SIM", "trained on this specimen"} <= with_home
     assert "trained on this specimen" not in without
     assert any(text.startswith("Radial axis: SSIM, affine, from 0.") for text in with_home)
+    same = {"oidn": {"er": 0.9, "ccps": 0.9, "f_actin": 0.9}}
+    distributions.save_radar(tmp_path / "radar", same, score="affine_ssim", trained_on={})
+    assert {"0.90", "0.80"} <= set(texts(drawn[2])), "values without a range"
     with pytest.raises(ValueError, match="3"):
         distributions.save_radar(tmp_path / "radar", {"oidn": {"er": 1.0, "ccps": 1.0}}, score="rsp", trained_on={})
 
@@ -294,3 +305,63 @@ def test_worst_cases_show_the_error(drawn, tmp_path):
     assert "SSIM, affine\n0.432" in text
     worst_cases.save_worst_cases(tmp_path / "worst", [])
     assert any("No image has a value" in text for text in texts(drawn[1]))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The printed page
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def box_rows():
+    given = [(s, level, m) for s in ("er", "ccps") for level in ("low", "medium", "high") for m in ("wiener", "oidn")]
+    row = {"affine_psnr": 31.2, "affine_ssim": 0.91234, "da_resolution_nm": float("inf")}
+    return [{"specimen": s, "level": level, "method": m, **row} for s, level, m in given for _ in range(2)]
+
+
+PSF_PANEL = psf.PsfPanel("oidn", gaussian_psf(1.9), gaussian_psf(6.0), PIXEL_NM, 0.1, 0.01, 1e-3)
+CASE = worst_cases.WorstCase("widefield", "minmax_psnr", 21.3, "microtubules", "medium", 11, *2 * [picture()], PIXEL_NM)
+RADAR = {f"OIDN, {home}": {"microtubules": 0.8, "ccps": 0.9, "f_actin": 0.85} for home in ("ccps", "f_actin")}
+MAPS = [rolling_panel(name=name, mean_nm=1234.5, max_nm=2345.6) for name in ("wiener", "hifi", "oidn", "a", "b", "c")]
+FIGURES = {
+    "panels": (lambda path: panels.save_panels(path, [example("er"), example("ccps")], title="low"), 88),
+    "many panels": (lambda path: panels.save_panels(path, [example(names=list("abcdefg"))] * 4), 180),
+    "profiles": (lambda path: profiles.save_line_profiles(path, [example(side=200)]), 180),
+    "two profiles": (lambda path: profiles.save_line_profiles(path, [example(names=list("abcdefg"))] * 2), 180),
+    "decorrelation": (lambda path: resolution.save_decorrelation(path, [decorrelation_panel()], title="ER"), 88),
+    "curves": (lambda path: resolution.save_decorrelation(path, [decorrelation_panel()] * 3), 180),
+    "rolling FRC": (lambda path: resolution.save_rolling_frc(path, MAPS[:5], title="ER"), 180),
+    "six maps": (lambda path: resolution.save_rolling_frc(path, MAPS, title="ER"), None),
+    "two maps": (lambda path: resolution.save_rolling_frc(path, MAPS[:2]), 88),
+    "box plot": (lambda path: distributions.save_box_plots(path, box_rows(), scores=["affine_psnr"]), 88),
+    "box plots": (lambda path: distributions.save_box_plots(path, box_rows(), scores=list(box_rows()[0])[3:]), 180),
+    "radar": (
+        lambda path: distributions.save_radar(path, RADAR, score="affine_ssim", trained_on={"OIDN, ccps": "ccps"}),
+        88,
+    ),
+    "psf": (lambda path: psf.save_psf_comparison(path, [PSF_PANEL] * 4), 180),
+    "worst cases": (lambda path: worst_cases.save_worst_cases(path, [CASE] * 3), 180),
+    "many worst cases": (lambda path: worst_cases.save_worst_cases(path, [CASE] * 8), None),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_fits_on_a_page_and_no_text_lies_on_another_or_beyond_it(drawn, tmp_path, monkeypatch, name):
+    save, width_mm = FIGURES[name]
+    save(tmp_path / "figure")
+    (figure,) = drawn
+    width, height = layout.size_mm(figure)
+    assert width == pytest.approx(width_mm, abs=1.5) if width_mm else width < 180
+    assert height <= layout.PAGE_HEIGHT_MM + 0.1
+
+    shown, draw = [], matplotlib.text.Text.draw
+    monkeypatch.setattr(matplotlib.text.Text, "draw", lambda self, *given: (shown.append(self), draw(self, *given))[1])
+    figure.set_dpi(style.DPI)  # text is a little wider at few pixels
+    figure.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown if text.get_text() and text.get_visible()]
+    assert len(boxes) > 4
+    for i, (text, box) in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+        for other, there in boxes[:i]:
+            # Boxes have room for the descenders that numbers at the corner of a plot do not have.
+            assert not box.padded(-2).overlaps(there.padded(-2)), (text, other)

@@ -181,32 +181,29 @@ def save_radar(
     with publication_style():
         table = np.asarray([[of.get(specimen, np.nan) for specimen in specimens] for of in values.values()], np.float64)
         ticks = _radial_ticks(table[np.isfinite(table)])
-        decimals = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
-        labels = [f"{tick:.{decimals}f}" for tick in ticks]
+        labels = _tick_labels(ticks)
         note = layout.wrap(
             f"Radial axis: {score_label(score)}, from {labels[0]} at the centre to {labels[-1]} at the rim.",
             width_mm=layout.COLUMN_WIDTH_MM - 2.0,
         )
         colours = method_colours(list(values))
-        handles = [
-            Line2D([], [], color=colour, marker="o", markersize=2.0, label=method_label(name))
-            for name, colour in colours.items()
-        ]
+        handles = [Line2D([], [], color=colours[n], label=method_label(n), **_VERTEX) for n in values]
         if any(trained_on.get(name) in specimens for name in values):
             handles.append(Line2D([], [], color="black", linestyle="none", label="trained on this specimen", **_STAR))
         legend = _legend_mm(handles, width_mm=layout.COLUMN_WIDTH_MM)
         figure = layout.new_figure(layout.COLUMN_WIDTH_MM, _RADAR_MM + legend + layout.LINE_MM * len(note) + 2.5)
         axis = layout.add_axes(figure, (0.0, 0.5, layout.COLUMN_WIDTH_MM, _RADAR_MM))
         angles = np.pi / 2.0 - 2.0 * np.pi * np.arange(len(specimens)) / len(specimens)
-        radii = (ticks - ticks[0]) / (ticks[-1] - ticks[0])
-        _draw_grid(axis, angles, dict(zip(labels, radii, strict=True)), names=[specimen_label(n) for n in specimens])
-        for name, row in zip(values, (table - ticks[0]) / (ticks[-1] - ticks[0]), strict=True):
+        rings, radii = ((of - ticks[0]) / (ticks[-1] - ticks[0]) for of in (ticks, table))
+        _draw_grid(axis, angles, dict(zip(labels, rings, strict=True)), names=[specimen_label(n) for n in specimens])
+        for name, row in zip(values, radii, strict=True):
             _draw_polygon(axis, angles, row, colour=colours[name], home=_index(specimens, trained_on.get(name)))
         layout.add_legend(figure, handles, top_mm=_RADAR_MM + 1.5)
         layout.add_text(figure, (1.0, _RADAR_MM + 1.5 + legend), "\n".join(note), va="top", linespacing=1.15)
         return save_figure(figure, path)
 
 
+_VERTEX = {"marker": "o", "markersize": 2.0}
 _STAR = {"marker": "*", "markersize": 7.0, "markeredgewidth": 0.4, "markeredgecolor": "white"}
 
 
@@ -219,8 +216,15 @@ def _radial_ticks(values: np.ndarray) -> np.ndarray:
     if not values.size:
         return np.linspace(0.0, 1.0, 5)
     low, high = float(values.min()), float(values.max())
-    low -= 0.25 * (high - low)
+    # Values that are all the same have no range, but need one to be drawn.
+    low -= 0.25 * (high - low) or 0.1 * abs(low) or 0.1
     return np.asarray(MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high))
+
+
+def _tick_labels(ticks: np.ndarray) -> list[str]:
+    """As many digits as tell neighbours apart."""
+    decimals = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
+    return [f"{tick:.{decimals}f}" for tick in ticks]
 
 
 def _draw_grid(axis: Axes, angles: np.ndarray, rings: Mapping[str, float], *, names: Sequence[str]) -> None:
@@ -245,6 +249,6 @@ def _draw_grid(axis: Axes, angles: np.ndarray, rings: Mapping[str, float], *, na
 def _draw_polygon(axis: Axes, angles: np.ndarray, radii: np.ndarray, *, colour: str, home: int | None) -> None:
     x, y = radii * np.cos(angles), radii * np.sin(angles)
     closed_x, closed_y = np.append(x, x[0]), np.append(y, y[0])
-    axis.plot(closed_x, closed_y, color=colour, linewidth=1.0, marker="o", markersize=2.0)
+    axis.plot(closed_x, closed_y, color=colour, linewidth=1.0, **_VERTEX)
     if home is not None:
         axis.plot(x[home], y[home], color=colour, linestyle="none", zorder=3.0, **_STAR)

@@ -22,7 +22,7 @@ from oidn_jax.evaluation.figures.style import (
 
 Line = tuple[tuple[float, float], tuple[float, float]]
 
-_IMAGE_MM, _PITCH_MM, _PLOT_LEFT_MM, _PLOT_MM = 34.0, 44.0, 52.0, (125.0, 29.0)
+_IMAGE_MM, _PITCH_MM, _TO_PLOT_MM, _PLOT_MM = 32.0, 46.5, 44.0, 32.0
 _LENGTH_PX = 32.0  # 1 µm at 31.3 nm
 _SAMPLES_PER_PIXEL = 4
 _AVERAGED = (-1.0, 0.0, 1.0)  # parallel lines, pixels
@@ -30,7 +30,7 @@ _STRUCTURE_SIGMA, _TENSOR_SIGMA = 1.5, 3.0
 
 
 def save_line_profiles(path: Path, examples: Sequence[Example]) -> list[Path]:
-    """For each example the ground truth with a line, and beside it the profile along it in each image.
+    """For each example the ground truth with a line, and beside it the profile along it in each image; two in a row.
 
     Profiles are the mean over three lines a pixel apart, each scaled from its own minimum to its maximum.
 
@@ -42,24 +42,28 @@ def save_line_profiles(path: Path, examples: Sequence[Example]) -> list[Path]:
         The files, `[path.png, path.pdf]`.
     """
     with publication_style():
-        figure = layout.new_figure(layout.FULL_WIDTH_MM, 1.0 + len(examples) * _PITCH_MM + 5.0)
+        across = min(len(examples), 2)
+        width = layout.FULL_WIDTH_MM
         colours = method_colours([name for example in examples for name in example.images])
-        handles = {}
+        lines = layout.legend_lines([method_label(name) for name in colours], width_mm=width)
+        bottom = -(-len(examples) // across) * _PITCH_MM
+        figure = layout.new_figure(width, bottom + lines * layout.LEGEND_LINE_MM + 0.5)
+        handles, plot_width = {}, (width + 2.0) / across - _TO_PLOT_MM - (7.5 if across == 2 else 5.5)
         for index, example in enumerate(examples):
-            top = 1.0 + index * _PITCH_MM
+            left, top = index % across * (width + 2.0) / across + 1.0, index // across * _PITCH_MM
             if len(examples) > 1:
-                layout.add_letter(figure, (1.0, top), index)
+                layout.add_letter(figure, (left, top + 0.8), index)
             label = f"{specimen_label(example.specimen)}, {example.level} fluorescence"
-            layout.add_text(figure, (5.0, top + 0.2), label, va="top")
-            image = layout.add_axes(figure, (5.0, top + 4.5, _IMAGE_MM, _IMAGE_MM))
+            layout.add_text(figure, (left + (4.0 if len(examples) > 1 else 0.0), top + 1.0), label, va="top")
+            image = layout.add_axes(figure, (left, top + 5.5, _IMAGE_MM, _IMAGE_MM))
             target = example.images[TARGET]
             draw_image(image, target, pixel_size_nm=example.pixel_size_nm)
             line = profile_line(target)
             (y0, x0), (y1, x1) = line
             image.plot([x0, x1], [y0, y1], color=PALETTE["yellow"], linewidth=1.0, solid_capstyle="butt")
-            plot = layout.add_axes(figure, (_PLOT_LEFT_MM, top + 5.0, *_PLOT_MM))
+            plot = layout.add_axes(figure, (left + _TO_PLOT_MM, top + 5.5, plot_width, _PLOT_MM))
             handles |= _draw_profiles(plot, example, line, colours=colours)
-        figure.legend(handles=list(handles.values()), loc="lower center", ncols=len(handles), borderaxespad=0.4)
+        layout.add_legend(figure, list(handles.values()), top_mm=bottom)
         return save_figure(figure, path)
 
 
@@ -79,8 +83,8 @@ def _draw_profiles(axis: Axes, example: Example, line: Line, *, colours: dict[st
         )
     (y0, x0), (y1, x1) = line
     length_um = np.hypot(y1 - y0, x1 - x0) * example.pixel_size_nm / 1000.0
-    axis.set(xlim=(0.0, length_um), ylim=(-0.03, 1.08), xlabel="Position along the line (µm)")
-    axis.set_ylabel("Intensity, min–max")
+    axis.set(xlim=(0.0, length_um), ylim=(-0.03, 1.08), xlabel="Position (µm)")
+    axis.set(ylabel="Intensity, min–max", yticks=(0.0, 0.5, 1.0))
     return handles
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from oidn_jax.evaluation.figures import layout
 from oidn_jax.evaluation.figures.style import (
@@ -18,9 +20,10 @@ from oidn_jax.evaluation.figures.style import (
     save_figure,
 )
 
-_MAP_MM, _MAP_GAP_MM, _BAR_MM = 26.0, 16.0, 2.0
-_PLOT_MM, _PLOT_GAP_MM = (46.0, 26.0), 13.5
-_PITCH_MM = 88.0
+_MAP_MM, _BAR_MM, _PLOT_MM = 23.0, 2.0, (22.0, 23.0)
+_MAP_LEFTS_MM, _BAR_LEFTS_MM, _PLOT_LEFTS_MM = (1.0, 25.5, 61.5), (49.5, 85.5), (108.0, 132.3, 156.6)
+_TO_MAPS_MM, _PITCH_MM = 9.0, 41.5
+_CURVES_REACH = 0.66  # of the height of a plot: above them is room for the widths
 _COLOURS = {"theoretical": PALETTE["blue"], "learned": PALETTE["vermilion"]}
 
 
@@ -58,74 +61,85 @@ def save_psf_comparison(path: Path, panels: Sequence[PsfPanel]) -> list[Path]:
         The files, `[path.png, path.pdf]`.
     """
     with publication_style():
-        figure = layout.new_figure(layout.FULL_WIDTH_MM, len(panels) * _PITCH_MM)
+        bottom = len(panels) * _PITCH_MM
+        figure = layout.new_figure(layout.FULL_WIDTH_MM, bottom + layout.LEGEND_LINE_MM + 0.5)
         for index, panel in enumerate(panels):
-            top = index * _PITCH_MM + 1.0
+            top = index * _PITCH_MM
             if len(panels) > 1:
-                layout.add_letter(figure, (1.0, top), index)
+                layout.add_letter(figure, (1.0, top + 0.8), index)
             errors = (
                 f"{method_label(panel.name)}: symmetry error {panel.symmetry_error:.3f} (theoretical "
                 f"{panel.theoretical_symmetry_error:.3f}), energy error {panel.energy_error:.1e}"
             )
-            layout.add_text(figure, (5.0, top), errors, va="top")
-            _draw_maps(figure, panel, top=top + 8.5)
-            _draw_profiles(figure, panel, top=top + 49.0)
+            layout.add_text(figure, (5.0 if len(panels) > 1 else 1.0, top + 1.0), errors, va="top")
+            _draw_maps(figure, panel, top=top + _TO_MAPS_MM)
+            _draw_profiles(figure, panel, top=top + _TO_MAPS_MM)
+        handles = [
+            Line2D([], [], color=colour, marker="o", markersize=1.8, label=name) for name, colour in _COLOURS.items()
+        ]
+        layout.add_legend(figure, handles, top_mm=bottom)
         return save_figure(figure, path)
 
 
 def _draw_maps(figure: Figure, panel: PsfPanel, *, top: float) -> None:
-    highest = float(max(panel.theoretical.max(), panel.learned.max()))
-    difference = panel.learned - panel.theoretical
-    largest = float(np.abs(difference).max()) or 1.0
+    highest, difference = _highest(panel), panel.learned - panel.theoretical
+    largest = float(np.nan_to_num(np.abs(difference)).max()) or 1.0
     shown = (
-        ("Theoretical PSF", panel.theoretical, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
-        ("Learned PSF", panel.learned, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
-        ("Learned − theoretical", difference, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}),
+        ("Theoretical", panel.theoretical, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
+        ("Learned", panel.learned, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
+        ("Learned − theoretical", difference, {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}),
     )
-    for column, (title, values, how) in enumerate(shown):
-        left = 12.0 + column * (_MAP_MM + _MAP_GAP_MM + 15.0)
+    for left, (title, values, how) in zip(_MAP_LEFTS_MM, shown, strict=True):
         axis = layout.add_axes(figure, (left, top, _MAP_MM, _MAP_MM))
         drawn = axis.imshow(values, interpolation="nearest", **how)
         hide_ticks(axis)
         centre = len(values) // 2
-        colour = "black" if column == 2 else "white"
-        axis.plot(centre, centre, marker="+", color=colour, markersize=4, markeredgewidth=0.6)
+        # Black with a white rim: seen on every colour.
+        for colour, size, width in (("white", 5.0, 1.8), ("black", 4.0, 0.7)):
+            axis.plot(centre, centre, marker="+", color=colour, markersize=size, markeredgewidth=width)
         axis.set_title(title)
-        axis.set_xlabel(f"{len(values)} taps, {len(values) * panel.pixel_size_nm:.0f} nm")
-        bar = layout.add_axes(figure, (left + _MAP_MM + 1.0, top, _BAR_MM, _MAP_MM))
-        figure.colorbar(drawn, cax=bar).outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- as in the stub of resolution.py
+        if title != "Learned":
+            axis.set_xlabel(f"{len(values)} taps, {len(values) * panel.pixel_size_nm:.0f} nm")
+        if title != "Theoretical":
+            place = _BAR_LEFTS_MM[0 if title == "Learned" else 1]
+            bar = figure.colorbar(drawn, cax=layout.add_axes(figure, (place, top, _BAR_MM, _MAP_MM)))
+            bar.locator = MaxNLocator(4)
+            bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- as in the stub of resolution.py
+
+
+def _highest(panel: PsfPanel) -> float:
+    return max(float(np.nan_to_num(psf).max()) for psf in (panel.theoretical, panel.learned)) or 1.0
 
 
 def _draw_profiles(figure: Figure, panel: PsfPanel, *, top: float) -> None:
     psfs = {"theoretical": panel.theoretical, "learned": panel.learned}
     centre = len(panel.learned) // 2
-    cuts = (
-        ("Along x", {name: psf[centre] for name, psf in psfs.items()}),
-        ("Along y", {name: psf[:, centre] for name, psf in psfs.items()}),
-    )
-    for column, (title, profiles) in enumerate(cuts):
-        left = 12.0 + column * (_PLOT_MM[0] + _PLOT_GAP_MM - 3.0)
-        axis = layout.add_axes(figure, (left, top, *_PLOT_MM))
-        texts = []
-        for name, profile in profiles.items():
+    axes = [layout.add_axes(figure, (left, top, *_PLOT_MM)) for left in _PLOT_LEFTS_MM]
+    for line, (name, psf) in enumerate(psfs.items()):
+        for axis, profile in zip(axes, (psf[centre], psf[:, centre]), strict=False):
             position = (np.arange(len(profile)) - centre) * panel.pixel_size_nm
-            axis.plot(position, profile, color=_COLOURS[name], marker="o", markersize=1.8, label=name)
+            axis.plot(position, profile, color=_COLOURS[name], marker="o", markersize=1.8)
             fwhm = full_width_at_half_maximum(profile) * panel.pixel_size_nm
-            texts.append(f"{name}: {finite_or(fwhm, '{:.0f} nm'.format, otherwise='wider than the taps')}")
-        _finish(axis, title=title, xlabel="Position (nm)")
-        axis.text(0.02, 0.98, "FWHM\n" + "\n".join(texts), transform=axis.transAxes, va="top", fontsize=6)
-    axis = layout.add_axes(figure, (12.0 + 2 * (_PLOT_MM[0] + _PLOT_GAP_MM - 3.0), top, *_PLOT_MM))
-    for name, psf in psfs.items():
+            _write_width(axis, f"{name}: {finite_or(fwhm, '{:.0f} nm'.format, otherwise='–')}", line=line)
         radius, mean = radial_profile(psf)
-        axis.plot(radius * panel.pixel_size_nm, mean, color=_COLOURS[name], marker="o", markersize=1.8, label=name)
-    _finish(axis, title="Mean over rings", xlabel="Distance from the centre (nm)")
-    axis.legend(loc="upper right")
+        axes[2].plot(radius * panel.pixel_size_nm, mean, color=_COLOURS[name], marker="o", markersize=1.8)
+        # On both sides of the centre, at the distance of one tap: rings are not evenly spaced.
+        even = np.arange(int(radius[-1]) + 1.0)
+        across = np.interp(even, radius, mean)
+        fwhm = full_width_at_half_maximum(np.append(across[:0:-1], across)) * panel.pixel_size_nm
+        _write_width(axes[2], f"{name}: {finite_or(fwhm, '{:.0f} nm'.format, otherwise='–')}", line=line)
+    for axis, title in zip(axes, ("FWHM along x", "FWHM along y", "FWHM of rings"), strict=True):
+        axis.set_title(title)
+        axis.set(ylim=(0.0, _highest(panel) / _CURVES_REACH), xlabel="Position (nm)")
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        if axis is not axes[0]:
+            axis.set_yticklabels([])
+    axes[0].set_ylabel("PSF")
+    axes[2].set_xlabel("Distance (nm)")
 
 
-def _finish(axis: Axes, *, title: str, xlabel: str) -> None:
-    axis.set_title(title)
-    axis.set(xlabel=xlabel, ylabel="PSF" if title == "Along x" else "")
-    axis.set_ylim(0.0, axis.get_ylim()[1] * 1.25)
+def _write_width(axis: Axes, text: str, *, line: int) -> None:
+    axis.text(0.0, 0.99 - 0.14 * line, f" {text}", transform=axis.transAxes, va="top")
 
 
 def radial_profile(psf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

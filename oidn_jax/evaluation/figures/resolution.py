@@ -182,7 +182,7 @@ def _decorrelation_handles() -> list[Line2D]:
 # Rolling Fourier ring correlation
 # ---------------------------------------------------------------------------------------------------------------------
 
-_MOST_ACROSS, _LARGEST_MM, _GAP_MM, _HEADING_MM = 5, 54.0, 1.0, 7.5
+_MOST_ACROSS, _LARGEST_MM, _GAP_MM, _HEADING_MM = 5, 55.0, 1.0, 7.5
 _BAR_MM, _BESIDE_MM = 2.5, 15.0
 _ROBUST = (2.0, 98.0)  # percentiles
 Colours = tuple[ScalarMappable, str]
@@ -206,7 +206,8 @@ def save_rolling_frc(path: Path, panels: Sequence[RollingFrcPanel], *, title: st
         rows, top = -(-len(panels) // _MOST_ACROSS), layout.TITLE_MM if title else 0.0
         across = -(-len(panels) // rows)
         width = layout.FULL_WIDTH_MM if across > 2 else layout.COLUMN_WIDTH_MM
-        cell = min((width - 1.0 - _BESIDE_MM) / across - _GAP_MM, _LARGEST_MM)
+        fitting = ((layout.PAGE_HEIGHT_MM - top - 4.0) / rows - _HEADING_MM - 2.0) / 2.0
+        cell = min((width - 1.0 - _BESIDE_MM) / across, fitting, _LARGEST_MM) - _GAP_MM
         pitch = _HEADING_MM + 2.0 * (cell + _GAP_MM) + 2.0
         colours, unknown = map_colours(panels), not all(np.isfinite(panel.map_nm).all() for panel in panels)
         height = top + rows * pitch + (4.0 if unknown else 0.0)
