@@ -17,6 +17,10 @@ LIKENESS = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "affine_
 RESOLUTION = ("da_resolution_nm", "da_a0", "frc_1_7_nm", "rfrc_mean_nm", "rfrc_worst_nm", "rsp", "rse")
 ON_TERMINAL = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
 
+# Scores whose best is marked, those against the ground truth. Noise and sharpening make any resolution finer, and the
+# widefield image agrees best with itself.
+_RANKED = tuple(name for name in SCORES if name.startswith(("minmax", "percentile", "affine", "pearson")))
+
 TARGET_NAME = "Ground truth"
 _LATEX = str.maketrans({"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
                         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
@@ -57,7 +61,9 @@ def score_table(
     scenes = {entry["scenes"] for entry in summary}
     number = str(scenes.pop()) if len(scenes) == 1 else f"{min(scenes)} to {max(scenes)}"
     spoken = "Mean ± standard deviation" if spread else "Mean"
-    note = f"{spoken} over {number} scenes, or over n of them where the others have no value; the best is marked."
+    note = f"{spoken} over {number} scenes, or over n of them where the others have no value."
+    if best:
+        note += " The best likeness of each group is marked."
     return Table(caption, header, rows, row_headers=3, best=frozenset(best), note=note)
 
 
@@ -79,9 +85,8 @@ def _best(entries: Sequence[Mapping[str, Any]], scores: Sequence[str], *, first_
     for column, score in enumerate(scores, start=3):
         means = [entry["scores"].get(score, {}).get("mean", float("nan")) for entry in entries]
         for i, mean in enumerate(means):
-            others = [other for other in means if np.isfinite(other)]
-            directed = SCORES[score].higher_is_better is not None
-            if directed and np.isfinite(mean) and not any(is_better(score, other, mean) for other in others):
+            beaten = any(is_better(score, other, mean) for other in means if np.isfinite(other))
+            if score in _RANKED and np.isfinite(mean) and not beaten:
                 marked.add((first_row + i, column))
     return marked
 
