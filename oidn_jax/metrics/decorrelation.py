@@ -12,14 +12,15 @@ ImageJ plugin, which differs in many details and stops with an error on many SIM
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
+from oidn_jax.metrics.arrays import as_floating, unit_scale
 from oidn_jax.metrics.decorrelation_curves import (
     Plane,
     decorrelation_curves,
@@ -62,15 +63,19 @@ class Decorrelation(NamedTuple):
     peaks: Array
 
     def resolution_nm(self, *, pixel_size_nm: float) -> Float[Array, "*batch"]:
-        """2 pixel_size_nm / cutoff; infinite without structure."""
-        return 2.0 * pixel_size_nm / self.cutoff
+        """2 pixel_size_nm / cutoff; infinite without structure, which a cutoff at the first radius is too.
+
+        The coefficient of the mean is one of the spectrum's: of noise on an offset it alone makes a peak there.
+        """
+        structure = self.cutoff > 1.5 / (RADII - 1)
+        return jnp.where(structure | jnp.isnan(self.cutoff), 2.0 * pixel_size_nm / self.cutoff, jnp.inf)
 
 
-def decorrelation_analysis(image: Float[Array | np.ndarray, "*batch h w"], *, apodise: bool = True) -> Decorrelation:
+def decorrelation_analysis(image: Real[Array | np.ndarray, "*batch h w"], *, apodise: bool = True) -> Decorrelation:
     """Resolution of each image by decorrelation analysis.
 
-    Computed in the dtype of the image (float64 needs `jax_enable_x64`): float32 gives the same cutoff as float64 but
-    for a step of the radii, at most 0.0085, where two filters are as good.
+    Computed in the dtype of the image (float64 needs `jax_enable_x64`): float32 nearly always gives the same cutoff as
+    float64, or one a step of the radii (0.0085) away; where two filters are as good it can be another peak.
 
     Args:
         image: of any brightness scale, at least 8 x 8 pixels; an even axis loses its last row or column.
@@ -86,7 +91,7 @@ def decorrelation_analysis(image: Float[Array | np.ndarray, "*batch h w"], *, ap
 
 
 def sectorial_decorrelation(
-    image: Float[Array | np.ndarray, "*batch h w"], *, sectors: int, apodise: bool = True
+    image: Real[Array | np.ndarray, "*batch h w"], *, sectors: int, apodise: bool = True
 ) -> Decorrelation:
     """Decorrelation analysis of each direction by itself.
 
@@ -128,16 +133,17 @@ def _check(image: Array | np.ndarray) -> None:
 
 @partial(jax.jit, static_argnames=("apodise", "sectors"))
 def _batched(image: Array, *, apodise: bool, sectors: int | None) -> Decorrelation:
-    image = jnp.asarray(image)
+    image = as_floating(image)
     *batch, h, w = image.shape
     analyse = partial(_analyse, apodise=apodise, sectors=sectors)
     found = jax.lax.map(analyse, image.reshape(-1, h, w))
     restored = jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), found)
-    return restored._replace(radii=jnp.linspace(0.0, 1.0, RADII, dtype=image.dtype))
+    return restored._replace(radii=_first_radii(image.dtype))
 
 
 def _analyse(image: Float[Array, "h w"], *, apodise: bool, sectors: int | None) -> Decorrelation:
-    constant = image.max() == image.min()
+    impossible = (image.max() == image.min()) | ~jnp.isfinite(image).all()
+    image = unit_scale(image)
     if apodise:
         image = apodise_border(image)
     image = image[: (image.shape[0] - 1) // 2 * 2 + 1, : (image.shape[1] - 1) // 2 * 2 + 1]
@@ -147,7 +153,7 @@ def _analyse(image: Float[Array, "h w"], *, apodise: bool, sectors: int | None) 
         found = jax.lax.map(lambda plane: _two_passes(plane, image.shape), sector_planes(image, sectors))
     nan = jnp.asarray(jnp.nan, image.dtype)
     return found._replace(
-        cutoff=jnp.where(constant, nan, found.cutoff), amplitude=jnp.where(constant, nan, found.amplitude)
+        cutoff=jnp.where(impossible, nan, found.cutoff), amplitude=jnp.where(impossible, nan, found.amplitude)
     )
 
 
@@ -169,7 +175,7 @@ def _border_window(n: int) -> np.ndarray:
 
 def _two_passes(plane: Plane, shape: tuple[int, ...]) -> Decorrelation:
     dtype = plane.amplitude.dtype
-    radii = jnp.linspace(0.0, 1.0, RADII, dtype=dtype)
+    radii = _first_radii(dtype)
     unfiltered = decorrelation_curves(plane, radii, jnp.full(1, jnp.inf, dtype))
     index, a0 = local_maximum(unfiltered[0])
     k0 = radii[index]
@@ -206,6 +212,11 @@ def _two_passes(plane: Plane, shape: tuple[int, ...]) -> Decorrelation:
         refined_curves=refined,
         peaks=jnp.stack([positions, heights], -1),
     )
+
+
+def _first_radii(dtype: Any) -> Float[Array, "r"]:
+    # Not linspace, which is a rounding off i / 49 and miscounts rings of images where (n - 1) / 2 is a multiple of 49.
+    return (jnp.arange(RADII) / (RADII - 1)).astype(dtype)
 
 
 def _log_spaced(start: Array, stop: Array) -> Float[Array, "filters"]:

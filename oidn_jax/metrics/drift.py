@@ -5,26 +5,29 @@ followed on the exact correlation (its Fourier series) by Newton's method. Noise
 broadens nothing; structure that is only in one of them moves the peak.
 """
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
+from oidn_jax.metrics.arrays import as_floating, unit_scale
 from oidn_jax.optics.fourier import frequencies, irfft2, rfft2
 
 _STEPS = 8
 
 
-def find_drift(image: Float[Array | np.ndarray, "h w"], reference: Float[Array | np.ndarray, "h w"]) -> Array:
+def find_drift(image: Real[Array | np.ndarray, "h w"], reference: Real[Array | np.ndarray, "h w"]) -> Array:
     """(dy, dx) in pixels by which the structures of `image` lie further down and right than those of `reference`.
 
     At most a quarter of the image is looked for. The window, which stays where it is, pulls the peak towards zero: the
     drift is undone and what is left is found once more.
     """
-    coarse = _correlation_peak(jnp.asarray(image), jnp.asarray(reference))
-    return coarse + _correlation_peak(shift_image(image, -coarse), jnp.asarray(reference))
+    image, reference = (unit_scale(as_floating(x)) for x in (image, reference))
+    coarse = _correlation_peak(image, reference)
+    return coarse + _correlation_peak(shift_image(image, -coarse), reference)
 
 
 @jax.jit
@@ -51,20 +54,21 @@ def _correlation_peak(image: Float[Array, "h w"], reference: Float[Array, "h w"]
         return shift - jnp.where(ascends, jnp.clip(step, -0.5, 0.5), 0.0)
 
     found = jax.lax.fori_loop(0, _STEPS, newton, start)
-    return jnp.where(jnp.abs(found - start).max() <= 1.0, found, start)
+    found = jnp.where(jnp.abs(found - start).max() <= 1.0, found, start)
+    return jnp.where(jnp.isfinite(correlation).all(), found, jnp.nan)
 
 
 @jax.jit
-def shift_image(image: Float[Array | np.ndarray, "h w"], shift: Float[Array | np.ndarray, "2"]) -> Array:
+def shift_image(image: Real[Array | np.ndarray, "h w"], shift: Float[Array | np.ndarray, "2"]) -> Array:
     """The image moved by (dy, dx) pixels down and right, by the phases of its Fourier series; periodic."""
-    image = jnp.asarray(image)
+    image = as_floating(image)
     ky, kx = _frequency_grid(image.shape[0], image.shape[1], image.dtype)
     phase = jnp.exp(-2j * jnp.pi * (ky * shift[0] + kx * shift[1]))
     return irfft2(rfft2(image) * phase, shape=(image.shape[0], image.shape[1]))
 
 
 def align(
-    image: Float[Array | np.ndarray, "h w"], reference: Float[Array | np.ndarray, "h2 w2"]
+    image: Real[Array | np.ndarray, "h w"], reference: Real[Array | np.ndarray, "h2 w2"]
 ) -> tuple[Float[Array, "h w"], Float[Array, "2"]]:
     """The image moved onto the reference, and the drift (dy, dx) in pixels that was undone.
 
@@ -75,6 +79,20 @@ def align(
         raise ValueError(f"the images have the shapes {image.shape} and {reference.shape}; they must be equal")
     drift = find_drift(image, reference)
     return shift_image(image, -drift), drift
+
+
+def overlap(drift: Float[Array | np.ndarray, "2"], shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The part of an aligned image that the moved one had seen; beyond it the shift has wrapped round.
+
+    Args:
+        drift: (dy, dx) that `align` undid.
+        shape: (h, w).
+    """
+    edges = []
+    for moved, n in zip(np.asarray(drift).tolist(), shape, strict=True):
+        lost = min(math.ceil(abs(moved)), n) if abs(moved) > 1e-3 else 0
+        edges.append(slice(0, n - lost) if moved > 0 else slice(lost, n))
+    return edges[0], edges[1]
 
 
 def _offsets(n: int) -> Array:

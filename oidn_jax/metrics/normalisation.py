@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Real
 
-Image = Float[Array, "*batch h w"]
+from oidn_jax.metrics.arrays import as_floating, as_pair
+
+Image = Real[Array | np.ndarray, "*batch h w"]
+Reference = Real[Array | np.ndarray, "*batch2 h2 w2"]  # so that another shape reaches the check, which explains it
 PerImage11 = Float[Array, "*batch 1 1"]
 
 
@@ -31,7 +35,7 @@ class Scaling(NamedTuple):
 
     def apply(self, image: Image) -> Image:
         """The images on the common scale, gain (image - origin) + offset."""
-        return self.gain * (image - self.origin) + self.offset
+        return self.gain * (as_floating(image) - self.origin) + self.offset
 
     def invert(self, image: Image) -> Image:
         """Images of the common scale on the original one, (image - offset) / gain + origin.
@@ -41,7 +45,7 @@ class Scaling(NamedTuple):
         return (image - self.offset) / jnp.where(self.gain == 0, jnp.nan, self.gain) + self.origin
 
 
-def centred(image: Image) -> Image:
+def centred(image: Image) -> Float[Array, "*batch h w"]:
     """Each image minus its mean, without the rounding error of the mean; exactly 0 for a constant image."""
     deviation = image - image.mean((-2, -1), keepdims=True)
     deviation = deviation - deviation.mean((-2, -1), keepdims=True)
@@ -56,6 +60,7 @@ def _between(low: PerImage11, high: PerImage11) -> Scaling:
 
 def min_max(image: Image) -> Scaling:
     """(image - min) / (max - min) of each image, range [0, 1] but for rounding; a constant image becomes 0, gain 1."""
+    image = as_floating(image)
     return _between(image.min((-2, -1), keepdims=True), image.max((-2, -1), keepdims=True))
 
 
@@ -76,6 +81,7 @@ def percentile(image: Image, *, low: float = 0.1, high: float = 99.9) -> Scaling
     """
     if not 0 <= low < high <= 100:
         raise ValueError(f"percentiles are low={low}, high={high}; legal: 0 <= low < high <= 100")
+    image = as_floating(image)
     pixels = jnp.sort(image.reshape(*image.shape[:-2], 1, -1))
     last = pixels.shape[-1] - 1
 
@@ -88,11 +94,12 @@ def percentile(image: Image, *, low: float = 0.1, high: float = 99.9) -> Scaling
     return _between(at(low), at(high))
 
 
-def affine_match(image: Image, reference: Image) -> Scaling:
+def affine_match(image: Image, reference: Reference) -> Scaling:
     """a image + b with a, b of least squares against the reference: what is compared is structure, not scale.
 
     a = cov(image, reference) / var(image); a constant image becomes the mean of the reference, with gain 0.
     """
+    image, reference = as_pair(image, reference)
     deviation, reference_deviation = centred(image), centred(reference)
     variance = (deviation**2).mean((-2, -1), keepdims=True)
     gain = (deviation * reference_deviation).mean((-2, -1), keepdims=True) / jnp.where(variance == 0, 1.0, variance)

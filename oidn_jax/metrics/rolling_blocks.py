@@ -109,7 +109,8 @@ def _periods(pair: Array, origins: Array, *, criterion: Criterion) -> Array:
     energies = (add(spectrum.real**2 + spectrum.imag**2) for spectrum in (first, second))
     curves = correlation(cross, *energies, signed=False)
     smoothing = jnp.asarray(smoothing_matrix(block // 2), pair.dtype)
-    curves = jnp.matmul(curves, smoothing.T, precision="highest")
+    # Rounding takes equal images above 1, where the thresholds of small rings are, and they would seem to fall.
+    curves = jnp.minimum(jnp.matmul(curves, smoothing.T, precision="highest"), 1.0)
     return _first_crossing(curves, criterion)
 
 

@@ -20,12 +20,12 @@ flavours, as is the background.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Real
 
-from oidn_jax.metrics.drift import align
+from oidn_jax.metrics.drift import align, overlap
 from oidn_jax.metrics.rolling_blocks import CROSSINGS, Criterion, block_periods
 
 FLAVOURS = ("panelm", "panelpy")
@@ -33,6 +33,7 @@ SMALLEST_BLOCK = 16
 
 _FULL_SCALE = 255.0
 _FINEST_PIXELS = 2.3
+_ROWS_AT_ONCE = 128
 
 Image = Real[np.ndarray, "h w"]
 OtherImage = Real[np.ndarray, "h2 w2"]  # so that another shape reaches the check, which explains it
@@ -160,7 +161,7 @@ def map_pair(
     _check(image, other)
     image, other = (_scaled(given, options.flavour) for given in (image, other))
     if options.correct_drift:
-        other = np.asarray(align(other, image)[0])
+        return _map_aligned(image, other, pixel_size_nm=pixel_size_nm, options=options, progress=progress)
     foreground = _blocks_above_background(image, other, options)
     origins = np.argwhere(foreground) * options.skip
     pair = np.stack([_pad(image, options), _pad(other, options)])
@@ -173,6 +174,26 @@ def map_pair(
     if options.median and (options.flavour == "panelpy" or options.skip == 1):
         filled = _adaptive_median(filled, border=options.flavour == "panelm")
     return RollingFrc(np.where(filled > 0, filled, np.nan).astype(np.float32), inside)
+
+
+def _map_aligned(
+    image: Image,
+    other: OtherImage,
+    *,
+    pixel_size_nm: float,
+    options: RollingFrcOptions,
+    progress: Callable[[float], None] | None,
+) -> RollingFrc:
+    """The map of what both images have seen; no value elsewhere."""
+    aligned, drift = align(other, image)
+    seen = overlap(np.asarray(drift), (image.shape[0], image.shape[1]))
+    options = replace(options, correct_drift=False)
+    found = rolling_frc(
+        image[seen], np.asarray(aligned)[seen], pixel_size_nm=pixel_size_nm, options=options, progress=progress
+    )
+    values, foreground = np.full(image.shape, np.nan, np.float32), np.zeros(image.shape, bool)
+    values[seen], foreground[seen] = found.map_nm, found.foreground
+    return RollingFrc(values, foreground)
 
 
 def _check(image: Image, other: OtherImage) -> None:
@@ -213,7 +234,10 @@ def _fill(blocks: np.ndarray, skip: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def _adaptive_median(values: Image, *, border: bool) -> Image:
     padded = np.pad(values, 1)
-    median = np.median(np.lib.stride_tricks.sliding_window_view(padded, (3, 3)), axis=(2, 3))
+    # In strips of rows: nine copies of a large image would take more memory than everything else.
+    strips = [padded[top : top + _ROWS_AT_ONCE + 2] for top in range(0, len(values), _ROWS_AT_ONCE)]
+    windows = (np.lib.stride_tricks.sliding_window_view(strip, (3, 3)) for strip in strips)
+    median = np.concatenate([np.median(window, axis=(2, 3)) for window in windows])
     replaced = values > 2 * median
     if not border:
         replaced[[0, -1]] = False

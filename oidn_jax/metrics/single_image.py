@@ -35,7 +35,7 @@ def diagonal_pairs(image: Real[Array | np.ndarray, "*batch h w"]) -> tuple[tuple
     return (even_even, odd_odd), (even_odd, odd_even)
 
 
-def single_image_frc(image: Float[Array | np.ndarray, "*batch h w"], *, window: bool = True) -> RingCorrelation:
+def single_image_frc(image: Real[Array | np.ndarray, "*batch h w"], *, window: bool = True) -> RingCorrelation:
     """The mean of the FRC curves of the two diagonal pairs, frequencies in cycles per pixel of the whole image.
 
     Raises:

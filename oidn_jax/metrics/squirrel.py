@@ -7,13 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
+from oidn_jax.metrics.arrays import as_floating
 from oidn_jax.metrics.image import pearson
 from oidn_jax.metrics.normalisation import affine_match, centred
 
 Image = Float[Array, "*batch h w"]
-FineImage = Float[Array, "*batch h2 w2"]
 PerImage = Float[Array, "*batch"]
 Scalar = Float[Array, ""]
 
@@ -146,7 +146,10 @@ def _match(image: Float[Array, "h2 w2"], widefield: Float[Array, "h w"], *, larg
 
 @partial(jax.jit, static_argnames="largest_sigma_px")
 def resolution_scaled_error(
-    image: FineImage, widefield: Image, *, largest_sigma_px: float = 10.0
+    image: Real[Array | np.ndarray, "*batch h2 w2"],
+    widefield: Real[Array | np.ndarray, "*batch h w"],
+    *,
+    largest_sigma_px: float = 10.0,
 ) -> ResolutionScaledError:
     """Resolution-scaled error and Pearson correlation (Culley et al., Nature Methods 15, 2018).
 
@@ -168,7 +171,8 @@ def resolution_scaled_error(
     Raises:
         ValueError: if the sizes do not fit or the largest sigma is not positive.
     """
-    *batch, h, w = widefield.shape
+    fine, recorded = as_floating(image), as_floating(widefield)
+    *batch, h, w = recorded.shape
     h2, w2 = image.shape[-2:]
     if h2 % h or w2 * h != w * h2:
         raise ValueError(
@@ -178,16 +182,16 @@ def resolution_scaled_error(
     if not largest_sigma_px > 0:
         raise ValueError(f"largest_sigma_px is {largest_sigma_px}; it must be above 0")
     match = jax.vmap(partial(_match, largest=largest_sigma_px))
-    blurred, sigma_px = match(image.reshape(-1, h2, w2), widefield.reshape(-1, h, w))
-    blurred = blurred.reshape(widefield.shape)
-    scaling = affine_match(blurred, widefield)
-    error_map = jnp.abs(scaling.apply(blurred) - widefield)
+    blurred, sigma_px = match(fine.reshape(-1, h2, w2), recorded.reshape(-1, h, w))
+    blurred = blurred.reshape(recorded.shape)
+    scaling = affine_match(blurred, recorded)
+    error_map = jnp.abs(scaling.apply(blurred) - recorded)
     alpha = scaling.gain[..., 0, 0]
     return ResolutionScaledError(
         rse=jnp.sqrt((error_map**2).mean((-2, -1))),
-        rsp=pearson(blurred, widefield),
+        rsp=pearson(blurred, recorded),
         error_map=error_map,
         alpha=alpha,
-        beta=widefield.mean((-2, -1)) - alpha * image.mean((-2, -1)),
+        beta=recorded.mean((-2, -1)) - alpha * fine.mean((-2, -1)),
         sigma_px=sigma_px.reshape(batch),
     )

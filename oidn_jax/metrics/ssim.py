@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
-Image = Float[Array, "*batch h w"]
+from oidn_jax.metrics.arrays import as_pair, checked_range
+
+Image = Real[Array | np.ndarray, "*batch h w"]
+Reference = Real[Array | np.ndarray, "*batch2 h2 w2"]  # so that another shape reaches the check, which explains it
 Images = Float[Array, "n h w"]
 Map = Float[Array, "n h2 w2"]
 PerImage = Float[Array, "*batch"]
@@ -54,7 +57,7 @@ def _shift(images: Images, *, padding: str) -> Float[Array, "n 1 1"]:
     return mean if padding == "valid" else jnp.zeros_like(mean)
 
 
-def _similarity(x: Images, y: Images, *, data_range: float, window: str, padding: str) -> tuple[Map, Map]:
+def _similarity(x: Images, y: Images, *, data_range: float | int, window: str, padding: str) -> tuple[Map, Map]:
     """The maps of luminance, (2 mu_x mu_y + C1) / ..., and of contrast and structure, (2 s_xy + C2) / ..."""
     shift_x, shift_y = (_shift(images, padding=padding) for images in (x, y))
     x, y = x - shift_x, y - shift_y
@@ -71,7 +74,7 @@ def _similarity(x: Images, y: Images, *, data_range: float, window: str, padding
 
 
 def ssim(
-    image: Image, reference: Image, *, data_range: float, padding: str = "valid", window: str = "gaussian"
+    image: Image, reference: Reference, *, data_range: float | int, padding: str = "valid", window: str = "gaussian"
 ) -> PerImage:
     """Structural similarity (Wang et al. 2004), mean over the map; range [-1, 1], 1 for equal images.
 
@@ -89,7 +92,8 @@ def ssim(
             covariances, N / (N - 1) times as large with N = 49 (scikit-image's default).
 
     Raises:
-        ValueError: if padding or window is unknown, or an image is smaller than the window.
+        ValueError: if padding or window is unknown, an image is smaller than the window, shapes differ, or the data
+            range is not above 0.
     """
     for name, given, legal in (("padding", padding, PADDINGS), ("window", window, WINDOWS)):
         if given not in legal:
@@ -97,12 +101,13 @@ def ssim(
     batch, (h, w), size = image.shape[:-2], image.shape[-2:], len(WINDOWS[window])
     if min(h, w) < size:
         raise ValueError(f"SSIM needs images of at least {size} x {size} pixels, got {(h, w)}")
-    x, y = image.reshape(-1, h, w), reference.reshape(-1, h, w)
+    image, reference = as_pair(image, reference)
+    x, y, data_range = image.reshape(-1, h, w), reference.reshape(-1, h, w), checked_range(data_range)
     luminance, structure = _similarity(x, y, data_range=data_range, window=window, padding=padding)
     return (luminance * structure).mean((-2, -1)).reshape(batch)
 
 
-def ssim_legacy(image: Image, reference: Image) -> PerImage:
+def ssim_legacy(image: Image, reference: Reference) -> PerImage:
     """INFLATED structural similarity, only to compare with published numbers; to judge an image take `ssim`.
 
     `ssim` with the uniform window and a data range of 2, whatever the images are. The authors of OIDN evaluated
@@ -131,7 +136,7 @@ def _halve(images: Images) -> Map:
     return even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2).mean((2, 4))
 
 
-def ms_ssim(image: Image, reference: Image, *, data_range: float, scales: int = 5) -> PerImage:
+def ms_ssim(image: Image, reference: Reference, *, data_range: float | int, scales: int = 5) -> PerImage:
     """Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003); range [0, 1], 1 for equal images.
 
     prod_j max(0, m_j)^w_j with j = 1 the given pixels and each next scale the mean of 2 x 2 pixels. m_j is the mean
@@ -159,7 +164,8 @@ def ms_ssim(image: Image, reference: Image, *, data_range: float, scales: int = 
         )
     weights = np.asarray(MS_SSIM_WEIGHTS[:scales])
     weights = weights if scales == len(MS_SSIM_WEIGHTS) else weights / weights.sum()
-    x, y = image.reshape(-1, h, w), reference.reshape(-1, h, w)
+    image, reference = as_pair(image, reference)
+    x, y, data_range = image.reshape(-1, h, w), reference.reshape(-1, h, w), checked_range(data_range)
     score = jnp.ones(x.shape[0], x.dtype)
     for scale, weight in enumerate(weights.tolist(), start=1):
         luminance, structure = _similarity(x, y, data_range=data_range, window="gaussian", padding="valid")
