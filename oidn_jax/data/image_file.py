@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Real
 
 from oidn_jax.data.errors import InputError
 from oidn_jax.data.raw_stack import RawStack, read_raw_stack
@@ -33,7 +33,7 @@ def read_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawS
     return read_raw_stack(path, orientations=1, phases=1, pixel_size_nm=pixel_size_nm)
 
 
-def check_image(images: Float32[np.ndarray, "*any y x"], path: str | Path) -> None:
+def check_image(images: Real[np.ndarray, "*any y x"], path: str | Path) -> None:
     """Refuses pixels that no measurement can use.
 
     Raises:

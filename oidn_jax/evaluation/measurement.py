@@ -1,53 +1,30 @@
 """The resolution of one image, or of two of one object: what `python -m oidn_jax.metrics` prints."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float32
 
 from oidn_jax.data.atomic import check_target
 from oidn_jax.data.errors import InputError
-from oidn_jax.data.image_file import check_image, read_images
 from oidn_jax.data.writers import write_map_tiff
+from oidn_jax.evaluation.measured_image import Measured
 from oidn_jax.metrics.decorrelation import Decorrelation, decorrelation_analysis, sectorial_decorrelation
-from oidn_jax.metrics.drift import align
+from oidn_jax.metrics.drift import align, find_drift, overlap
 from oidn_jax.metrics.fourier_ring import SMALLEST_IMAGE, THRESHOLDS, RingCorrelation, fourier_ring_correlation
 from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
 from oidn_jax.metrics.single_image import (
     CALIBRATED_THRESHOLD,
+    FINEST_PIXELS,
     single_image_frc,
     single_image_resolution_nm,
     single_image_rolling_frc,
 )
 
 Progress = Callable[[float], None]
-
-NO_MAP = "the image is smaller than a block of {block} pixels (of a single image, its quarters are); give --block"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An image with its pixel size.
-
-    Attributes:
-        path: of the file.
-        index: which of its images, from 0.
-        chosen: whether somebody has chosen it.
-        count: how many it holds.
-        image: its pixels.
-        pixel_size_nm: None where nobody says; lengths are then in pixels.
-    """
-
-    path: Path
-    index: int
-    chosen: bool
-    count: int
-    image: Float32[np.ndarray, "y x"]
-    pixel_size_nm: float | None
 
 
 @dataclass(frozen=True)
@@ -60,8 +37,8 @@ class Measurement:
         decorrelation: of the image.
         sectors: of each direction, or None.
         rings: of the two images, or of the four quarters of the one; None below 32 pixels.
-        wanted_map: whether a map was asked for.
-        rolling: the map, or None where the image is smaller than a block.
+        rolling: the map, or None.
+        no_map: why there is no map though one was asked for; empty where there is one or none was asked for.
         options: of the map.
         drift_px: (y, x) of the second image that was undone, or None.
         unit: "nm" or "px".
@@ -72,8 +49,8 @@ class Measurement:
     decorrelation: Decorrelation
     sectors: Decorrelation | None
     rings: RingCorrelation | None
-    wanted_map: bool
     rolling: RollingFrc | None
+    no_map: str
     options: RollingFrcOptions
     drift_px: tuple[float, float] | None
     unit: str
@@ -82,6 +59,13 @@ class Measurement:
     def pixel_size(self) -> float:
         """In the unit."""
         return self.measured.pixel_size_nm or 1.0
+
+    @property
+    def reliable(self) -> bool:
+        """Whether a single image is coarse enough for its quarters: finer detail folds over, to any period."""
+        coarsest = 2.0 / float(self.decorrelation.cutoff) if self.decorrelation.cutoff > 0 else np.inf
+        by_rings = ring_resolutions(self).get(CALIBRATED_THRESHOLD, np.nan) / self.pixel_size
+        return self.other is not None or bool(min(coarsest, by_rings) >= FINEST_PIXELS)
 
 
 def rolling_options(fields: Mapping[str, Any]) -> RollingFrcOptions:
@@ -94,43 +78,6 @@ def rolling_options(fields: Mapping[str, Any]) -> RollingFrcOptions:
         return RollingFrcOptions(**fields)
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def read_measured(path: str | Path, *, pixel_size_nm: float | None = None, index: int | None = None) -> Measured:
-    """One image of a TIFF or MRC file.
-
-    Args:
-        path: the file.
-        pixel_size_nm: in place of the file's own.
-        index: which of its images, from 0; None for the first.
-
-    Raises:
-        InputError: what `data.image_file.read_images` refuses; an image the file does not have; NaN, infinite or
-            constant pixels.
-    """
-    stack = read_images(path, pixel_size_nm=pixel_size_nm)
-    count, number = len(stack.frames), index or 0
-    if not 0 <= number < count:
-        raise InputError(
-            f"--index is {number}, but {path} holds {count} image{'s' * (count > 1)}; legal: 0 to {count - 1}"
-        )
-    image = stack.frames[number, 0].astype(np.float32)
-    check_image(image, path)
-    return Measured(Path(path), number, index is not None, count, image, stack.pixel_size_nm)
-
-
-def remarks(images: Sequence[Measured]) -> list[str]:
-    """What the user should know of the files, a line each."""
-    lines = []
-    for of in images:
-        if of.count > 1 and not of.chosen:
-            lines.append(f"{of.path} holds {of.count} images; the first is measured, give --index for another")
-    if images[0].pixel_size_nm is None:
-        lines.append(f"{images[0].path} does not tell its pixel size; lengths are in pixels, give --pixel-size-nm")
-    sizes = [of.pixel_size_nm for of in images if of.pixel_size_nm is not None]
-    if sizes and max(sizes) > 1.01 * min(sizes):
-        lines.append(f"the pixels of the files differ, {sizes[0]:g} and {sizes[1]:g} nm; those of the first are taken")
-    return lines
 
 
 def measure(
@@ -161,18 +108,23 @@ def measure(
     second, drift_px = (None, None) if other is None else _second(measured, other, options)
     by_sector = None if not sectors else jax.device_get(sectorial_decorrelation(image, sectors=sectors))
     rings = None
-    if second is not None:
+    if second is not None and drift_px is not None:
+        aligned, _ = align(second, image)
+        seen = overlap(np.asarray(drift_px), (image.shape[0], image.shape[1]))
+        rings = fourier_ring_correlation(image[seen], np.asarray(aligned)[seen])
+    elif second is not None:
         rings = fourier_ring_correlation(image, second)
     elif min(image.shape) >= 2 * SMALLEST_IMAGE:
         rings = single_image_frc(image)
+    found, why_not = _map(measured, second, options, progress) if rolling else (None, "")
     return Measurement(
         measured=measured,
         other=other,
         decorrelation=jax.device_get(decorrelation_analysis(image)),
         sectors=by_sector,
         rings=rings,
-        wanted_map=rolling,
-        rolling=_map(measured, second, options, progress) if rolling else None,
+        rolling=found,
+        no_map=why_not,
         options=options,
         drift_px=drift_px,
         unit="px" if measured.pixel_size_nm is None else "nm",
@@ -181,16 +133,20 @@ def measure(
 
 def _map(
     measured: Measured, second: np.ndarray | None, options: RollingFrcOptions, progress: Progress | None
-) -> RollingFrc | None:
+) -> tuple[RollingFrc | None, str]:
+    """The map and an empty text, or None and why."""
     if min(measured.image.shape) < options.block * (1 if second is not None else 2):
-        return None
+        return None, (
+            f"the image is smaller than a block of {options.block} pixels (of a single image, its quarters are); give "
+            "a smaller --block"
+        )
     how = {"pixel_size_nm": measured.pixel_size_nm or 1.0, "options": options, "progress": progress}
     try:
         if second is None:
-            return single_image_rolling_frc(measured.image, **how)
-        return rolling_frc(measured.image, second, **how)
+            return single_image_rolling_frc(measured.image, **how), ""
+        return rolling_frc(measured.image, second, **how), ""
     except ValueError as error:
-        raise InputError(f"{measured.path}: {error}") from error
+        return None, f"{error}; subtract the background, or leave it out by --no-rolling"
 
 
 def _second(
@@ -206,8 +162,8 @@ def _second(
         )
     if not options.correct_drift:
         return other.image, None
-    aligned, drift = align(other.image, measured.image)
-    return np.asarray(aligned), (float(drift[0]), float(drift[1]))
+    drift = find_drift(other.image, measured.image)
+    return other.image, (float(drift[0]), float(drift[1]))
 
 
 def check_map(path: str | None, *, overwrite: bool) -> None:
@@ -217,8 +173,8 @@ def check_map(path: str | None, *, overwrite: bool) -> None:
         InputError: no TIFF by its name; a folder, or an existing file without `overwrite`.
     """
     if path is not None:
-        if Path(path).suffix.lower() not in (".tif", ".tiff"):
-            raise InputError(f"--map={path} is no TIFF by its name; give a name that ends in .tif")
+        if Path(path).suffix.lower() not in (".tif", ".tiff") or path.lower().endswith((".ome.tif", ".ome.tiff")):
+            raise InputError(f"--map={path} is no ImageJ TIFF by its name; give a name that ends in .tif, not .ome.tif")
         check_target(Path(path), overwrite=overwrite)
 
 
@@ -229,7 +185,7 @@ def write_map(path: str, found: Measurement, *, overwrite: bool) -> None:
         InputError: without a map, or if the file cannot be written.
     """
     if found.rolling is None:
-        raise InputError(f"there is no map for --map={path}: {NO_MAP.format(block=found.options.block)}")
+        raise InputError(f"there is no map for --map={path}: {found.no_map}")
     low, high = found.rolling.best_nm, found.rolling.worst_nm
     write_map_tiff(
         path,
@@ -237,7 +193,12 @@ def write_map(path: str, found: Measurement, *, overwrite: bool) -> None:
         names=[f"local resolution ({found.unit})"],
         ranges=[(low, high) if np.isfinite(low) else (0.0, 1.0)],
         pixel_size_nm=found.measured.pixel_size_nm,
-        provenance={"image": str(found.measured.path), **asdict(found.options)},
+        provenance={
+            "image": str(found.measured.path),
+            "index": found.measured.index,
+            "other": None if found.other is None else str(found.other.path),
+            **asdict(found.options),
+        },
         overwrite=overwrite,
         allow_nan=True,
     )

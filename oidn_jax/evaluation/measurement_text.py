@@ -5,9 +5,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from oidn_jax.evaluation.measurement import NO_MAP, Measurement, ring_resolutions
-from oidn_jax.metrics.decorrelation import RADII, Decorrelation
+from oidn_jax.evaluation.measurement import Measurement, ring_resolutions
+from oidn_jax.metrics.decorrelation import Decorrelation
+from oidn_jax.metrics.rolling_frc import RollingFrc
 from oidn_jax.metrics.single_image import FINEST_PIXELS
+
+UNRELIABLE = f"detail finer than {FINEST_PIXELS:g} pixels, which a split image cannot show"
 
 
 def to_json(found: Measurement) -> dict[str, Any]:
@@ -22,36 +25,41 @@ def to_json(found: Measurement) -> dict[str, Any]:
         "decorrelation": _decorrelation(found, found.decorrelation),
     }
     if found.sectors is not None:
-        number = len(found.sectors.cutoff)
-        directions = [{"direction_deg": 180.0 * i / number} for i in range(number)]
-        values = [_decorrelation(found, jax.tree.map(lambda x, i=i: x[i], found.sectors)) for i in range(number)]
-        result["sectors"] = [d | v for d, v in zip(directions, values, strict=True)]
-    if found.rings is not None:
-        resolutions = ring_resolutions(found)
-        lengths = {name: _length(found, resolution) for name, resolution in resolutions.items()}
-        if found.other is None:
-            lengths = {name: of | {"reliable": _reliable(found, resolutions[name])} for name, of in lengths.items()}
-        result["frc" if found.other is not None else "single_image_frc"] = lengths
-    if found.rolling is not None:
-        of = found.rolling
-        numbers = {"mean": of.mean_nm, "best": of.best_nm, "worst": of.worst_nm}
-        lengths = {f"{name}_{unit}": v for name, x in numbers.items() for unit, v in _units(found, x).items()}
-        options = {"block": found.options.block, "skip": found.options.skip, "flavour": found.options.flavour}
-        name = "rolling_frc" if found.other is not None else "single_image_rolling_frc"
-        crossing = {"crossing": found.options.crossing}
-        result[name] = {**lengths, "value": of.value, "missing": of.missing, **options, **crossing}
+        result["sectors"] = [
+            {"direction_deg": degrees, **_decorrelation(found, of)} for degrees, of in sector_values(found.sectors)
+        ]
+    single = "single_image_" if found.other is None else ""
+    result[f"{single}frc"] = None if found.rings is None else _rings(found)
+    result[f"{single}rolling_frc"] = None if found.rolling is None else _rolling(found, found.rolling)
     if found.drift_px is not None:
         result["drift_px"] = list(found.drift_px)
     return result
 
 
-def _reliable(found: Measurement, value: float) -> bool:
-    """Of a single image."""
-    return bool(value >= FINEST_PIXELS * found.pixel_size)
+def sector_values(sectors: Decorrelation) -> list[tuple[float, Decorrelation]]:
+    """Each direction in degrees, with what was found there."""
+    number = len(sectors.cutoff)
+    fields = [jax.tree.map(lambda x, i=i: x[i], sectors._replace(radii=sectors.cutoff)) for i in range(number)]
+    return [(180.0 * i / number, of._replace(radii=sectors.radii)) for i, of in enumerate(fields)]
+
+
+def _rings(found: Measurement) -> dict[str, Any]:
+    lengths = {name: _length(found, resolution) for name, resolution in ring_resolutions(found).items()}
+    if found.other is None:
+        lengths = {name: of | {"reliable": found.reliable} for name, of in lengths.items()}
+    return lengths
+
+
+def _rolling(found: Measurement, of: RollingFrc) -> dict[str, Any]:
+    numbers = {"mean": of.mean_nm, "best": of.best_nm, "worst": of.worst_nm}
+    lengths = {f"{name}_{unit}": v for name, x in numbers.items() for unit, v in _units(found, x).items()}
+    options = {name: getattr(found.options, name) for name in ("block", "skip", "flavour", "crossing")}
+    reliable = {"reliable": found.reliable} if found.other is None else {}
+    return {**lengths, "value": of.value, "missing": of.missing, **reliable, **options}
 
 
 def _decorrelation(found: Measurement, of: Decorrelation) -> dict[str, Any]:
-    resolution = 2.0 * found.pixel_size / float(of.cutoff) if of.cutoff > 0 else float("inf")
+    resolution = float(of.resolution_nm(pixel_size_nm=found.pixel_size))
     return {**_length(found, resolution), "kc": float(of.cutoff), "a0": float(of.amplitude)}
 
 
@@ -73,32 +81,35 @@ def format_lines(found: Measurement) -> list[str]:
     of = found.decorrelation
     lines.append(f"decorrelation analysis   {_spoken(found, of)}")
     if found.sectors is not None:
-        for i in range(len(found.sectors.cutoff)):
-            sector = jax.tree.map(lambda x, i=i: x[i], found.sectors)
-            lines.append(f"  along {180 * i / len(found.sectors.cutoff):5.1f} deg        {_spoken(found, sector)}")
+        for degrees, sector in sector_values(found.sectors):
+            lines.append(f"  along {degrees:5.1f} deg        {_spoken(found, sector)}")
     if found.drift_px is not None:
         lines.append(f"drift that was undone    {found.drift_px[0]:.2f}, {found.drift_px[1]:.2f} px (y, x)")
+    unreliable = "" if found.reliable else f" (not reliable: {UNRELIABLE})"
     kind = "FRC" if found.other is not None else "single-image FRC"
     for name, value in ring_resolutions(found).items():
         text = f"{value:.1f} {unit}" if np.isfinite(value) else "no crossing of the threshold"
-        if found.other is None and np.isfinite(value) and not _reliable(found, value):
-            text += f" (not reliable: finer than {FINEST_PIXELS:g} pixels, which a split image cannot show)"
+        text += unreliable if np.isfinite(value) else ""
         lines.append(f"{kind + ', ' + name:24} {text}")
-    if found.rolling is None and found.wanted_map:
-        lines.append(f"rolling FRC              {NO_MAP.format(block=found.options.block)}")
+    if found.no_map:
+        lines.append(f"rolling FRC              no map: {found.no_map}")
     if found.rolling is not None:
         of, kind = found.rolling, "rolling FRC" if found.other is not None else "single-image rolling FRC"
         if np.isfinite(of.mean_nm):
             numbers = f"mean {of.mean_nm:.1f}, best {of.best_nm:.1f}, worst {of.worst_nm:.1f} {unit}"
-            lines.append(f"{kind:24} {numbers}; rFRC value {of.value:.3f}; {100 * of.missing:.1f} % without a value")
+            lines.append(
+                f"{kind:24} {numbers}; rFRC value {of.value:.3f}; {100 * of.missing:.1f} % without a value{unreliable}"
+            )
         else:
             lines.append(f"{kind:24} no block has a value")
     return lines
 
 
 def _spoken(found: Measurement, of: Decorrelation) -> str:
-    # The coefficient of the mean is one of the spectrum's: alone it makes a peak at the first radius.
-    if not of.cutoff > 1.5 / (RADII - 1):
-        return f"no structure found (kc = {of.cutoff:.4f} of Nyquist, A0 = {of.amplitude:.3f})"
-    resolution = 2.0 * found.pixel_size / float(of.cutoff)
+    resolution = float(of.resolution_nm(pixel_size_nm=found.pixel_size))
+    if not np.isfinite(resolution):
+        return (
+            f"no cutoff found (kc = {of.cutoff:.4f} of Nyquist, A0 = {of.amplitude:.3f}): no structure above the "
+            "noise, or up to Nyquist's frequency, as of hot pixels"
+        )
     return f"{resolution:.1f} {found.unit} (kc = {of.cutoff:.4f} of Nyquist, A0 = {of.amplitude:.3f})"

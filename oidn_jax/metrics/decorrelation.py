@@ -67,8 +67,8 @@ class Decorrelation(NamedTuple):
 
         The coefficient of the mean is one of the spectrum's: of noise on an offset it alone makes a peak there.
         """
-        structure = self.cutoff > 1.5 / (RADII - 1)
-        return jnp.where(structure | jnp.isnan(self.cutoff), 2.0 * pixel_size_nm / self.cutoff, jnp.inf)
+        cutoff = jnp.asarray(self.cutoff)
+        return 2.0 * pixel_size_nm / jnp.where(cutoff <= 1.5 / (RADII - 1), 0.0, cutoff)
 
 
 def decorrelation_analysis(image: Real[Array | np.ndarray, "*batch h w"], *, apodise: bool = True) -> Decorrelation:

@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from oidn_jax.data import write_priism
 from oidn_jax.data.errors import InputError
 from oidn_jax.evaluation import measurement
+from oidn_jax.evaluation.measured_image import Measured
 from oidn_jax.evaluation.measurement_text import format_lines, to_json
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation
@@ -80,8 +81,9 @@ def test_json_of_one_image(run, files, pair):
         )
     }
     assert expected < 4 * PIXEL_NM
-    assert "not reliable: finer than 4 pixels" in run(files[0], f"--pixel-size-nm={PIXEL_NM}", "--no-rolling")[1]
-    assert found["single_image_rolling_frc"]["crossing"] == "1/7"
+    assert "not reliable: detail finer than 4 pixels" in run(files[0], f"--pixel-size-nm={PIXEL_NM}", "--no-rolling")[1]
+    assert found["single_image_rolling_frc"]["crossing"] == "3-sigma"
+    assert found["single_image_rolling_frc"]["reliable"] is False
     assert "frc" not in found
 
 
@@ -100,6 +102,7 @@ def test_json_of_two_images(run, files, pair):
     numbers |= {"value": rolling.value, "missing": rolling.missing}
     assert {name: of[name] for name in numbers} == pytest.approx(numbers)
     assert "single_image_frc" not in found
+    assert json.loads(run(*files, "--json", "--block=512")[1])["rolling_frc"] is None
     assert found["other"] == str(files[1])
 
 
@@ -118,7 +121,7 @@ def test_what_a_file_says_of_its_pixels_and_what_is_not_known(run, tmp_path, pai
     write_priism(tmp_path / "a.mrc", np.rint(1000 * pair[0].clip(0)).astype(np.uint16)[None], pixel_size_nm=40.0)
     found = json.loads(run(tmp_path / "a.mrc", "--json", "--no-rolling")[1])
     assert found["pixel_size_nm"] == pytest.approx(40.0)
-    assert "single_image_rolling_frc" not in found
+    assert found["single_image_rolling_frc"] is None
     tifffile.imwrite(tmp_path / "b.tif", pair[0])
     code, out, err = run(tmp_path / "b.tif", "--json", "--no-rolling")
     found = json.loads(out)
@@ -154,18 +157,20 @@ def test_noise_has_no_resolution(run, tmp_path):
     assert found["decorrelation"]["kc"] == 0
     assert found["frc"]["half-bit"]["resolution_nm"] is None
     text = run(*arguments)[1]
-    assert "no structure found" in text
+    assert "no cutoff found" in text
     assert "FRC, half-bit            no crossing of the threshold" in text
     # Only the mean of a camera's noise stands out.
     tifffile.imwrite(tmp_path / "a.tif", 100 + rng.standard_normal((96, 96), np.float32))
-    assert "no structure found" in run(tmp_path / "a.tif", "--pixel-size-nm=30")[1]
+    assert "no cutoff found" in run(tmp_path / "a.tif", "--pixel-size-nm=30")[1]
+    found = json.loads(run(tmp_path / "a.tif", "--pixel-size-nm=30", "--json")[1])
+    assert found["decorrelation"]["resolution_nm"] is None
+    assert found["decorrelation"]["kc"] > 0
 
 
 def test_drift_is_undone_on_request(pair):
     moved = np.roll(pair[1], (3, -2), (0, 1))
     a, b = (
-        measurement.Measured(Path(name), 0, False, 1, image, PIXEL_NM)
-        for name, image in zip("ab", (pair[0], moved), strict=True)
+        Measured(Path(name), 0, False, 1, image, PIXEL_NM) for name, image in zip("ab", (pair[0], moved), strict=True)
     )
     found = measurement.measure(a, other=b, options=RollingFrcOptions(block=32, skip=8, correct_drift=True))
     assert found.drift_px == pytest.approx((3, -2), abs=0.1)
@@ -177,8 +182,29 @@ def test_drift_is_undone_on_request(pair):
     assert any(line.startswith("drift that was undone") for line in format_lines(found))
 
 
+def test_a_float64_image_of_any_scale_and_a_saturated_one(run, tmp_path, pair):
+    for name, gain in (("large", 1e300), ("small", 1e-300)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", pair[0].astype(np.float64) * gain)
+        code, out, err = run(tmp_path / f"{name}.tif", "--pixel-size-nm=30", "--json", "--no-rolling")
+        assert (code, err) == (0, "")
+        kc = float(decorrelation_analysis(pair[0]).cutoff)
+        assert json.loads(out)["decorrelation"]["kc"] == pytest.approx(kc, abs=0.0085)
+    counts = np.rint(1000 * pair[0].clip(0, 0.3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "clipped.tif", counts)
+    err = run(tmp_path / "clipped.tif", "--pixel-size-nm=30", "--no-rolling")[2]
+    assert f"{100 * (counts == 300).mean():.2g} % of the pixels have the largest value 300" in err
+
+
+def test_a_negative_image_is_measured_without_a_map(run, tmp_path, pair):
+    tifffile.imwrite(tmp_path / "negative.tif", pair[0] - 10)
+    code, out, _ = run(tmp_path / "negative.tif", "--pixel-size-nm=30", "--block=16")
+    assert code == 0
+    assert "no map: the maximum of an image is" in out
+    assert "decorrelation analysis   1" in out
+
+
 def test_a_small_image_has_no_map(pair):
-    small = measurement.Measured(Path("a"), 0, False, 1, pair[0][:40, :40], PIXEL_NM)
+    small = Measured(Path("a"), 0, False, 1, pair[0][:40, :40], PIXEL_NM)
     found = measurement.measure(small)
     assert found.rolling is None
     assert any("smaller than a block" in line for line in format_lines(found))
@@ -232,13 +258,16 @@ WRONG = {
     "nan": (["nan.tif"], "1 NaN or infinite pixels"),
     "truncated": (["truncated.tif"], "truncated.tif"),
     "colour": (["colour.tif"], "colour"),
-    "dark": (["negative.tif", "--block=16"], "negative.tif: the maximum of an image is"),
+    "micrometres": (["a.tif", "--pixel-size-nm=0.0313"], "--pixel-size-nm is 0.0313; legal: 0.1 to 100000, in nano"),
+    "dark": (["negative.tif", "--block=16", "--map=map.tif"], "there is no map for --map=map.tif: the maximum of"),
+    "map over image": (["a.tif", "--map=./a.tif", "--overwrite"], "a.tif is the image to be measured"),
+    "ome": (["a.tif", "--map=map.ome.tif"], "not .ome.tif"),
     "block": (["a.tif", "--block=8"], "block=8, skip=4.*at least 16"),
     "plot": (["a.tif", "--plot=a.gif"], "--plot=a.gif is no picture by its name; legal: .png, .pdf, .svg"),
-    "map": (["a.tif", "--map=map.png"], "--map=map.png is no TIFF by its name"),
+    "map": (["a.tif", "--map=map.png"], "--map=map.png is no ImageJ TIFF by its name"),
     "small for a map": (["small.tif", "--map=map.tif"], "there is no map for --map=map.tif"),
     "drift": (["a.tif", "--correct-drift"], "--correct-drift aligns a second image"),
-    "sectors": (["a.tif", "--sectors=0"], "--sectors is 0; give at least 1"),
+    "sectors": (["a.tif", "--sectors=0"], "--sectors is 0; legal: 1 to 36"),
     "map and none": (["a.tif", "--map=map.tif", "--no-rolling"], "--map writes the map that --no-rolling leaves out"),
 }
 
@@ -262,7 +291,7 @@ def test_a_mistake_is_one_line(run, wrong_files, case):
     before = sorted(path.name for path in wrong_files.iterdir())
     code, out, err = run(*arguments)
     assert code == 2
-    assert out == ""
+    assert out == "" or "there is no map" in err
     *warnings, last = err.splitlines()
     assert all(line.startswith("warning: ") for line in warnings)
     assert last.startswith("error: ")

@@ -86,7 +86,7 @@ def _decorrelation_panel(found: Measurement) -> DecorrelationPanel:
         peaks=np.asarray(of.peaks),
         kc=float(of.cutoff),
         a0=float(of.amplitude),
-        resolution_nm=2.0 * found.pixel_size / float(of.cutoff) if of.cutoff > 0 else float("inf"),
+        resolution_nm=float(of.resolution_nm(pixel_size_nm=found.pixel_size)),
     )
 
 
@@ -100,6 +100,7 @@ def _draw_map(figure: Figure, found: Measurement, *, top: float) -> None:
     draw_map(axis, panel, colours=colours)
     kind = "Rolling FRC" if found.other is not None else "Single-image rolling FRC"
     text = f"mean {of.mean_nm:.1f}, worst {of.worst_nm:.1f} {found.unit}" if np.isfinite(of.mean_nm) else "no value"
+    text += "" if found.reliable else ", not reliable"
     layout.add_text(figure, (4.0, top - 1.0), f"{kind}: {text}", va="bottom")
     if colours is not None:
         bar = figure.colorbar(
@@ -117,6 +118,8 @@ def _draw_rings(axis: Axes, found: Measurement) -> None:
     colours = (PALETTE["vermilion"], PALETTE["blue"], PALETTE["green"])
     for (name, value), colour in zip(ring_resolutions(found).items(), colours, strict=False):
         text = f"{value:.1f} {found.unit}" if np.isfinite(value) else "no crossing"
+        if found.other is None:
+            text += ", calibrated" if found.reliable else ", not reliable"
         axis.plot(nyquist, rings.threshold(name), color=colour, linewidth=0.8, label=f"{name}: {text}")
         cutoff = 2.0 * float(rings.cutoff(threshold=name))
         if np.isfinite(cutoff):

@@ -137,8 +137,8 @@ def draw_decorrelation(axis: Axes, panel: DecorrelationPanel, *, highest: float,
     axis.plot(panel.radii, panel.curves[0], color="black", linewidth=1.2)
     found = panel.peaks[panel.peaks[:, 0] > 0.0]
     axis.plot(found[:, 0], found[:, 1], color="black", linestyle="none", marker="o", markersize=1.8)
-    text = "no structure found"
-    if panel.kc > 0.0:
+    text = "no cut-off found"
+    if np.isfinite(panel.resolution_nm):
         axis.axvline(panel.kc, ymax=_CURVES_REACH, color=GREY, linewidth=0.8, linestyle=":")
         digits = 0 if unit == "nm" else 2
         resolution = finite_or(panel.resolution_nm, lambda length: f"{length:.{digits}f} {unit}", otherwise="no value")
