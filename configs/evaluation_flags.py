@@ -9,7 +9,7 @@ from configs.variants import CHANNELS, SIZES
 from oidn_jax.data.errors import InputError
 
 SPECIMENS = ("f_actin", "microtubules", "ccps", "er")
-# What the other specimens take from the configuration that is given; of `simulation` each has its own.
+# What the other specimens take from the configuration that is given; of `simulation` only what was changed.
 _SHARED = ("optics", "frames", "evaluation", "data")
 
 
@@ -31,17 +31,31 @@ def specimen_configs(config: Any, specimens: Sequence[str]) -> dict[str, Any]:
         raise InputError(f"specimens are {', '.join(specimens)!r}; give some of {', '.join(SPECIMENS)}, each once")
     words = config.name.partition(":")[2].split(",")
     variant = ",".join(word for word in words if word in (*SIZES, *CHANNELS))
+    changed = _changed_simulation(config, variant)
     found = {}
     for name in specimens or [own]:
         if name == own:
             found[name] = config
             continue
-        other = load_config(f"configs/{name}.py:{variant}" if variant else f"configs/{name}.py")
+        other = _load(name, variant)
         for section in _SHARED:
             other[section].update(dict(config[section].items()))  # values, where the sections hold references
-        other.simulation.excitation_wavelength_nm = config.simulation.excitation_wavelength_nm
+        other.simulation.update(changed)
         found[name] = other
     return found
+
+
+def _load(specimen: str, variant: str) -> Any:
+    return load_config(f"configs/{specimen}.py:{variant}" if variant else f"configs/{specimen}.py")
+
+
+def _changed_simulation(config: Any, variant: str) -> dict[str, Any]:
+    """What was changed, as by `--config.simulation.read_noise=3`, and so is meant for all specimens."""
+    own = config.simulation.specimen
+    if own not in SPECIMENS:
+        return {}
+    usual = _load(own, variant).simulation
+    return {name: value for name, value in config.simulation.items() if value != usual[name] and name != "specimen"}
 
 
 def load_networks(workdirs: Sequence[str], config: Any, *, checkpoint: str | None) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from oidn_jax.training.state import build_model, build_optimizer, initial_state
 
 ROOT = Path(__file__).resolve().parents[1]
 # Files of configs/ that are no configuration.
-HELPERS = {"__init__", "command_line", "variants", "reconstruct_flags"}
+HELPERS = {
+    "__init__",
+    "command_line",
+    "variants",
+    "reconstruct_flags",
+    "evaluation_flags",
+    "metrics_flags",
+    "one_line_parser",
+}
 PAPER, QUICK = 3_386_697, 77_761
 # Files and variants (None: none is given) and the parameters of their network; the paper's is the published one.
 PARAMETERS = {

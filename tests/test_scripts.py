@@ -159,6 +159,7 @@ def test_evaluate_several_networks_on_several_specimens(tmp_path, run, tiny_flag
     monkeypatch.setattr("oidn_jax.evaluation.figures.style.DPI", 50)
     networks = (f"--workdir={tiny_workdir}", f"--workdir=again={tiny_workdir}")
     given = ("--specimens=ccps,er", "--methods=oidn,widefield", f"--out={tmp_path / 'out'}")
+    tiny_flags = [*tiny_flags, "--config.simulation.read_noise=2.5"]
     outcome = run("evaluate.py", *tiny_flags, *networks, *given)
     assert_fine(outcome)
     scores = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -166,6 +167,7 @@ def test_evaluate_several_networks_on_several_specimens(tmp_path, run, tiny_flag
     assert scores["specimens"] == ["ccps", "er"]
     er = scores["provenance"]["configuration"]["er"]
     assert (er["name"], er["simulation"]["specimen"], er["evaluation"]["size"]) == ("er:quick", "er", 32)
+    assert er["simulation"]["read_noise"] == 2.5
     assert {test["reference"] for test in scores["paired_tests"]} == {tiny_workdir.name}
     by_method = {}
     for row in scores["images"]:
@@ -178,7 +180,7 @@ def test_evaluate_several_networks_on_several_specimens(tmp_path, run, tiny_flag
     [
         (["--specimens=er,ers"], "specimens are 'er, ers'; give some of f_actin, microtubules, ccps, er, each once"),
         (["--workdir={run}", "--workdir={run}"], "each network needs a folder and a name of its own"),
-        (["--workdir=wiener={run}"], "which no classical method has"),
+        (["--workdir=wiener={run}"], "that no other image has"),
         (["--methods=oidn,widefield"], "the method oidn needs a network; give its --workdir"),
         (["--workdir={run}", "--config.optics.pixel_size_nm=50.0"], r"has pixel_size_nm 62\.6, but the configuration"),
         (

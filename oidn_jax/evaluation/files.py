@@ -3,7 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,35 @@ _FIGURES = (
 )
 
 
-def refuse_existing(out: Path) -> None:
-    """Raises an InputError if the folder holds an evaluation."""
+def check_folder(out: Path, *, overwrite: bool) -> None:
+    """Refuses a folder before anything is computed.
+
+    Raises:
+        InputError: if it holds an evaluation that may not be replaced, or cannot be made or written to.
+    """
+    for path in [] if overwrite else _own_files(out):
+        raise InputError(
+            f"{out} already holds an evaluation ({path.relative_to(out)}); give --overwrite to replace it, or another "
+            "--out"
+        )
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(
+            f"cannot write to the output folder {out}: {existing} is no folder to write to; give another --out"
+        )
+
+
+def _own_files(out: Path) -> list[Path]:
+    """What an evaluation has left in the folder, `metrics.json` first."""
     figures = [f"figures/{name}.{suffix}" for name in _FIGURES for suffix in ("png", "pdf")]
-    for pattern in (*_FILES, *figures):
-        for path in sorted(out.glob(pattern)):
-            raise InputError(
-                f"{out} already holds an evaluation ({path.relative_to(out)}); give --overwrite to replace it, or "
-                "another --out"
-            )
+    return [path for pattern in (*_FILES, *figures) for path in sorted(out.glob(pattern))]
 
 
 def make_folder(out: Path) -> None:
-    """Makes the folder and sees that it can be written to.
+    """Makes the folder, sees that it can be written to, and removes the evaluation that is to be replaced.
+
+    Nothing of the old one may stand beside the new: not a figure that it no longer has, nor a `metrics.json` beside
+    half of the new files.
 
     Raises:
         InputError: if not.
@@ -52,16 +69,8 @@ def make_folder(out: Path) -> None:
         raise InputError(
             f"cannot write to the output folder {out}: {error.strerror or error}; give another --out"
         ) from error
-
-
-def remove_old_figures(out: Path, *, keep: Iterable[Path]) -> None:
-    """Removes figures of an earlier evaluation that this one does not have, as a radar of more specimens."""
-    kept = {path.with_suffix("") for path in keep}
-    for name in _FIGURES:
-        for suffix in ("png", "pdf"):
-            for path in (out / "figures").glob(f"{name}.{suffix}"):
-                if path.with_suffix("") not in kept:
-                    path.unlink()
+    for path in _own_files(out):
+        path.unlink()
 
 
 def write_raw(scenes: Mapping[str, HeldOutScenes], out: Path, *, overwrite: bool) -> None:

@@ -77,8 +77,10 @@ def simulate_held_out(config: Any, *, split: str = "test", repeated: bool = Fals
     acquisitions = {name: simulate(key, jnp.asarray(levels, jnp.int32) - 1) for name, levels in signal_level.items()}
     target = next(iter(acquisitions.values())).target
 
-    def expose_again(i: int, photons: Array) -> np.ndarray:
-        return np.asarray(expose(jax.random.fold_in(jax.random.fold_in(key, _REPEATED), i), photons, settings.camera))
+    def expose_again(level: int, photons: Array) -> np.ndarray:
+        keys = [jax.random.fold_in(jax.random.fold_in(key, _REPEATED + level), scene) for scene in range(len(photons))]
+        frames = [expose(k, of_scene, settings.camera) for k, of_scene in zip(keys, photons, strict=True)]
+        return np.asarray(jnp.stack(frames))
 
     return HeldOutScenes(
         raw_frames={name: np.asarray(acquisition.raw_frames) for name, acquisition in acquisitions.items()},

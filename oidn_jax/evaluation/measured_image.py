@@ -1,4 +1,4 @@
-"""The images that `python -m oidn_jax.metrics` measures: from a file to pixels, with what the user should know of it."""
+"""The images that `python -m oidn_jax.metrics` measures: from a file to pixels, with what to know of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

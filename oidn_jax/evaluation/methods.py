@@ -5,6 +5,7 @@ does to the counts what it needs. Classical methods know the microscope and the 
 illumination from each acquisition.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from oidn_jax.models.trained import TrainedModel
 Method = Callable[[Array], Array]
 NETWORK = "oidn"  # stands for every network that is given
 METHODS = ("widefield", "wiener", "hifi", NETWORK)
+# What images are called, in the files and in print; a network of that name would take the place of one.
+RESERVED_NAMES = (*METHODS, "target", "Wiener SIM", "HiFi-SIM", "Ground truth")
 
 _estimate = jax.jit(estimate_illumination, static_argnames="orientations")
 
@@ -110,12 +113,16 @@ def name_networks(workdirs: Sequence[str]) -> dict[str, str]:
     """
     named: dict[str, str] = {}
     for given in workdirs:
-        name, _, folder = given.rpartition("=")
+        name, equals, folder = given.partition("=")
+        if not equals or "/" in name or Path(given).is_dir():  # a folder whose own name has an equals sign
+            name, folder = "", given
         name = name or (NETWORK if len(workdirs) == 1 else Path(folder).resolve().name)
-        if not folder or name in named or (name in METHODS and name != NETWORK):
+        taken = {used.casefold() for used in (*RESERVED_NAMES, *named)} - {NETWORK if NETWORK not in named else ""}
+        if not folder or not re.fullmatch(r"[\w.+= -]+", name) or name.casefold() in taken:
             raise InputError(
-                f"--workdir={given} is the method {name!r}; each network needs a folder and a name of its own, which "
-                f"no classical method has ({', '.join(n for n in METHODS if n != NETWORK)}): give --workdir=NAME=DIR"
+                f"--workdir={given} is the method {name!r}; each network needs a folder and a name of its own, of "
+                f"letters, digits and . + - _, that no other image has ({', '.join(RESERVED_NAMES)}): give "
+                "--workdir=NAME=DIR"
             )
         named[name] = folder
     return named
@@ -135,6 +142,13 @@ def check_fits(model: TrainedModel, config: Any, *, name: str) -> None:
                 f"the network {name} has {field} {theirs}, but the configuration has {section[field]}; give a "
                 "configuration of the microscope it was trained for"
             )
+
+
+def other_microscope(model: TrainedModel, config: Any) -> list[str]:
+    """Where the microscope of a network differs from that of a configuration, in words."""
+    fields = {"na": "NA", "emission_wavelength_nm": "emission wavelength (nm)"}
+    pairs = {word: (getattr(model.network, field), config.optics[field]) for field, word in fields.items()}
+    return [f"{word} {theirs:g} instead of {ours:g}" for word, (theirs, ours) in pairs.items() if theirs != ours]
 
 
 @partial(jax.jit, static_argnames="network")

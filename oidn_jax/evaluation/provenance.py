@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,7 +25,7 @@ def describe_run(
         command: as it was typed.
     """
     return {
-        "command": " ".join(command),
+        "command": shlex.join(command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "networks": {name: dict(origin) for name, origin in networks.items()},
         "seeds": {specimen: config["evaluation"]["seed"] for specimen, config in configs.items()},

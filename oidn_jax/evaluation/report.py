@@ -9,12 +9,20 @@ from oidn_jax.classical.microscope import Microscope
 from oidn_jax.data.errors import InputError
 from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, drawings, trained_specimen
-from oidn_jax.evaluation.example import Example
+from oidn_jax.evaluation.example import TARGET, Example
 from oidn_jax.evaluation.figures.style import method_label, specimen_label
-from oidn_jax.evaluation.files import make_folder, refuse_existing, remove_old_figures, write_raw, write_results
+from oidn_jax.evaluation.files import check_folder, make_folder, write_raw, write_results
 from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.html import Page, Table, write_report
-from oidn_jax.evaluation.methods import METHODS, NETWORK, ClassicalMethod, Method, NetworkMethod, WidefieldMethod
+from oidn_jax.evaluation.methods import (
+    METHODS,
+    NETWORK,
+    ClassicalMethod,
+    Method,
+    NetworkMethod,
+    WidefieldMethod,
+    other_microscope,
+)
 from oidn_jax.evaluation.provenance import describe_run
 from oidn_jax.evaluation.statistics import ALL_LEVELS, paired_tests, summarise, with_all_levels, worst_rows
 from oidn_jax.evaluation.tables import (
@@ -31,8 +39,10 @@ from oidn_jax.evaluation.tables import (
 from oidn_jax.metrics.rolling_frc import RollingFrcOptions
 from oidn_jax.models.trained import TrainedModel
 
-# The scores whose worst images, and whose differences, are tabulated.
-_JUDGED = ("affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
+# Whose differences are tabulated, and whose worst images: a resolution may be the finest where it is most wrong.
+_TESTED = ("affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
+_WORST = ("affine_psnr", "affine_ssim", "pearson")
+_USED = ("name", "optics", "frames", "simulation", "evaluation", "data")
 
 
 @dataclass(frozen=True)
@@ -82,30 +92,40 @@ def evaluate(
         InputError: for methods or settings that are not legal; a folder that cannot be used or already holds results.
     """
     where = surroundings or Surroundings()
-    if not overwrite:
-        refuse_existing(out)
+    check_folder(out, overwrite=overwrite)
     names = _method_names(methods, configs, models)
-    rolling = _rolling_options(next(iter(configs.values())).evaluation)
+    rolling = _rolling_options(next(iter(configs.values())))
     models = {name: model for name, model in models.items() if name in names}
     scenes = {specimen: simulate_held_out(config, repeated=True) for specimen, config in configs.items()}
-    make_folder(out)
     compared = {s: _methods(names, config, models, offset=scenes[s].offset) for s, config in configs.items()}
     comparison = compare(scenes, compared, rolling=rolling, progress=where.progress)
-    result = _result(comparison) | {"provenance": _provenance(configs, models, where)}
+    remarks = [*_uncertain(compared, scenes), *_other_microscopes(models, configs)]
+    result = _result(comparison) | {"remarks": remarks, "provenance": _provenance(configs, models, where)}
     for_terminal, *tables = _tables(result, comparison)
-    where.show(to_terminal(for_terminal))
-    _say_uncertain(compared, scenes, show=where.show)
+    make_folder(out)
     _write(result, comparison, tables, out, models=models)
     if save_raw:
         write_raw(scenes, out, overwrite=overwrite)
     write_results(result, out)
-    where.show(f"wrote {out}: report.html, metrics.json, metrics.csv, tables.md, tables.tex and figures")
+    # Last: a terminal that cannot show it loses nothing.
+    where.show(to_terminal(for_terminal))
+    for line in (*remarks, f"wrote {out}: report.html, metrics.json, metrics.csv, tables.md, tables.tex and figures"):
+        where.show(line)
     return result
 
 
 def _provenance(configs: Mapping[str, Any], models: Mapping[str, TrainedModel], where: Surroundings) -> dict[str, Any]:
-    plain = {specimen: _plain(config) for specimen, config in configs.items()}
-    networks = {name: {**model.origin, "trained_on": trained_specimen(model)} for name, model in models.items()}
+    # Of the sections those that an evaluation uses; networks have their own.
+    plain = {s: {name: _plain(config[name]) for name in _USED} for s, config in configs.items()}
+    networks = {
+        name: {
+            **model.origin,
+            "trained_on": trained_specimen(model),
+            "seed": model.config["seed"],
+            "configuration": _plain(model.config),
+        }
+        for name, model in models.items()
+    }
     return describe_run(plain, networks, devices=where.devices, command=where.command)
 
 
@@ -129,11 +149,17 @@ def _method_names(methods: Sequence[str], configs: Mapping[str, Any], models: Ma
     return [name for given in methods for name in (models if given == NETWORK else [given])]
 
 
-def _rolling_options(evaluation: Any) -> RollingFrcOptions:
+def _rolling_options(config: Any) -> RollingFrcOptions:
     try:
-        return RollingFrcOptions(block=evaluation.rolling_block, skip=evaluation.rolling_skip)
+        options = RollingFrcOptions(block=config.evaluation.rolling_block, skip=config.evaluation.rolling_skip)
     except ValueError as error:
         raise InputError(f"config.evaluation, rolling_block and rolling_skip: {error}") from error
+    side = config.evaluation.size * config.frames.scale
+    if options.block > side:
+        raise InputError(
+            f"config.evaluation.rolling_block is {options.block}, but images are {side} pixels wide; give at most that"
+        )
+    return options
 
 
 def _methods(
@@ -159,7 +185,7 @@ def _result(comparison: Comparison) -> dict[str, Any]:
         "methods": list(comparison.methods),
         "summary": summarise(rows),
         "paired_tests": paired_tests(rows),
-        "worst": worst_rows(comparison.rows, [score for score in _JUDGED if score in comparison.rows[0]]),
+        "worst": worst_rows(comparison.rows, _WORST),
         "targets": comparison.targets,
         "images": comparison.rows,
     }
@@ -175,7 +201,7 @@ def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
         score_table(summary, RESOLUTION, caption="Resolution and fidelity", targets=comparison.targets),
     ]
     if len(comparison.methods) > 1:
-        tables.append(paired_table(result["paired_tests"], _JUDGED, level=last))
+        tables.append(paired_table(result["paired_tests"], _TESTED, level=last))
     return [*tables, worst_table(result["worst"])]
 
 
@@ -187,12 +213,10 @@ def _write(
     *,
     models: Mapping[str, TrainedModel],
 ) -> None:
-    (out / "metrics.json").unlink(missing_ok=True)  # of an evaluation that is replaced
     (out / "tables.md").write_text("\n".join(to_markdown(table) for table in tables), encoding="utf-8")
     (out / "tables.tex").write_text("\n".join(to_latex(table) for table in tables), encoding="utf-8")
     worst = [case for case in result["worst"] if case["score"] == WORST_SCORE]
     made = [drawing.draw(out / "figures") for drawing in drawings(comparison, models, worst)]
-    remove_old_figures(out, keep=[figure.path for figure in made])
     config = next(iter(result["provenance"]["configuration"].values()))
     page = Page(
         title=f"{_enumerate(map(method_label, comparison.methods))} on "
@@ -207,7 +231,8 @@ def _write(
 
 
 def _labelled(example: Example) -> Example:
-    images = {method_label(name): image for name, image in example.images.items()}
+    """With names as in print; the target keeps its own, by which the viewer knows it."""
+    images = {name if name == TARGET else method_label(name): image for name, image in example.images.items()}
     return replace(example, specimen=specimen_label(example.specimen), images=images)
 
 
@@ -219,28 +244,40 @@ def _enumerate(words: Iterable[str]) -> str:
 def _summary(result: Mapping[str, Any], comparison: Comparison) -> list[str]:
     first = next(iter(comparison.scenes.values()))
     networks = result["provenance"]["networks"].items()
+    config = next(iter(result["provenance"]["configuration"].values()))
+    ideal = config["simulation"]["target"] == "ideal"
+    truth = "what ideal linear SIM could recover" if ideal else "Wiener SIM of a bright acquisition"
     trained = [f"{method_label(name)} was trained on {specimen_label(of['trained_on'])}" for name, of in networks]
     return [
         f"{len(comparison.methods)} methods on {len(first.target)} simulated scenes of each specimen, at "
         f"{len(first.raw_frames)} levels of fluorescence ({', '.join(first.raw_frames)}), that no network has seen in "
         f"training. {'; '.join(trained)}{'.' if trained else ''}".strip(),
-        "Likeness is to what ideal linear SIM could recover of the scene (config.simulation.target). Decorrelation "
-        "analysis (DA) needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two "
-        "acquisitions that differ in their noise; RSP and RSE compare the image, blurred, with the widefield image.",
-        "No single number says that an image is right: noise or invented detail can have a fine resolution.",
+        f"Likeness is to {truth}. Decorrelation analysis (DA) needs the image alone; Fourier ring correlation (FRC, "
+        "rFRC) compares the images of two acquisitions that differ in their noise; RSP and RSE compare the image, "
+        "blurred, with the widefield image.",
+        "No single number says that an image is right: noise or invented detail can have a fine resolution. Ring "
+        "correlation of a network says how well it repeats itself, not whether it is right; rFRC is not told where it "
+        "has no value in more than half of the foreground, and cannot be below 2.3 pixels.",
+        *result["remarks"],
     ]
 
 
-def _say_uncertain(
-    methods: Mapping[str, Mapping[str, Method]], scenes: Mapping[str, Any], *, show: Callable[[Any], None]
-) -> None:
+def _other_microscopes(models: Mapping[str, TrainedModel], configs: Mapping[str, Any]) -> list[str]:
+    config = next(iter(configs.values()))
+    differ = {name: other_microscope(model, config) for name, model in models.items()}
+    return [f"{name} was trained for another microscope: {', '.join(words)}" for name, words in differ.items() if words]
+
+
+def _uncertain(methods: Mapping[str, Mapping[str, Method]], scenes: Mapping[str, Any]) -> list[str]:
+    lines = []
     for specimen, by_name in methods.items():
         of = scenes[specimen]
         # Each acquisition is reconstructed twice, with different noise.
         acquisitions = 2 * sum(len(frames) for frames in of.raw_frames.values())
         for name, method in by_name.items():
             if isinstance(method, ClassicalMethod) and method.uncertain:
-                show(
+                lines.append(
                     f"{specimen}, {name}: in {method.uncertain} of {acquisitions} acquisitions the stripes of an "
                     "orientation were not found for certain"
                 )
+    return lines

@@ -37,6 +37,9 @@ class Score:
     higher_is_better: bool | None
 
 
+# Of the foreground without a crossing: with more, a mean would be over what happens to cross.
+MOST_MISSING = 0.5
+
 _LIKENESS = {
     "psnr": Score("PSNR (dB)", 2, True),
     "ssim": Score("SSIM", 4, True),
@@ -134,13 +137,11 @@ def map_resolution(
 
 
 def score_map(found: RollingFrc) -> dict[str, float]:
-    """`rfrc_*` of a map."""
-    return {
-        "rfrc_mean_nm": found.mean_nm,
-        "rfrc_worst_nm": found.worst_nm,
-        "rfrc_value": found.value,
-        "rfrc_missing": found.missing,
-    }
+    """`rfrc_*` of a map; NaN but for `rfrc_missing` where most of the foreground has no value to speak for it."""
+    numbers = {"rfrc_mean_nm": found.mean_nm, "rfrc_worst_nm": found.worst_nm, "rfrc_value": found.value}
+    if not found.missing <= MOST_MISSING:
+        numbers = dict.fromkeys(numbers, float("nan"))
+    return {**numbers, "rfrc_missing": found.missing}
 
 
 def is_better(name: str, value: float, than: float) -> bool:

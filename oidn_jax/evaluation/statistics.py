@@ -122,9 +122,9 @@ def worst_rows(rows: Sequence[Row], scores: Iterable[str]) -> list[dict[str, Any
     for (specimen, method), members in _groups(rows, ("specimen", "method")).items():
         for score in scores:
             sign = -1.0 if SCORES[score].higher_is_better else 1.0
-            finite = [row for row in members if np.isfinite(row[score])]
-            if finite:
-                row = max(finite, key=lambda row: sign * row[score])
+            valued = [row for row in members if not np.isnan(row[score])]
+            if valued:
+                row = max(valued, key=lambda row: sign * row[score])
                 place = {name: row[name] for name in ("level", "scene")}
                 worst.append({"specimen": specimen, "method": method, "score": score, "value": row[score], **place})
     return worst

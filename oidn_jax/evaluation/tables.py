@@ -1,12 +1,14 @@
 """Tables of an evaluation, made once as texts and written in each form: terminal, Markdown, LaTeX, report."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from oidn_jax.evaluation.figures.style import method_label, specimen_label
 from oidn_jax.evaluation.html import Table
@@ -14,7 +16,7 @@ from oidn_jax.evaluation.scores import SCORES, format_score, is_better
 
 # What tables show of all scores; the rest is in the JSON and CSV.
 LIKENESS = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "affine_ms_ssim", "affine_nrmse", "pearson")
-RESOLUTION = ("da_resolution_nm", "da_a0", "frc_1_7_nm", "rfrc_mean_nm", "rfrc_worst_nm", "rsp", "rse")
+RESOLUTION = ("da_resolution_nm", "da_a0", "frc_1_7_nm", "rfrc_mean_nm", "rfrc_worst_nm", "rfrc_missing", "rsp", "rse")
 ON_TERMINAL = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
 
 # Scores whose best is marked, those against the ground truth. Noise and sharpening make any resolution finer, and the
@@ -24,7 +26,7 @@ _RANKED = tuple(name for name in SCORES if name.startswith(("minmax", "percentil
 TARGET_NAME = "Ground truth"
 _LATEX = str.maketrans({"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
                         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-                        "±": r"$\pm$", "–": "--"})  # fmt: skip
+                        "±": r"$\pm$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$"})  # fmt: skip
 
 
 def score_table(
@@ -61,7 +63,8 @@ def score_table(
     scenes = {entry["scenes"] for entry in summary}
     number = str(scenes.pop()) if len(scenes) == 1 else f"{min(scenes)} to {max(scenes)}"
     spoken = "Mean ± standard deviation" if spread else "Mean"
-    note = f"{spoken} over {number} scenes, or over n of them where the others have no value."
+    scene_s = "scene" if number == "1" else "scenes"
+    note = f"{spoken} over {number} {scene_s}, or over n of them where the others have no value."
     if best:
         note += " The best likeness of each group is marked."
     return Table(caption, header, rows, row_headers=3, best=frozenset(best), note=note)
@@ -91,6 +94,11 @@ def _best(entries: Sequence[Mapping[str, Any]], scores: Sequence[str], *, first_
     return marked
 
 
+def least_p(scenes: int, comparisons: int) -> float:
+    """The smallest p that the test can give: all differences of one sign, 2 / 2^n, times the comparisons (Holm)."""
+    return min(1.0, comparisons * 2.0 ** (1 - scenes))
+
+
 def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, level: str) -> Table:
     """The paired tests of some scores at one level: difference with its interval, and p after Holm's correction."""
     rows = []
@@ -105,6 +113,10 @@ def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, l
     reference = method_label(tests[0]["reference"]) if tests else ""
     header = ("specimen", "method", "score", "mean difference", "95 % interval", "p (Wilcoxon, Holm)", "scenes")
     note = "Wilcoxon's signed-rank test over scenes, two-sided, corrected for the number of methods; interval by t."
+    here = [test for test in tests if test["level"] == level]
+    if here:
+        scenes, comparisons = max(test["n"] for test in here), len({test["method"] for test in here})
+        note += f" With {scenes} scenes the smallest p there can be is {least_p(scenes, comparisons):.2g}."
     return Table(f"Paired comparison with {reference}, levels: {level}", header, rows, row_headers=3, note=note)
 
 
@@ -127,12 +139,12 @@ def worst_table(worst: Sequence[Mapping[str, Any]]) -> Table:
 
 def to_terminal(table: Table) -> TerminalTable:
     """For rich; heads on several lines, so that 120 columns suffice."""
-    drawn = TerminalTable(title=f"{table.caption}. {table.note}")
+    drawn = TerminalTable(title=Text(f"{table.caption}. {table.note}"))
     for i, name in enumerate(table.header):
         head = name.replace(", ", "\n").replace(" (", "\n(") if i >= table.row_headers else name
-        drawn.add_column(head, justify="left" if i < table.row_headers else "right", no_wrap=True)
+        drawn.add_column(Text(head), justify="left" if i < table.row_headers else "right", no_wrap=True)
     for r, row in enumerate(table.rows):
-        drawn.add_row(*(f"[bold]{cell}[/bold]" if (r, c) in table.best else cell for c, cell in enumerate(row)))
+        drawn.add_row(*(Text(cell, style="bold" if (r, c) in table.best else "") for c, cell in enumerate(row)))
     return drawn
 
 
@@ -151,16 +163,22 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A table environment for the package booktabs; the best in bold."""
+    """For the packages booktabs and longtable, which breaks over pages; the best in bold, a rule between groups.
+
+    Wide tables want `landscape` of the package pdflscape.
+    """
     columns = "l" * table.row_headers + "r" * (len(table.header) - table.row_headers)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.caption)}. {_latex(table.note)}}}"]
-    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [" & ".join(map(_latex, table.header)) + r" \\", r"\midrule"]
+    lines = [r"\begingroup\scriptsize", rf"\begin{{longtable}}{{{columns}}}"]
+    lines += [rf"\caption{{{_latex(table.caption)}. {_latex(table.note)}}} \\", r"\toprule"]
+    lines += [" & ".join(map(_latex, table.header)) + r" \\", r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
     for r, row in enumerate(table.rows):
+        if r and row[: table.row_headers - 1] != table.rows[r - 1][: table.row_headers - 1]:
+            lines.append(r"\midrule")
         cells = [rf"\textbf{{{_latex(cell)}}}" if (r, c) in table.best else _latex(cell) for c, cell in enumerate(row)]
         lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    return "\n".join([*lines, r"\end{longtable}", r"\endgroup", ""])
 
 
 def _latex(text: str) -> str:
-    return text.translate(_LATEX)
+    minus = re.sub(r"(?<![\w$])-(?=\d)", "−", text)
+    return minus.translate(_LATEX)

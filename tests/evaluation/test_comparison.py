@@ -9,10 +9,10 @@ import pytest
 from oidn_jax.evaluation.comparison import compare
 from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.methods import WidefieldMethod
-from oidn_jax.evaluation.scores import SCORES, format_score, is_better, score_likeness
+from oidn_jax.evaluation.scores import SCORES, format_score, is_better, score_likeness, score_map
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation
-from oidn_jax.metrics.rolling_frc import RollingFrcOptions, rolling_frc
+from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
 from oidn_jax.metrics.squirrel import resolution_scaled_error
 from tests.conftest import make_tiny_config
 
@@ -131,8 +131,20 @@ def test_scores_are_those_of_the_metrics(comparison, scenes):
         "rsp": squirrel.rsp,
         "rse": squirrel.rse / (widefield.max() - widefield.min()),
     }
+    if rolling.missing > 0.5:  # a mean over less than half would not be that of the image
+        expected |= dict.fromkeys(("rfrc_mean_nm", "rfrc_worst_nm", "rfrc_value"), np.nan)
     for name, value in expected.items():
         np.testing.assert_allclose(row[name], value, rtol=1e-3, err_msg=name)
+
+
+def test_a_map_speaks_for_the_image_only_where_most_of_it_has_values():
+    values = np.full((4, 4), np.nan, np.float32)
+    values[:2] = 150.0
+    for filled, mean in ((2, 150.0), (1, np.nan)):
+        values[filled:] = np.nan
+        scores = score_map(RollingFrc(values, np.ones((4, 4), bool)))
+        assert scores["rfrc_missing"] == 1 - filled / 4
+        np.testing.assert_equal(scores["rfrc_mean_nm"], mean)
 
 
 def test_a_dark_image_has_no_resolution(comparison):

@@ -114,6 +114,8 @@ def test_a_second_exposure_differs_in_its_noise_alone(scenes):
         expected = 2 * (light + 1.6**2 + 1 / 12)
         assert np.mean((first - second) ** 2) == pytest.approx(expected.mean(), rel=0.06)
         assert abs(np.mean(first - second)) < 4 * np.sqrt(expected.mean() / first.size)
+    one = simulate_held_out(make_tiny_config(), repeated=True)
+    np.testing.assert_allclose(one.repeated_frames["high"][0], again.repeated_frames["high"][0], atol=3.0)
     noise = [again.raw_frames[level] - again.repeated_frames[level] for level in LEVELS]
     assert abs(np.corrcoef(noise[0].ravel(), noise[2].ravel())[0, 1]) < 0.05
 
@@ -214,7 +216,9 @@ def test_classical_methods_find_the_illumination_of_each_acquisition_and_beat_wi
 def test_networks_are_named_by_their_folders():
     assert name_networks(["runs/a"]) == {"oidn": "runs/a"}
     assert name_networks(["runs/a/", "x=runs/b"]) == {"a": "runs/a/", "x": "runs/b"}
-    for workdirs in (["runs/a", "other/a"], ["wiener=runs/a"], ["x=", "runs/a"]):
+    assert name_networks(["runs/lr=0.1", "b=runs/lr=0.1"]) == {"lr=0.1": "runs/lr=0.1", "b": "runs/lr=0.1"}
+    wrong = ["wiener=a"], ["target=a"], ["ground Truth=a"], ["[red]x=a"], ["x=", "runs/a"], ["runs/a", "other/a"]
+    for workdirs in wrong:
         with pytest.raises(InputError, match="give --workdir=NAME=DIR"):
             name_networks(workdirs)
 

@@ -204,7 +204,7 @@ def test_text_is_shown_as_text_whatever_it_contains(tmp_path):
     assert document.one("caption").text == f"Table 1. {NASTY}"
     assert document.one("th", scope="row").text == document.all("th", scope="col")[0].text == NASTY
     assert document.one("img")["alt"] == NASTY
-    assert document.one("figcaption").text == f"Figure 1. {NASTY}{NASTY}"
+    assert document.one("figcaption").text == f"Figure 1. {NASTY}. {NASTY}"
     assert document.all("summary")[-2].text == NASTY
     assert [e.text for e in document.all("dt")] == ["x", NASTY, NASTY]
     assert document.all("dd")[0].text == NASTY
@@ -222,7 +222,7 @@ def test_every_figure_is_embedded_as_it_is(document, page):
         assert base64.b64decode(content) == figure.path.read_bytes()
     assert [(e["width"], e["height"]) for e in images] == [("30", "20"), ("2000", "20")]
     captions = [e.text for e in document.all("figcaption")]
-    assert captions == ["Figure 1. ScoresPSNR rises with the signal.", "Figure 2. SpreadBoxes of the scores."]
+    assert captions == ["Figure 1. Scores. PSNR rises with the signal.", "Figure 2. Spread. Boxes of the scores."]
 
 
 def test_a_figure_that_is_no_png_is_refused(tmp_path):

@@ -186,7 +186,7 @@ def test_decorrelation_curves_cutoff_and_resolution(drawn, tmp_path):
     resolution.save_decorrelation(tmp_path / "da", [decorrelation_panel(), nothing], title="ER")
     text = texts(drawn[0])
     assert any("0.50, 125 nm" in t and "0.44" in t for t in text), text
-    assert "no structure found" in text
+    assert "no cut-off found" in text
     curves = [axis for axis in drawn[0].axes if len(axis.lines) > 20]
     assert len(curves) == 2
     assert any(np.allclose(line.get_xdata(), 0.5) for line in curves[0].lines)

@@ -75,7 +75,7 @@ def test_the_files(evaluation):
     assert listed(out) == sorted(FILES + RAW_FILES)
     assert listed(out / "figures") == sorted(f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf"))
     assert shown[-1].startswith(f"wrote {out}: report.html, metrics.json, metrics.csv")
-    assert [column.header for column in shown[0].columns][:3] == ["specimen", "fluorescence", "method"]
+    assert [str(column.header) for column in shown[0].columns][:3] == ["specimen", "fluorescence", "method"]
 
 
 def test_json_and_csv_hold_the_same_rows(evaluation):
@@ -94,7 +94,14 @@ def test_json_and_csv_hold_the_same_rows(evaluation):
 def test_json_says_where_it_comes_from(evaluation, model):
     _, result, _ = evaluation
     of = result["provenance"]
-    assert of["networks"] == {"oidn": {**model.origin, "trained_on": "ccps"}}
+    network = of["networks"]["oidn"]
+    assert network["configuration"]["model"]["width"] == 8
+    assert {name: network[name] for name in (*model.origin, "trained_on", "seed")} == {
+        **model.origin,
+        "trained_on": "ccps",
+        "seed": model.config["seed"],
+    }
+    assert "model" not in of["configuration"]["ccps"]
     assert of["configuration"]["ccps"]["name"] == "f_actin:quick"
     assert of["configuration"]["ccps"]["evaluation"]["scenes"] == 2
     assert of["seeds"] == {"ccps": two_scenes().evaluation.seed}
@@ -126,6 +133,7 @@ def test_tables_and_report_show_the_summary(evaluation):
         assert shown.replace("±", r"$\pm$") in latex
         assert shown in html
     assert html.count("data:image/png;base64,") >= len(FIGURES) + 3 * 5
+    assert '"shown":["Widefield","OIDN"]' in html, "the viewer opens on a network, not on the ground truth"
     for text in ("one abacus", "Theoretical and learned PSF", "Wilcoxon"):
         assert text in html
 
@@ -138,6 +146,24 @@ def test_figures_are_pictures(evaluation):
         assert picture[..., :3].std() > 0.05, name
     low, high = (imread(out / "figures" / f"panels_{level}.png") for level in ("low", "high"))
     assert not np.array_equal(low, high)
+
+
+def test_a_terminal_that_fails_loses_nothing(tmp_path, model, coarse):
+    def fail(line):
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        quick(make_tiny_config(), model, tmp_path, surroundings=Surroundings(show=fail))
+    assert set(FILES) <= set(listed(tmp_path))
+
+
+def test_a_network_of_another_microscope_is_said(tmp_path, model, coarse):
+    config, shown = make_tiny_config(), []
+    config.optics.emission_wavelength_nm = 607.0
+    quick(config, model, tmp_path, surroundings=Surroundings(show=shown.append))
+    line = "oidn was trained for another microscope: emission wavelength (nm) 525 instead of 607"
+    assert line in shown
+    assert line in (tmp_path / "report.html").read_text()
 
 
 def test_raw_files_are_what_a_camera_writes(evaluation, model):
@@ -207,7 +233,7 @@ def test_the_json_is_written_last(tmp_path, model, monkeypatch, coarse):
 def test_an_output_folder_that_is_a_file(tmp_path, model, below):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match=r"cannot write to the output folder .*; give another --out"):
-        quick(make_tiny_config(), model, tmp_path / "file" / below, surroundings=SILENT)
+        quick(make_tiny_config(), model, tmp_path / "file" / below, surroundings=SILENT, overwrite=True)
     assert listed(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -215,7 +241,8 @@ def test_an_output_folder_that_is_a_file(tmp_path, model, below):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"evaluation.size": 8}, "size=8"),
+        ({"evaluation.scenes": 0}, "scenes=0"),
+        ({"evaluation.rolling_block": 128}, "rolling_block is 128, but images are 64 pixels wide"),
         ({"evaluation.rolling_block": 8}, r"config\.evaluation, rolling_block and rolling_skip: block=8"),
     ],
 )

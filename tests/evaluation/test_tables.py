@@ -52,6 +52,7 @@ def test_paired_tests_and_worst_images(rows):
     ((specimen, method, score, difference, interval, p, scenes),) = table.rows
     assert (specimen, method, score, difference, scenes) == ("ER", "my_net", "PSNR (dB), affine", "3.00", "2")
     assert (interval, p) == ("3.00 to 3.00", "0.500")
+    assert table.note.endswith("With 2 scenes the smallest p there can be is 0.5.")
     assert "Wiener SIM" in table.caption
     (worst, _) = worst_table(worst_rows(rows, [SCORE])).rows
     assert worst == ("ER", "Wiener SIM", "PSNR (dB), affine", "30.00", "low", "0")
@@ -70,10 +71,18 @@ def test_markdown_is_a_table_whose_cells_hold_no_bars(table):
 def test_latex_escapes_what_is_special(table):
     text = to_latex(table)
     assert r"ER & low & my\_net & \textbf{33.50 $\pm$ 0.71} \\" in text
-    assert r"\begin{tabular}{lllr}" in text
-    assert text.count(r"\\") == 1 + len(table.rows)
-    odd = to_latex(Table("50 % & {more}", ("a#", "b"), [("x^2 ~", "\\")]))
-    for part in (r"50 \% \& \{more\}", r"a\#", r"x\textasciicircum{}2 \textasciitilde{}", r"\textbackslash{}"):
+    assert r"\begin{longtable}{lllr}" in text
+    assert text.count(r"\\") == 2 + len(table.rows)
+    assert text.count(r"\midrule") == 1 + 2, "the head, and between the groups"
+    odd = to_latex(Table("50 % & {more} <2", ("a#", "b"), [("x^2 ~", "\\"), ("-2.5", "half-bit")]))
+    for part in (
+        "$<$2",
+        "$-$2.5 & half-bit",
+        r"50 \% \& \{more\}",
+        r"a\#",
+        r"x\textasciicircum{}2 \textasciitilde{}",
+        r"\textbackslash{}",
+    ):
         assert part in odd
 
 

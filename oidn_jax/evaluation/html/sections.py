@@ -100,8 +100,8 @@ def figures_html(figures: Sequence[Figure]) -> str:
         description = escape(figure.description)
         # The legend hides its description from screen readers, which have just read it as alternative text.
         parts.append(f"""<figure>
-<img src="{uri}" width="{width}" height="{height}" alt="{description}">
-<figcaption><b>Figure {number}.</b> {escape(figure.title)}<span aria-hidden="true">{description}</span></figcaption>
+<img loading="lazy" decoding="async" src="{uri}" width="{width}" height="{height}" alt="{description}">
+<figcaption><b>Figure {number}.</b> {escape(figure.title)}. <span aria-hidden="true">{description}</span></figcaption>
 </figure>""")
     return "\n".join(parts)
 
