@@ -17,7 +17,9 @@ from oidn_jax.training.state import build_model, build_optimizer, initial_state
 
 ROOT = Path(__file__).resolve().parents[1]
 # Files of configs/ that are no configuration.
-HELPERS = {
+HELPERS = {"__init__", "command_line", "variants", "one_line_parser"} | {
+    f"{script}_flags" for script in ("reconstruct", "evaluation", "metrics")
+}
     "__init__",
     "command_line",
     "variants",
