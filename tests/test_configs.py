@@ -20,14 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 HELPERS = {"__init__", "command_line", "variants", "one_line_parser"} | {
     f"{script}_flags" for script in ("reconstruct", "evaluation", "metrics")
 }
-    "__init__",
-    "command_line",
-    "variants",
-    "reconstruct_flags",
-    "evaluation_flags",
-    "metrics_flags",
-    "one_line_parser",
-}
 PAPER, QUICK = 3_386_697, 77_761
 # Files and variants (None: none is given) and the parameters of their network; the paper's is the published one.
 PARAMETERS = {
