@@ -964,12 +964,12 @@ def test_a_phone_never_scrolls_sideways(phone):
         assert phone.run("return document.scrollingElement.scrollWidth") == 360
         # Where the layout is wider than the screen, a phone shows all of it, smaller.
         assert phone.run("return [innerWidth, visualViewport.scale]") == [360, 1]
-    for selector in (".scroll", "pre"):
+    for selector in (".scroll", "pre", "figure"):
         inner, outer = phone.run(
             "const e = document.querySelector(arguments[0]); return [e.scrollWidth, e.clientWidth]", selector
         )
         assert inner > outer
-    for box in phone.boxes("figure img, .stage, .controls *, caption span, p"):
+    for box in phone.boxes("figure, figcaption, .stage, .controls *, caption span, p"):
         assert box["left"] >= 0
         assert box["right"] <= 360
     assert phone.boxes("caption span")[0]["right"] <= phone.boxes(".scroll")[0]["right"]

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from matplotlib.image import imread
 
+from configs.metrics_flags import map_settings, parse
 from oidn_jax.data import write_priism
 from oidn_jax.data.errors import InputError
 from oidn_jax.evaluation import measurement
@@ -165,6 +166,15 @@ def test_noise_has_no_resolution(run, tmp_path):
     found = json.loads(run(tmp_path / "a.tif", "--pixel-size-nm=30", "--json")[1])
     assert found["decorrelation"]["resolution_nm"] is None
     assert found["decorrelation"]["kc"] > 0
+
+
+def test_every_flag_of_the_map_reaches_it():
+    given = ["a.tif", "b.tif", "--block=48", "--skip=2", "--background=9", "--flavour=panelpy", "--crossing=1/7"]
+    settings = map_settings(parse([*given, "--no-median", "--correct-drift"]))
+    fields = {"block": 48, "skip": 2, "background": 9.0, "flavour": "panelpy", "crossing": "1/7"}
+    assert settings == {**fields, "median": False, "correct_drift": True}
+    defaults = RollingFrcOptions(**map_settings(parse(["a.tif"])))
+    assert defaults == RollingFrcOptions(skip=4)
 
 
 def test_drift_is_undone_on_request(pair):

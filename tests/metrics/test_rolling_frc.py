@@ -7,8 +7,9 @@ from crops of `recipes.synth1a` and `synth1b`, each divided by its maximum; 30 n
 import numpy as np
 import pytest
 
-from oidn_jax.metrics.rolling_frc import RollingFrcOptions, rolling_frc
-from oidn_jax.metrics.single_image import single_image_rolling_frc
+from oidn_jax.metrics.rolling_blocks import Criterion
+from oidn_jax.metrics.rolling_frc import RollingFrcOptions, map_pair, rolling_frc
+from oidn_jax.metrics.single_image import diagonal_pairs, single_image_rolling_frc
 from tests.metrics import recipes
 
 PIXEL_NM = 30.0
@@ -217,3 +218,50 @@ def test_images_that_are_refused(images):
     ]:
         with pytest.raises(ValueError, match=message):
             rolling_frc(*pair, pixel_size_nm=PIXEL_NM)
+
+
+def test_thresholds_are_tried_in_turn_each_with_its_factor():
+    for first_ring in (0, 1):
+        criterion = Criterion(64, first_ring, "3-sigma", False)
+        pairs = criterion.members().sum(0) / 2
+        curves = criterion.thresholds()
+        assert [factor for _, factor in curves] == [1, 9 / 25, 9 / 4]
+        for (curve, _), sigma in zip(curves[: 2 + first_ring], (3, 5, 2), strict=False):
+            np.testing.assert_allclose(curve, np.minimum(1, sigma / np.sqrt(pairs)))
+    # PANELpy's 2-sigma threshold.
+    np.testing.assert_array_equal(Criterion(64, 0, "3-sigma", False).thresholds()[2][0], 1)
+    # Rings of the whole plane: 8 neighbours of the zero frequency lie in ring 1.
+    assert Criterion(64, 1, "3-sigma", False).members().sum(0)[0] == 8
+
+
+def test_equal_and_nearly_equal_images_have_no_values_in_either_flavour(images):
+    (image, _) = crops(images, 64, 64, 64, 64)
+    for flavour in ("panelm", "panelpy"):
+        options = RollingFrcOptions(block=32, skip=2, flavour=flavour)
+        for other in (image, np.float32(0.7) * image):
+            assert np.isnan(rolling_frc(image, other, pixel_size_nm=PIXEL_NM, options=options).map_nm).all()
+
+
+def test_what_a_drift_wraps_round_has_no_value(images):
+    a, b = crops(images, 40, 40, 96, 110)
+    moved = (images[1] / images[1].max())[40 - 9 : 40 - 9 + 96, 40 + 6 : 40 + 6 + 110]
+    options = RollingFrcOptions(block=32, skip=1, correct_drift=True)
+    found = rolling_frc(a, moved, pixel_size_nm=PIXEL_NM, options=options)
+    assert np.isnan(found.map_nm[-9:]).all(), "9 rows from below were never in the second image"
+    assert np.isnan(found.map_nm[:, :6]).all()
+    assert found.foreground[:-10, 7:].mean() > 0.7
+    assert found.missing < 0.05
+    best = rolling_frc(a, b, pixel_size_nm=PIXEL_NM, options=RollingFrcOptions(block=32, skip=1))
+    assert found.mean_nm == pytest.approx(best.mean_nm, rel=0.03)
+
+
+def test_the_map_of_a_single_image_is_the_mean_of_two():
+    clean, rng = recipes.points((96, 96), n=250, sigma=3.0, seed=0), np.random.default_rng(5)
+    image = (clean + 0.03 * rng.standard_normal((96, 96))).astype(np.float32)
+    options = RollingFrcOptions(block=32, skip=4, background=0.0)
+    how = {"pixel_size_nm": PIXEL_NM, "options": options, "progress": None, "single_image": True}
+    first, second = (map_pair(*pair, **how).map_nm for pair in diagonal_pairs(image))
+    found = single_image_rolling_frc(image, pixel_size_nm=PIXEL_NM, options=options).map_nm[::2, ::2]
+    both = np.isfinite(first) & np.isfinite(second)
+    assert (first != second)[both].any()
+    np.testing.assert_allclose(found[both], ((first + second) / 2)[both], rtol=1e-6)
