@@ -107,7 +107,8 @@ def _decorrelation(comparison: Comparison, example: Example) -> Drawing:
             nm = example.pixel_size_nm
             if recorded is not None:
                 image, nm = recorded[example.scene], nm * image.shape[0] / recorded.shape[1]
-            panels.append(_decorrelation_panel(name, image, nm))
+            found = analyse_decorrelation(jnp.asarray(image))
+            panels.append(DecorrelationPanel.of(name, image, found, pixel_size_nm=nm))
         return save_decorrelation(path, panels, title=_place(example))
 
     return Drawing(
@@ -116,23 +117,6 @@ def _decorrelation(comparison: Comparison, example: Example) -> Drawing:
         "Each image beside its decorrelation curves: without a filter, with high-pass filters of growing strength, and "
         "refined. The line marks the cutoff, whose period is the resolution.",
         save,
-    )
-
-
-def _decorrelation_panel(name: str, image: np.ndarray, pixel_size_nm: float) -> DecorrelationPanel:
-    found = analyse_decorrelation(jnp.asarray(image))
-    return DecorrelationPanel(
-        name=name,
-        image=image,
-        pixel_size_nm=pixel_size_nm,
-        radii=np.asarray(found.radii),
-        curves=np.asarray(found.curves),
-        refined_radii=np.asarray(found.refined_radii),
-        refined_curves=np.asarray(found.refined_curves),
-        peaks=np.asarray(found.peaks),
-        kc=float(found.cutoff),
-        a0=float(found.amplitude),
-        resolution_nm=float(found.resolution_nm(pixel_size_nm=pixel_size_nm)),
     )
 
 

@@ -29,6 +29,7 @@ class Measured:
         image: its pixels.
         pixel_size_nm: None where nobody says; lengths are then in pixels.
         saturated: fraction of the pixels at the largest value of an integer image, where that is many.
+        eight_bit: whether the file holds 8-bit pixels.
     """
 
     path: Path
@@ -38,6 +39,12 @@ class Measured:
     image: Float32[np.ndarray, "y x"]
     pixel_size_nm: float | None
     saturated: float = 0.0
+    eight_bit: bool = False
+
+    @property
+    def stored_image(self) -> np.ndarray:
+        """As stored where that matters: PANELpy scales 8-bit images by their full scale, and no others."""
+        return self.image.astype(np.uint8) if self.eight_bit else self.image
 
 
 def read_measured(path: str | Path, *, pixel_size_nm: float | None = None, index: int | None = None) -> Measured:
@@ -68,7 +75,8 @@ def read_measured(path: str | Path, *, pixel_size_nm: float | None = None, index
         raise InputError(f"{path} has differences that float32 cannot hold beside its offset; subtract the offset")
     full = pixels.dtype.kind in "ui" and (pixels == pixels.max()).mean() > _SATURATED_FRACTION
     saturated = float((pixels == pixels.max()).mean()) if full else 0.0
-    return Measured(Path(path), number, index is not None, count, image, stack.pixel_size_nm, saturated)
+    eight_bit = pixels.dtype == np.uint8
+    return Measured(Path(path), number, index is not None, count, image, stack.pixel_size_nm, saturated, eight_bit)
 
 
 def _as_float32(pixels: np.ndarray) -> Float32[np.ndarray, "y x"]:

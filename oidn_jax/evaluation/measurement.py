@@ -13,7 +13,7 @@ from oidn_jax.data.errors import InputError
 from oidn_jax.data.writers import write_map_tiff
 from oidn_jax.evaluation.measured_image import Measured
 from oidn_jax.metrics.decorrelation import Decorrelation, decorrelation_analysis, sectorial_decorrelation
-from oidn_jax.metrics.drift import align, find_drift, overlap
+from oidn_jax.metrics.drift import align, overlap
 from oidn_jax.metrics.fourier_ring import SMALLEST_IMAGE, THRESHOLDS, RingCorrelation, fourier_ring_correlation
 from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
 from oidn_jax.metrics.single_image import (
@@ -33,7 +33,7 @@ class Measurement:
 
     Attributes:
         measured: the image.
-        other: the second image, aligned where asked for, or None.
+        other: the second image, or None.
         decorrelation: of the image.
         sectors: of each direction, or None.
         rings: of the two images, or of the four quarters of the one; None below 32 pixels.
@@ -41,7 +41,6 @@ class Measurement:
         no_map: why there is no map though one was asked for; empty where there is one or none was asked for.
         options: of the map.
         drift_px: (y, x) of the second image that was undone, or None.
-        unit: "nm" or "px".
     """
 
     measured: Measured
@@ -53,7 +52,11 @@ class Measurement:
     no_map: str
     options: RollingFrcOptions
     drift_px: tuple[float, float] | None
-    unit: str
+
+    @property
+    def unit(self) -> str:
+        """Of lengths: "nm", or "px" where the pixel size is not known."""
+        return "px" if self.measured.pixel_size_nm is None else "nm"
 
     @property
     def pixel_size(self) -> float:
@@ -101,22 +104,17 @@ def measure(
         progress: of the map, the fraction done.
 
     Raises:
-        InputError: images of different sizes; an image without positive pixels where a map is asked for.
+        InputError: images of different sizes, or with the same pixels.
     """
     options = options or RollingFrcOptions()
-    image = measured.image
-    second, drift_px = (None, None) if other is None else _second(measured, other, options)
-    by_sector = None if not sectors else jax.device_get(sectorial_decorrelation(image, sectors=sectors))
-    rings = None
-    if second is not None and drift_px is not None:
-        aligned, _ = align(second, image)
-        seen = overlap(np.asarray(drift_px), (image.shape[0], image.shape[1]))
-        rings = fourier_ring_correlation(image[seen], np.asarray(aligned)[seen])
-    elif second is not None:
-        rings = fourier_ring_correlation(image, second)
+    image, rings, drift_px = measured.image, None, None
+    if other is not None:
+        _check_pair(measured, other)
+        rings, drift_px = _pair_rings(image, other.image, correct_drift=options.correct_drift)
     elif min(image.shape) >= 2 * SMALLEST_IMAGE:
         rings = single_image_frc(image)
-    found, why_not = _map(measured, second, options, progress) if rolling else (None, "")
+    by_sector = None if not sectors else jax.device_get(sectorial_decorrelation(image, sectors=sectors))
+    found, why_not = _map(measured, other, options, progress) if rolling else (None, "")
     return Measurement(
         measured=measured,
         other=other,
@@ -127,31 +125,39 @@ def measure(
         no_map=why_not,
         options=options,
         drift_px=drift_px,
-        unit="px" if measured.pixel_size_nm is None else "nm",
     )
 
 
+def _pair_rings(
+    image: np.ndarray, other: np.ndarray, *, correct_drift: bool
+) -> tuple[RingCorrelation, tuple[float, float] | None]:
+    """The curve, and the drift that was undone before."""
+    if not correct_drift:
+        return fourier_ring_correlation(image, other), None
+    aligned, drift = align(other, image)
+    seen = overlap(np.asarray(drift), (image.shape[0], image.shape[1]))
+    return fourier_ring_correlation(image[seen], np.asarray(aligned)[seen]), (float(drift[0]), float(drift[1]))
+
+
 def _map(
-    measured: Measured, second: np.ndarray | None, options: RollingFrcOptions, progress: Progress | None
+    measured: Measured, other: Measured | None, options: RollingFrcOptions, progress: Progress | None
 ) -> tuple[RollingFrc | None, str]:
     """The map and an empty text, or None and why."""
-    if min(measured.image.shape) < options.block * (1 if second is not None else 2):
+    if min(measured.image.shape) < options.block * (1 if other is not None else 2):
         return None, (
             f"the image is smaller than a block of {options.block} pixels (of a single image, its quarters are); give "
             "a smaller --block"
         )
     how = {"pixel_size_nm": measured.pixel_size_nm or 1.0, "options": options, "progress": progress}
     try:
-        if second is None:
-            return single_image_rolling_frc(measured.image, **how), ""
-        return rolling_frc(measured.image, second, **how), ""
+        if other is None:
+            return single_image_rolling_frc(measured.stored_image, **how), ""
+        return rolling_frc(measured.stored_image, other.stored_image, **how), ""
     except ValueError as error:
         return None, f"{error}; subtract the background, or leave it out by --no-rolling"
 
 
-def _second(
-    measured: Measured, other: Measured, options: RollingFrcOptions
-) -> tuple[np.ndarray, tuple[float, float] | None]:
+def _check_pair(measured: Measured, other: Measured) -> None:
     if measured.image.shape != other.image.shape:
         sizes = [f"{m.path} is {m.image.shape[0]} x {m.image.shape[1]} pixels" for m in (measured, other)]
         raise InputError(f"{' and '.join(sizes)}; give two images of the same field on the same pixels")
@@ -160,10 +166,6 @@ def _second(
             f"{measured.path} and {other.path} hold the same pixels, which correlate at every frequency; give two "
             "images with noise of their own, or one alone"
         )
-    if not options.correct_drift:
-        return other.image, None
-    drift = find_drift(other.image, measured.image)
-    return other.image, (float(drift[0]), float(drift[1]))
 
 
 def check_map(path: str | None, *, overwrite: bool) -> None:

@@ -168,6 +168,18 @@ def test_noise_has_no_resolution(run, tmp_path):
     assert found["decorrelation"]["kc"] > 0
 
 
+def test_panelpy_scales_eight_bit_images_alone(run, tmp_path, pair):
+    counts = [np.rint(200 * image.clip(0, 1.2)).astype(np.uint8) for image in pair]
+    for name, image in zip("ab", counts, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+    arguments = (tmp_path / "a.tif", tmp_path / "b.tif", "--pixel-size-nm=30", "--block=32", "--skip=8", "--json")
+    found = json.loads(run(*arguments, "--flavour=panelpy", "--background=20")[1])["rolling_frc"]
+    options = RollingFrcOptions(block=32, skip=8, flavour="panelpy", background=20.0)
+    expected = rolling_frc(*counts, pixel_size_nm=30.0, options=options)
+    assert 0.05 < expected.foreground.mean() < 0.6
+    assert found["mean_nm"] == pytest.approx(expected.mean_nm)
+
+
 def test_every_flag_of_the_map_reaches_it():
     given = ["a.tif", "b.tif", "--block=48", "--skip=2", "--background=9", "--flavour=panelpy", "--crossing=1/7"]
     settings = map_settings(parse([*given, "--no-median", "--correct-drift"]))

@@ -63,7 +63,7 @@ def _page(found: Measurement) -> Figure:
     image = layout.add_axes(figure, (4.0, top, _IMAGE_MM, _IMAGE_MM))
     draw_image(image, measured.image, pixel_size_nm=found.pixel_size, scale_bar=measured.pixel_size_nm is not None)
     axis = layout.add_axes(figure, (_PLOT_LEFT_MM, top + 3.0, *_PLOT_MM))
-    panel = _decorrelation_panel(found)
+    panel = DecorrelationPanel.of("", measured.image, found.decorrelation, pixel_size_nm=found.pixel_size)
     highest = float(max(panel.curves.max(), panel.refined_curves.max())) or 1.0
     draw_decorrelation(axis, panel, highest=highest, unit=found.unit)
     if found.rolling is not None:
@@ -71,23 +71,6 @@ def _page(found: Measurement) -> Figure:
     if found.rings is not None:
         _draw_rings(layout.add_axes(figure, (_PLOT_LEFT_MM, top + _ROW_MM + 3.0, *_PLOT_MM)), found)
     return figure
-
-
-def _decorrelation_panel(found: Measurement) -> DecorrelationPanel:
-    of = found.decorrelation
-    return DecorrelationPanel(
-        name=found.measured.path.name,
-        image=found.measured.image,
-        pixel_size_nm=found.pixel_size,
-        radii=np.asarray(of.radii),
-        curves=np.asarray(of.curves),
-        refined_radii=np.asarray(of.refined_radii),
-        refined_curves=np.asarray(of.refined_curves),
-        peaks=np.asarray(of.peaks),
-        kc=float(of.cutoff),
-        a0=float(of.amplitude),
-        resolution_nm=float(of.resolution_nm(pixel_size_nm=found.pixel_size)),
-    )
 
 
 def _draw_map(figure: Figure, found: Measurement, *, top: float) -> None:

@@ -25,6 +25,7 @@ from oidn_jax.evaluation.figures.style import (
     publication_style,
     save_figure,
 )
+from oidn_jax.metrics.decorrelation import Decorrelation
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ class DecorrelationPanel:
     kc: float
     a0: float
     resolution_nm: float
+
+    @classmethod
+    def of(cls, name: str, image: np.ndarray, found: Decorrelation, *, pixel_size_nm: float) -> "DecorrelationPanel":
+        """The panel of an image with what decorrelation analysis found in it."""
+        return cls(
+            name=name,
+            image=image,
+            pixel_size_nm=pixel_size_nm,
+            radii=np.asarray(found.radii),
+            curves=np.asarray(found.curves),
+            refined_radii=np.asarray(found.refined_radii),
+            refined_curves=np.asarray(found.refined_curves),
+            peaks=np.asarray(found.peaks),
+            kc=float(found.cutoff),
+            a0=float(found.amplitude),
+            resolution_nm=float(found.resolution_nm(pixel_size_nm=pixel_size_nm)),
+        )
 
 
 @dataclass(frozen=True)
