@@ -17,7 +17,7 @@ def main() -> None:
     # Imported here, so that --help and wrong flags need not wait for jax.
     import oidn_jax
     from oidn_jax import reconstruction as rec
-    from oidn_jax.classical.microscope import Microscope
+    from oidn_jax.optics.microscope import Microscope
     from oidn_jax.data import read_radial_otf
 
     config = load_config(options.config or "configs/default.py")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from oidn_jax.optics.camera import expose
+from oidn_jax.optics.noise import expose
 from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.illumination import Illumination

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.variants import SIZES
-from oidn_jax.optics.camera import poisson, poisson_quantile
+from oidn_jax.optics.noise import poisson, poisson_quantile
 from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
 from oidn_jax.simulation.specimens import SPECIMENS
 from oidn_jax.training.state import build_model, build_optimizer, initial_state

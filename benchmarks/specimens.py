@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oidn_jax.classical.widefield import widefield
-from oidn_jax.evaluation.figures import save_panel
+from oidn_jax.figures import save_panel
 from oidn_jax.simulation.acquisition import simulate_acquisition
 from oidn_jax.simulation.pairs import settings_from_config
 from oidn_jax.simulation.specimens import SPECIMENS

@@ -492,11 +492,11 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     *[
         (nobody_imports_a_script, path, text, "imported by nobody")
         for path, text in [
-            ("oidn_jax/optics/checks/laws.py", "from oidn_jax.optics.checks.__main__ import main"),
+            ("oidn_jax/optics/checks/laws.py", "from oidn_jax.optics.laws.__main__ import main"),
             ("oidn_jax/optics/checks/laws.py", "def f():\n    from . import __main__"),
             ("oidn_jax/optics/__main__.py", "from .checks.__main__ import main"),
-            ("oidn_jax/optics/__init__.py", "m = import_module('oidn_jax.optics.checks.__main__')"),
-            ("tests/optics/test_checks.py", "import oidn_jax.optics.checks.__main__ as checks"),
+            ("oidn_jax/optics/__init__.py", "m = import_module('oidn_jax.optics.laws.__main__')"),
+            ("tests/optics/test_checks.py", "import oidn_jax.optics.laws.__main__ as checks"),
             ("benchmarks/network.py", "from train import main"),
             ("evaluate.py", "import train"),
         ]

@@ -156,7 +156,7 @@ def test_an_evaluation_is_replaced_only_when_told_to(tmp_path, run, tiny_flags, 
 
 
 def test_evaluate_several_networks_on_several_specimens(tmp_path, run, tiny_flags, tiny_workdir, monkeypatch):
-    monkeypatch.setattr("oidn_jax.evaluation.figures.style.DPI", 50)
+    monkeypatch.setattr("oidn_jax.figures.style.DPI", 50)
     networks = (f"--workdir={tiny_workdir}", f"--workdir=again={tiny_workdir}")
     given = ("--specimens=ccps,er", "--methods=oidn,widefield", f"--out={tmp_path / 'out'}")
     tiny_flags = [*tiny_flags, "--config.simulation.read_noise=2.5"]

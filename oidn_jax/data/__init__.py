@@ -12,13 +12,13 @@ Contract:
 - A user's mistake is an `InputError` whose message is one line.
 """
 
-from oidn_jax.data.checks import check_pixels
-from oidn_jax.data.errors import InputError
+from oidn_jax.acquisition.checks import check_pixels
+from oidn_jax.errors import InputError
 from oidn_jax.data.image_file import read_image
 from oidn_jax.data.mrc_writer import write_priism
 from oidn_jax.data.otf_file import RadialOtf, read_radial_otf
 from oidn_jax.data.patch_folder import cut_patches, write_patch_pair
-from oidn_jax.data.raw_report import RawReport, describe_raw, format_lines
+from oidn_jax.acquisition.raw_report import RawReport, describe_raw, format_lines
 from oidn_jax.data.raw_stack import RawStack, inspect_raw_stack, read_raw_stack
 from oidn_jax.data.writers import output_name, write_map_tiff, write_raw_tiff, write_sr_tiff
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

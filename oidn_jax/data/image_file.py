@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Real
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.raw_stack import RawStack, read_raw_stack
 
 

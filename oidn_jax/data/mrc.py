@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 MRC_SUFFIXES = (".mrc", ".dv", ".otf", ".mrcs", ".map", ".st", ".rec")
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from oidn_jax.data.atomic import check_target, write_atomically
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.mrc import DTYPES, HEADER, PRIISM_STAMP
 
 _SUFFIXES = (".mrc", ".dv")

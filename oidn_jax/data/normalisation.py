@@ -7,7 +7,7 @@ file imports neither's functions.
 from dataclasses import dataclass
 from typing import Any
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 MODES = ("joint", "per_frame")
 

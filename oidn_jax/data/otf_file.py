@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.mrc import PRIISM_STAMP, find_pixels, read_fields, spacing_xy
 
 _DTYPES = {2: "f4", 4: "c8"}

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt16
 
 from oidn_jax.data.atomic import check_target
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.writers import write_raw_tiff
 
 SPLITS = ("training", "validate")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.mrc import MRC_SUFFIXES, MrcHeader, is_mrc, read_mrc_header
 from oidn_jax.data.tiff import TIFF_SUFFIXES, TiffHeader, is_tiff, read_tiff_header
 

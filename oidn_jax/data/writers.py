@@ -15,7 +15,7 @@ import tifffile
 from jaxtyping import Shaped
 
 from oidn_jax.data.atomic import check_target, write_atomically
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 # Classic TIFF, the only kind ImageJ writes, counts bytes in 32 bits; the margin leaves room for headers and metadata.

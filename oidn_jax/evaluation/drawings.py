@@ -11,18 +11,18 @@ import numpy as np
 
 from oidn_jax.evaluation.comparison import Comparison
 from oidn_jax.evaluation.example import Example
-from oidn_jax.evaluation.figures.distributions import save_box_plots, save_radar
-from oidn_jax.evaluation.figures.panels import save_panels
-from oidn_jax.evaluation.figures.profiles import save_line_profiles
-from oidn_jax.evaluation.figures.psf import PsfPanel, save_psf_comparison
-from oidn_jax.evaluation.figures.resolution import (
+from oidn_jax.figures.distributions import save_box_plots, save_radar
+from oidn_jax.figures.panels import save_panels
+from oidn_jax.figures.profiles import save_line_profiles
+from oidn_jax.figures.psf import PsfPanel, save_psf_comparison
+from oidn_jax.figures.resolution import (
     DecorrelationPanel,
     RollingFrcPanel,
     save_decorrelation,
     save_rolling_frc,
 )
-from oidn_jax.evaluation.figures.style import specimen_label
-from oidn_jax.evaluation.figures.worst_cases import WorstCase, save_worst_cases
+from oidn_jax.figures.style import specimen_label
+from oidn_jax.figures.worst_cases import WorstCase, save_worst_cases
 from oidn_jax.evaluation.html import Figure
 from oidn_jax.evaluation.methods import NetworkMethod
 from oidn_jax.evaluation.scores import analyse_decorrelation

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
-from oidn_jax.evaluation.figures import save_panel
+from oidn_jax.figures import save_panel
 from oidn_jax.evaluation.methods import NetworkMethod, WidefieldMethod, panel_rows
 from oidn_jax.metrics.image import psnr
 from oidn_jax.metrics.normalisation import min_max
 from oidn_jax.metrics.ssim import ssim
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE
-from oidn_jax.optics.camera import expose
+from oidn_jax.optics.noise import expose
 from oidn_jax.simulation.pairs import settings_from_config, simulate_acquisitions
 
 # Folded into the key of the scenes for their second exposure; scenes fold in their own small numbers.

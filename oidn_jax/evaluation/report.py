@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from oidn_jax.classical.microscope import Microscope
-from oidn_jax.data.errors import InputError
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, drawings, trained_specimen
 from oidn_jax.evaluation.example import TARGET, Example
-from oidn_jax.evaluation.figures.style import method_label, specimen_label
+from oidn_jax.figures.style import method_label, specimen_label
 from oidn_jax.evaluation.files import check_folder, make_folder, write_raw, write_results
 from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.html import Page, Table, write_report

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from oidn_jax.evaluation.figures.style import method_label, specimen_label
+from oidn_jax.figures.style import method_label, specimen_label
 from oidn_jax.evaluation.html import Table
 from oidn_jax.evaluation.scores import SCORES, format_score, is_better
 

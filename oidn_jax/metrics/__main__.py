@@ -16,9 +16,9 @@ def main() -> None:
     # Imported here, so that --help and wrong flags need not wait for jax.
     from oidn_jax.evaluation import measured_image as files
     from oidn_jax.evaluation import measurement as of
-    from oidn_jax.evaluation.figures.measurement import check_plot, save_measurement
+    from oidn_jax.figures.measurement import check_plot, save_measurement
     from oidn_jax.evaluation.files import finite_or_none
-    from oidn_jax.evaluation.measurement_text import format_lines, to_json
+    from oidn_jax.resolution.text import format_lines, to_json
     from oidn_jax.reconstruction import progress_bar
 
     options = of.rolling_options(map_settings(flags))

@@ -5,6 +5,7 @@ full grid with the zero frequency first and 1 there; PSFs have their centre on p
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from oidn_jax.errors import IllegalValue
 from oidn_jax.optics import fourier
 
 Grid = TypeVar("Grid", Array, np.ndarray)  # numpy in, numpy out; jax in, jax out
@@ -21,12 +23,12 @@ def otf_cutoff(*, na: float, emission_wavelength_nm: float, pixel_size_nm: float
     """Highest frequency the objective passes, k_c = 2 NA pixel / wavelength, in cycles per pixel.
 
     Raises:
-        ValueError: if a quantity is not positive and finite.
+        IllegalValue: if a quantity is not positive and finite.
     """
     quantities = {"na": na, "emission_wavelength_nm": emission_wavelength_nm, "pixel_size_nm": pixel_size_nm}
     for name, value in quantities.items():
         if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}; it must be a positive number")
+            raise IllegalValue(name, value, "it must be a positive number")
     return 2.0 * na * pixel_size_nm / emission_wavelength_nm
 
 
@@ -58,14 +60,22 @@ def airy_otf(frequency: Grid, *, cutoff: float | Array, damping: float = 1.0) ->
 def airy_psf(
     size: int, *, na: float, emission_wavelength_nm: float, pixel_size_nm: float
 ) -> Float[np.ndarray, "size size"]:
-    """PSF of an ideal circular pupil on size x size pixels, its centre on tap size // 2, normalised to sum 1.
+    """PSF of an ideal circular pupil on size x size pixels: `cropped_psf` of `airy_otf`."""
+    cutoff = otf_cutoff(na=na, emission_wavelength_nm=emission_wavelength_nm, pixel_size_nm=pixel_size_nm)
+    return cropped_psf(size, lambda frequency: airy_otf(frequency, cutoff=cutoff))
 
-    The inverse transform of `airy_otf` on a grid 16 times as large, cropped: non-negative up to that grid's
-    periodicity, which is clipped.
+
+def cropped_psf(size: int, otf: Callable[[np.ndarray], np.ndarray]) -> Float[np.ndarray, "size size"]:
+    """The middle size x size pixels of the PSF of an OTF, its centre on tap size // 2, normalised to sum 1.
+
+    The inverse transform on a grid 16 times as large: non-negative up to that grid's periodicity, which is clipped.
+
+    Args:
+        size: of the PSF.
+        otf: of the modulus of the frequency, cycles per pixel.
     """
     grid = 16 * size
-    cutoff = otf_cutoff(na=na, emission_wavelength_nm=emission_wavelength_nm, pixel_size_nm=pixel_size_nm)
-    psf = np.real(fourier.numpy_centred_ifft2(airy_otf(fourier.centred_frequency_radius(grid), cutoff=cutoff)))
+    psf = np.real(fourier.numpy_centred_ifft2(otf(fourier.centred_frequency_radius(grid))))
     start = grid // 2 - size // 2
     psf = np.maximum(psf[start : start + size, start : start + size], 0.0)
     return psf / psf.sum()

@@ -6,15 +6,15 @@ by any `Method`, checks everything before it computes anything and writes each i
 trust maps and diagnostics where asked for. A user's mistake is an `InputError`.
 """
 
-from oidn_jax.reconstruction.acquisition import Acquisition, KnownIllumination
-from oidn_jax.reconstruction.camera import CameraSettings
+from oidn_jax.acquisition.acquisition import Acquisition, KnownIllumination
+from oidn_jax.acquisition.camera import CameraSettings
 from oidn_jax.reconstruction.files import reconstruct_files
-from oidn_jax.reconstruction.images import default_tiling, reconstruct
+from oidn_jax.methods.tiled import default_tiling, reconstruct
 from oidn_jax.reconstruction.jobs import Outputs, Reading, Talk
 from oidn_jax.reconstruction.methods import ClassicalMethod, GivenImage, Method, NetworkMethod
-from oidn_jax.reconstruction.preview import write_preview
-from oidn_jax.reconstruction.progress import progress_bar
-from oidn_jax.reconstruction.tiling import Tiling
+from oidn_jax.figures.preview import write_preview
+from oidn_jax.commands.progress import progress_bar
+from oidn_jax.methods.tiling import Tiling
 
 __all__ = [
     "Acquisition",

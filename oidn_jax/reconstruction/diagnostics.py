@@ -22,7 +22,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from oidn_jax.classical.bands import Transfer, fine_frequencies, move_bands, repeat_spectrum
 from oidn_jax.classical.estimation import Estimate, measure_brightness
-from oidn_jax.classical.methods import ClassicalOptions, transfer_of_image
+from oidn_jax.classical.images import ClassicalOptions, transfer_of_image
 from oidn_jax.classical.peaks import SEARCHED, correlogram
 from oidn_jax.classical.spectra import taper
 from oidn_jax.data.atomic import check_target, write_atomically

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from oidn_jax import __version__
-from oidn_jax.classical.microscope import Microscope
-from oidn_jax.data.checks import check_pixels
-from oidn_jax.data.errors import InputError
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.acquisition.checks import check_pixels
+from oidn_jax.errors import InputError
 from oidn_jax.data.raw_stack import RawStack, read_raw_stack
 from oidn_jax.data.writers import write_sr_tiff
-from oidn_jax.reconstruction.acquisition import Acquisition
+from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.reconstruction.diagnostics import write_diagnostics
-from oidn_jax.reconstruction.illumination_file import write_illumination
+from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.reconstruction.jobs import Job, Outputs, Reading, Talk, Work, check_outputs, check_work, inspect
 from oidn_jax.reconstruction.methods import ClassicalMethod, GivenImage, Method, NetworkMethod
-from oidn_jax.reconstruction.preview import write_preview
+from oidn_jax.figures.preview import write_preview
 from oidn_jax.reconstruction.trust import on_our_grid, write_trust
 
 _PIXEL_SIZE_TOLERANCE = 0.05

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oidn_jax.classical.consistency import BORDER
-from oidn_jax.classical.microscope import Microscope
-from oidn_jax.data.errors import InputError
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.errors import InputError
 from oidn_jax.data.raw_stack import inspect_raw_stack
 from oidn_jax.data.writers import output_name
-from oidn_jax.reconstruction.acquisition import KnownIllumination
-from oidn_jax.reconstruction.camera import CameraSettings
-from oidn_jax.reconstruction.illumination_file import read_illumination
+from oidn_jax.acquisition.acquisition import KnownIllumination
+from oidn_jax.acquisition.camera import CameraSettings
+from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.reconstruction.methods import GivenImage, Method, NetworkMethod
 from oidn_jax.reconstruction.trust import TrustFiles
 

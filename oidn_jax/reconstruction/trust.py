@@ -20,8 +20,8 @@ from oidn_jax.classical.prediction import Camera
 from oidn_jax.data.atomic import write_atomically
 from oidn_jax.data.writers import write_map_tiff
 from oidn_jax.optics.grid import from_padded_spectrum
-from oidn_jax.reconstruction.acquisition import Acquisition
-from oidn_jax.reconstruction.trust_picture import draw_trust
+from oidn_jax.acquisition.acquisition import Acquisition
+from oidn_jax.figures.trust import draw_trust
 
 _LARGEST_RESIDUALS = 4_000_000_000
 _CLEARLY_BETTER = 0.98

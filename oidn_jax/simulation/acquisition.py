@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
 from oidn_jax.classical.wiener import wiener_sim
-from oidn_jax.optics.camera import expose
+from oidn_jax.optics.noise import expose
 from oidn_jax.optics.forward import form_bands, mix_bands, pixel_transfer
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.illumination import Illumination, bleaching, wave_vectors

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from oidn_jax.optics.camera import poisson
+from oidn_jax.optics.noise import poisson
 
 POINT_SPACING = 0.7  # pixels; below 1, so that a curve has no gaps
 _CURVATURE_LENGTH_NM = 500.0  # over which a curve's curvature changes

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.simulation.acquisition import Acquisition, simulate_acquisition
 from oidn_jax.simulation.settings import AcquisitionSettings

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from oidn_jax.optics.camera import Camera
+from oidn_jax.optics.noise import Camera
 from oidn_jax.optics.otf import airy_otf, evanescent_depth_nm, otf_cutoff
 from oidn_jax.simulation.specimens import SPECIMENS
 

@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 import tensorstore
 
 from oidn_jax import __version__
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.training import parallel
 from oidn_jax.training.state import TrainState, build_model, build_optimizer, initial_state

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 
 class MetricLog:

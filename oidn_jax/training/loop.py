@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import optax
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.normalisation import MODES as NORMALISATIONS
 from oidn_jax.metrics.ssim import PADDINGS
 from oidn_jax.models.oidn import OIDN, SMALLEST_IMAGE

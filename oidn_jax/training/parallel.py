@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 AXIS = "batch"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oidn_jax.data.defects import find_defects, repair
+from oidn_jax.acquisition.defects import find_defects, repair
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oidn_jax.data import InputError, RawStack, read_raw_stack
-from oidn_jax.data.raw_report import describe_raw, format_lines
+from oidn_jax.acquisition.raw_report import describe_raw, format_lines
 
 DATA = os.environ.get("OIDN_TEST_DATA")
 SIDE = 192

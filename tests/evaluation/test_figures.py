@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
-from oidn_jax.evaluation.figures import save_panel
+from oidn_jax.figures import save_panel
 
 
 def picture(seed, side=64):

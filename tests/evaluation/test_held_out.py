@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.microscope import Microscope
-from oidn_jax.data.errors import InputError
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation.held_out import Validation, score_min_max, simulate_held_out
 from oidn_jax.evaluation.methods import (
     ClassicalMethod,

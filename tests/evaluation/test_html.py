@@ -23,7 +23,7 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation.example import Example
 from oidn_jax.evaluation.html import Figure, Page, Table, write_report
 from oidn_jax.evaluation.html.images import grey_png_uri, to_grey

@@ -13,10 +13,10 @@ from matplotlib.image import imread
 
 from configs.metrics_flags import map_settings, parse
 from oidn_jax.data import write_priism
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation import measurement
-from oidn_jax.evaluation.measured_image import Measured
-from oidn_jax.evaluation.measurement_text import format_lines, to_json
+from oidn_jax.resolution.image import Measured
+from oidn_jax.resolution.text import format_lines, to_json
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation
 from oidn_jax.metrics.rolling_frc import RollingFrcOptions, rolling_frc

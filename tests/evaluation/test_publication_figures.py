@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from oidn_jax.evaluation.example import Example
-from oidn_jax.evaluation.figures import distributions, layout, panels, profiles, psf, resolution, style, worst_cases
+from oidn_jax.figures import distributions, layout, panels, profiles, psf, resolution, style, worst_cases
 
 PIXEL_NM = 31.3
 

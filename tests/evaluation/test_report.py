@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from oidn_jax.data import read_raw_stack
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation.files import finite_or_none
 from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.methods import METHODS
@@ -49,7 +49,7 @@ SILENT = Surroundings(show=lambda line: None)
 @pytest.fixture
 def coarse(monkeypatch):
     """Figures of few pixels, which are drawn quickly."""
-    monkeypatch.setattr("oidn_jax.evaluation.figures.style.DPI", 50)
+    monkeypatch.setattr("oidn_jax.figures.style.DPI", 50)
 
 
 @pytest.fixture(scope="module")

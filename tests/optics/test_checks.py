@@ -13,8 +13,8 @@ import pytest
 
 from oidn_jax.data.otf_file import RadialOtf
 from oidn_jax.optics import camera, forward, otf
-from oidn_jax.optics.checks import LAWS, Microscope, Model, check
-from oidn_jax.optics.checks.report import microscope_of
+from oidn_jax.optics.laws import LAWS, Microscope, Model, check
+from oidn_jax.optics.laws.report import microscope_of
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.simulation.settings import AcquisitionSettings
 
@@ -192,7 +192,7 @@ def test_a_measured_otf_takes_the_place_of_the_theoretical_one():
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "oidn_jax.optics.checks", *map(str, arguments)]
+    command = [sys.executable, "-m", "oidn_jax.optics.laws", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

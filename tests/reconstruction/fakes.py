@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oidn_jax.classical.microscope import Microscope
+from oidn_jax.optics.microscope import Microscope
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.trained import TrainedModel
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oidn_jax.data import InputError, RawStack
-from oidn_jax.reconstruction.camera import CameraSettings, camera_of
+from oidn_jax.acquisition.camera import CameraSettings, camera_of
 
 OFFSET, READ_NOISE = 100.0, 1.6
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from matplotlib.image import imread
 
-from oidn_jax.classical.microscope import Microscope
+from oidn_jax.optics.microscope import Microscope
 from oidn_jax.data import InputError, write_sr_tiff
 from oidn_jax.optics.grid import to_padded_spectrum
 from oidn_jax.reconstruction import (

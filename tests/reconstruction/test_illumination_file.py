@@ -9,7 +9,7 @@ import pytest
 from oidn_jax.classical.estimation import Estimate
 from oidn_jax.data import InputError
 from oidn_jax.optics.illumination import Illumination
-from oidn_jax.reconstruction.illumination_file import read_illumination, write_illumination
+from oidn_jax.acquisition.illumination_file import read_illumination, write_illumination
 
 GIVEN = Illumination(
     jnp.array([[0.1, 0.3], [0.3, 0.05], [-0.2, 0.2]]),

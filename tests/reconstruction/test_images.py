@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.reconstruction import Tiling, default_tiling, reconstruct
 from tests.reconstruction.fakes import Constant, Identity, acquisition, fake, untrained, upsampled

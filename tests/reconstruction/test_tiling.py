@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from oidn_jax.data.errors import InputError
-from oidn_jax.reconstruction.tiling import Tiling, blend_weights, map_tiles, tile_starts
+from oidn_jax.errors import InputError
+from oidn_jax.methods.tiling import Tiling, blend_weights, map_tiles, tile_starts
 from tests.reconstruction.fakes import upsampled
 
 TILINGS = [(16, 0), (16, 4), (17, 8), (32, 8), (33, 16), (64, 1)]

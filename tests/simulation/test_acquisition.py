@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.optics import fourier
 from oidn_jax.simulation.acquisition import draw_illumination, foreground_mean, simulate_acquisition
 from oidn_jax.simulation.pairs import settings_from_config, simulate_pairs

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import f_actin
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.training import checkpoint
 from oidn_jax.training.loop import TrainingDiverged, train
 

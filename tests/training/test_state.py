@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from configs import default
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 from oidn_jax.training import parallel
 from oidn_jax.training.loop import check_config
 from oidn_jax.training.state import build_model, build_optimizer, learning_rate_schedule

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image
 
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 WHITE_PERCENTILE = 99.9
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -25,7 +25,7 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "remove an export of this spec
 def main() -> None:
     """Parse, simulate, write."""
     parse_flags(sys.argv, required=["out"])
-    from oidn_jax.data.errors import InputError
+    from oidn_jax.errors import InputError
     from oidn_jax.simulation.export.biosr import Export, export_cells
     from oidn_jax.simulation.pairs import settings_from_config
 

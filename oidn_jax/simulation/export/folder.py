@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oidn_jax.data.atomic import write_atomically
-from oidn_jax.data.errors import InputError
+from oidn_jax.errors import InputError
 
 IDENTITY = "export.json"
 

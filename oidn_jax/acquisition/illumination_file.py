@@ -1,0 +1,158 @@
+"""The illumination of an acquisition as a JSON file, written beside its image and read again for another one."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from oidn_jax import __version__
+from oidn_jax.classical.assessment import ILL_CONDITIONED, conditions
+from oidn_jax.classical.estimation import Estimate
+from oidn_jax.data.atomic import check_target, write_atomically
+from oidn_jax.errors import InputError
+
+FORMAT = "oidn_jax illumination 1"
+_SAME_PIXEL = 0.01
+
+
+@dataclass(frozen=True)
+class StoredIllumination:
+    """What a file says of the patterns.
+
+    Attributes:
+        wave_vector: (orientations, 2), y and x in cycles per raw pixel.
+        phase: (orientations, phases), radians, at the centre of raw pixel (h // 2, w // 2).
+        modulation_depth: (orientations,).
+        frame_size: (h, w) of the frames they were found in.
+        source: the file read.
+    """
+
+    wave_vector: Float[np.ndarray, "orientations 2"]
+    phase: Float[np.ndarray, "orientations phases"]
+    modulation_depth: Float[np.ndarray, "orientations"]
+    frame_size: tuple[int, int]
+    source: Path
+
+
+def write_illumination(
+    path: Path,
+    estimate: Estimate,
+    *,
+    frame_size: tuple[int, int],
+    pixel_size_nm: float,
+    provenance: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Path:
+    """Writes an estimate with its confidence, atomically.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    check_target(path, overwrite=overwrite)
+    found = jax.device_get(estimate)
+    content = {
+        "format": FORMAT,
+        "software": f"oidn_jax {__version__}",
+        **provenance,
+        "frame_size": list(frame_size),
+        "pixel_size_nm": pixel_size_nm,
+        "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), y downwards",
+        "orientations": [_orientation(found, i, pixel_size_nm=pixel_size_nm) for i in range(len(found.confidence))],
+        "found_jointly": bool(found.joint),
+        "warnings": list(warnings),
+    }
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"), n_bytes=len(text))
+    return path
+
+
+def _orientation(found: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
+    given = found.illumination
+    y, x = (float(component) for component in given.wave_vector[i])
+    return {
+        "wave_vector_cycles_per_pixel": [y, x],
+        "period_nm": pixel_size_nm / math.hypot(y, x),
+        "angle_deg": math.degrees(math.atan2(y, x)),
+        "phases_deg": np.rad2deg(given.phase[i]).astype(float).tolist(),
+        "modulation_depth": float(given.modulation_depth[i]),
+        "brightness": given.brightness[i].astype(float).tolist(),
+        "confidence": float(found.confidence[i]),
+        "runner_up": float(found.runner_up[i]),
+        "coherence": float(found.coherence[i]),
+        "modulation_depth_without_noise_correction": float(found.modulation_with_noise[i]),
+        "single_phases_deg": np.rad2deg(found.single_phases[i]).astype(float).tolist(),
+        "overlap_frequency_pixels": int(found.overlap[i]),
+    }
+
+
+def read_illumination(
+    path: str | Path, *, orientations: int, phases: int, pixel_size_nm: float | None
+) -> StoredIllumination:
+    """Reads wave vectors, phases and modulation depths; without a pixel size, that is not compared.
+
+    Raises:
+        InputError: a file that is missing, damaged or none of ours; other numbers of orientations or phases than asked
+            for; another pixel size (by more than 1 %); numbers that are no illumination.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a file that reconstruct.py wrote") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON file ({error}); give an illumination that reconstruct.py wrote") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f'{path} is no illumination file (its "format" must be "{FORMAT}"); see docs/classical.md')
+    try:
+        stored = StoredIllumination(
+            wave_vector=np.array([o["wave_vector_cycles_per_pixel"] for o in content["orientations"]], float),
+            phase=np.deg2rad(np.array([o["phases_deg"] for o in content["orientations"]], float)),
+            modulation_depth=np.array([o["modulation_depth"] for o in content["orientations"]], float),
+            frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
+            source=path,
+        )
+        found_nm = float(content["pixel_size_nm"])
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} is incomplete or has a wrong entry ({error!r}); write it anew") from error
+    _check(stored, orientations=orientations, phases=phases)
+    if pixel_size_nm is not None and not abs(found_nm - pixel_size_nm) <= _SAME_PIXEL * pixel_size_nm:
+        raise InputError(
+            f"{path} was found with pixels of {found_nm:g} nm, but these frames have {pixel_size_nm:g} nm; give an "
+            "illumination of the same camera and magnification"
+        )
+    return stored
+
+
+def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> None:
+    path = stored.source
+    if stored.wave_vector.shape != (orientations, 2) or stored.phase.shape != (orientations, phases):
+        raise InputError(
+            f"{path} has {stored.wave_vector.shape[0]} orientations and phases of the shape {stored.phase.shape}; "
+            f"{orientations} orientations of {phases} phases are asked for (config.frames)"
+        )
+    length = np.hypot(*stored.wave_vector.T)
+    if not np.all((length > 0) & (length < 1)):
+        raise InputError(
+            f"{path} has wave vectors of {', '.join(f'{n:g}' for n in length)} cycles per pixel; they must be above 0 "
+            "and below 1"
+        )
+    if not np.all(np.isfinite(stored.phase)):
+        raise InputError(f"{path} has phases that are NaN or infinite; they must be degrees")
+    if not np.all((stored.modulation_depth > 0) & (stored.modulation_depth <= 1)):
+        raise InputError(
+            f"{path} has modulation depths of {', '.join(f'{m:g}' for m in stored.modulation_depth)}; they must be "
+            "above 0 and at most 1"
+        )
+    worst = conditions(stored.phase, stored.modulation_depth).max()
+    if worst > ILL_CONDITIONED:
+        raise InputError(
+            f"{path} has phases or modulation depths from which the bands cannot be separated (condition number "
+            f"{worst:.3g}, at most {ILL_CONDITIONED:g}); the phases of an orientation must differ"
+        )

@@ -1,0 +1,266 @@
+"""What a raw SIM file says of itself: stripes, camera gain, light, brightness of the frames, bleaching.
+
+Contract: nothing about the microscope needs to be known, neither its optics nor its camera. A number the pixels do not
+support is None and "unknown" in the text. All is judged at the first time point, but saturation and bleaching over
+all; stripes, gain and offset in the central 1024 x 1024 pixels, which are enough to be precise; the rest everywhere.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from oidn_jax.acquisition.checks import check_pixels, full_scale
+from oidn_jax.acquisition.photon_transfer import Camera, fit_camera, noise_curve, smoothed
+from oidn_jax.data.raw_stack import RawStack
+
+# Two standard errors of <|F_1|^2> - noise, in units of noise / sqrt(pixels); from simulated noise of 3 and 5 phases.
+_HARMONIC_ERROR = 4.5
+
+_JUDGED_SIDE = 1024
+_LEAST_CONTRAST = 0.02
+_FEWEST_ELECTRONS = 5.0
+_MOST_JITTER_PERCENT = 5.0
+_MOST_BLEACHING_PERCENT = 1.0
+
+_ROWS = (
+    ("contrast of the stripes", "contrast", ".3f"),
+    ("  smallest that shows", "contrast_limit", ".3f"),
+    ("MCNR (noise alone, 3 phases: 2.05)", "mcnr", ".2f"),
+    ("gain, counts per photo-electron", "gain_counts_per_electron", ".4g"),
+    ("offset, counts", "offset_counts", ".5g"),
+    ("photo-electrons per pixel, structures", "electrons_structures", ".3g"),
+    ("photo-electrons per pixel, whole frame", "electrons_frame", ".3g"),
+    ("brightness, % of all orientations", "brightness_percent", ".1f"),
+)
+
+
+@dataclass(frozen=True)
+class OrientationReport:
+    """One illumination direction; None is unknown.
+
+    Attributes:
+        contrast: modulation of the stripes in the image, 0 to 1, over the structures: the illumination's own weakened
+            by the optics. Movement between the frames looks like it.
+        contrast_limit: a smaller contrast than this cannot be told from none (two standard errors of the noise).
+        mcnr: modulation contrast to noise ratio (SIMcheck) over the structures. Noise alone gives 3.545 / sqrt(phases).
+        gain_counts_per_electron: camera gain, times any factor the counts were multiplied by later.
+        offset_counts: counts without light. It cannot be told from an even background: this is the level where the
+            noise has fallen to a read noise of 1.6 electrons or, if that is lower or the gain is unknown, the darkest
+            percent of the image. A larger read noise makes it too low, by read_noise^2 - 2.6 electrons at worst.
+        electrons_structures: mean photo-electrons per pixel and frame over the structures, background included.
+        electrons_frame: the same over the whole frame.
+        brightness_percent: light of the orientation relative to the mean of all.
+        frame_brightness_percent: light of each frame relative to the mean of its orientation.
+    """
+
+    contrast: float | None
+    contrast_limit: float | None
+    mcnr: float | None
+    gain_counts_per_electron: float | None
+    offset_counts: float | None
+    electrons_structures: float | None
+    electrons_frame: float | None
+    brightness_percent: float | None
+    frame_brightness_percent: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class RawReport:
+    """A raw acquisition; None is unknown.
+
+    Attributes:
+        orientations: one report per illumination direction.
+        structures_percent: pixels taken for structures, on which contrast and light are judged.
+        saturated_percent: pixels at full scale, over all time points; 0 for floats, which have none.
+        bleaching_percent_per_frame: light lost from one exposure to the next; negative is a gain.
+        bleaching_percent_per_time: light lost from one time point to the next; None for a single one.
+        warnings: those of `check_pixels`, then this file's, one line each.
+    """
+
+    orientations: tuple[OrientationReport, ...]
+    structures_percent: float
+    saturated_percent: float
+    bleaching_percent_per_frame: float | None
+    bleaching_percent_per_time: float | None
+    warnings: tuple[str, ...]
+
+
+def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> RawReport:
+    """Judges a raw acquisition from its pixels alone.
+
+    Light is frame mean minus offset. Bleaching is 1 - exp(slope) of log light = level + slope * exposure with a level
+    for each orientation and time point, since orientations may have been scaled differently; over time likewise, with
+    a level for each frame.
+
+    Args:
+        stack: the raw stack, orientation slow and phase fast.
+        orientations: number of illumination directions.
+        phases: number of phases per direction; with fewer than 3 there is no contrast to tell.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: what `check_pixels` refuses.
+        ValueError: the stack does not have orientations * phases frames.
+    """
+    warnings = check_pixels(stack, orientations=orientations, phases=phases)
+    top, left = (max(0, side - _JUDGED_SIDE) // 2 for side in stack.frames.shape[2:])
+    first = stack.frames[0, :, top : top + _JUDGED_SIDE, left : left + _JUDGED_SIDE].astype(np.float64)
+    first = first.reshape(orientations, phases, *first.shape[1:])
+    ceiling, saturated = full_scale(stack)
+    structures = _structures(smoothed(first.mean(axis=(0, 1))))
+    cameras = [fit_camera(frames, ceiling) for frames in first]
+    means = stack.frames.mean(axis=(2, 3), dtype=np.float64).reshape(-1, orientations, phases)
+    light = means - np.array([camera.offset or 0.0 for camera in cameras])[:, None]
+    own, lit = light[0].mean(axis=1), bool((light[0] > 0).all())
+    brightness = (100 * own / own.mean()).tolist() if lit else [None] * orientations
+    reports = tuple(
+        _describe_orientation(first[i], cameras[i], structures, light=light[0, i], brightness=brightness[i])
+        for i in range(orientations)
+    )
+    per_frame, frame_error = _loss_percent(light, axis=2)
+    per_time, time_error = _loss_percent(light, axis=0)
+    warnings += [f"{stack.source}: orientation {i}: {line}" for i, r in enumerate(reports) for line in _doubts(r)]
+    for loss, error, unit in ((per_frame, frame_error, "frame"), (per_time, time_error, "time point")):
+        # Frames of uneven brightness look like bleaching as far as their scatter allows.
+        if loss is not None and loss > _MOST_BLEACHING_PERCENT + 2 * error:
+            warnings.append(f"{stack.source}: bleaching of {loss:.1f} % per {unit}; record with less light")
+    return RawReport(
+        orientations=reports,
+        structures_percent=float(100 * structures.mean()),
+        saturated_percent=100 * saturated,
+        bleaching_percent_per_frame=per_frame,
+        bleaching_percent_per_time=per_time,
+        warnings=tuple(warnings),
+    )
+
+
+def format_lines(report: RawReport) -> list[str]:
+    """Writes a report as lines of text: a table with a column for each orientation, then the whole, then warnings."""
+    columns = report.orientations
+    rows = [("", *(f"orientation {i}" for i in range(len(columns))))]
+    rows += [(label, *(_text(getattr(column, name), form) for column in columns)) for label, name, form in _ROWS]
+    for n in range(len(columns[0].frame_brightness_percent)):
+        frame = (_text(column.frame_brightness_percent[n], ".1f") for column in columns)
+        rows.append((f"  frame {n}, % of its orientation", *frame))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    lines += [
+        f"structures: {report.structures_percent:.1f} % of the pixels",
+        f"saturated: {report.saturated_percent:.2g} % of the pixels",
+        f"bleaching: {_text(report.bleaching_percent_per_frame, '.2f', ' %')} per frame",
+    ]
+    if report.bleaching_percent_per_time is not None:
+        lines.append(f"bleaching: {report.bleaching_percent_per_time:.2f} % per time point")
+    return lines + [f"warning: {warning}" for warning in report.warnings]
+
+
+def _text(value: float | None, form: str, unit: str = "") -> str:
+    return "unknown" if value is None else f"{value:{form}}{unit}"
+
+
+def _describe_orientation(
+    frames: Float[np.ndarray, "phases y x"],
+    camera: Camera,
+    structures: Bool[np.ndarray, "y-4 x-4"],
+    *,
+    light: Float[np.ndarray, " phases"],
+    brightness: float | None,
+) -> OrientationReport:
+    electrons = (None, None)
+    if camera.gain is not None and camera.offset is not None:
+        inside = frames[:, 2:-2, 2:-2][:, structures].mean()
+        electrons = float(inside - camera.offset) / camera.gain, float(light.mean()) / camera.gain
+    return OrientationReport(
+        *_stripes(frames, camera, structures, light=light),
+        camera.gain,
+        camera.offset,
+        *electrons,
+        brightness,
+        tuple((100 * light / light.mean()).tolist()) if (light > 0).all() else (None,) * len(light),
+    )
+
+
+def _stripes(
+    frames: Float[np.ndarray, "phases y x"],
+    camera: Camera,
+    structures: Bool[np.ndarray, "y-4 x-4"],
+    *,
+    light: Float[np.ndarray, " phases"],
+) -> tuple[float | None, float | None, float | None]:
+    """Measures contrast, its limit and MCNR over the structures.
+
+    With F_j = (1/N) sum_n D_n exp(-2 pi i j n / N) of the N frames, offset subtracted and made equally bright (else
+    jitter looks like stripes), and sigma^2 the noise variance of a frame,
+
+        contrast = 2 sqrt((<|F_1|^2> - sigma^2/N) / (<F_0^2> - sigma^2/N)),
+
+    a ratio of root mean squares, so that a specimen of uneven brightness does not bias it;
+    MCNR = <4 |F_1| / sqrt(gain F_0 + read_noise^2)>, which is 4 |F_1| / sqrt(F_0) in photo-electrons.
+    """
+    phases = len(frames)
+    if phases < 3 or camera.offset is None or (light <= 0).any():
+        return None, None, None
+    even = (frames - camera.offset) * (light.mean() / light)[:, None, None]
+    noise = noise_curve(even, structures)[1].mean() / phases
+    inside = even[:, 2:-2, 2:-2][:, structures]
+    harmonic = np.abs(np.tensordot(np.exp(-2j * np.pi * np.arange(phases) / phases), inside, 1)) / phases
+    mean = inside.mean(axis=0)
+    power = (mean**2).mean() - noise
+    if power <= 0:
+        return None, None, None
+    contrast = 2 * np.sqrt(max((harmonic**2).mean() - noise, 0) / power)
+    limit = 2 * np.sqrt(_HARMONIC_ERROR * noise / np.sqrt(mean.size) / power)
+    if camera.gain is None:
+        return float(contrast), float(limit), None
+    variance = camera.gain * (mean + camera.offset) + camera.intercept
+    # Less than one electron of noise is a pixel that happens to be dark.
+    mcnr = (4 * harmonic / np.sqrt(np.maximum(variance, camera.gain**2))).mean()
+    return float(contrast), float(limit), float(mcnr)
+
+
+def _structures(image: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Finds the brighter of two classes with the largest variance between them (Otsu 1979)."""
+    # A hot pixel would leave all the rest in one class.
+    values = np.sort(np.clip(image, *np.percentile(image, (0.1, 99.9))), axis=None)
+    below = np.arange(1, values.size)
+    sums = np.cumsum(values)
+    between = (sums[-1] * below / values.size - sums[:-1]) ** 2 / (below * (values.size - below))
+    best = int(between.argmax())
+    return image > values[best] if values[best] < image.max() else np.ones(image.shape, bool)
+
+
+def _loss_percent(light: Float[np.ndarray, "time orientations phases"], *, axis: int) -> tuple[float | None, float]:
+    """Fits the loss per step along an axis, with one level for each line along it: percent, and standard error."""
+    steps = light.shape[axis]
+    if steps < 2 or (light <= 0).any():
+        return None, 0.0
+    logs = np.moveaxis(np.log(light), axis, -1).reshape(-1, steps)
+    deviation = logs - logs.mean(axis=1, keepdims=True)
+    x = np.arange(steps) - (steps - 1) / 2
+    spread = len(logs) * (x**2).sum()
+    slope = (x * deviation).sum() / spread
+    freedom = len(logs) * (steps - 1) - 1
+    error = np.sqrt(((deviation - slope * x) ** 2).sum() / freedom / spread) if freedom else np.inf
+    return float(100 * (1 - np.exp(slope))), float(100 * error)
+
+
+def _doubts(report: OrientationReport) -> list[str]:
+    lines = []
+    contrast, limit = report.contrast, report.contrast_limit
+    if contrast is not None and limit is not None and contrast < max(_LEAST_CONTRAST, limit):
+        lines.append(
+            f"the stripes have a contrast of {contrast:.3f}, where noise alone has up to {limit:.3f}: expected of the "
+            "finest stripes in little light; of others, check the modulation and the frame order"
+        )
+    if report.electrons_structures is not None and report.electrons_structures < _FEWEST_ELECTRONS:
+        lines.append(
+            f"{report.electrons_structures:.1f} photo-electrons per pixel in the structures; record with more light or "
+            "a longer exposure"
+        )
+    jitter = max(abs(percent - 100) if percent else 0.0 for percent in report.frame_brightness_percent)
+    if jitter > _MOST_JITTER_PERCENT:
+        lines.append(f"the frames differ in brightness by up to {jitter:.1f} % from their mean; check the light source")
+    return lines

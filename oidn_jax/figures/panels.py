@@ -1,0 +1,148 @@
+"""Panels: what every method made of one acquisition per specimen, as a whole and in two enlarged regions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from scipy.ndimage import gaussian_gradient_magnitude
+
+from oidn_jax.evaluation.example import TARGET, Example
+from oidn_jax.figures import layout
+from oidn_jax.figures.style import (
+    ZOOM_COLOURS,
+    draw_image,
+    draw_scale_bar,
+    grey_limits,
+    hide_ticks,
+    method_label,
+    publication_style,
+    save_figure,
+    specimen_label,
+)
+
+Region = tuple[int, int, int]
+
+_ZOOM = 4  # the side of the image over that of a region
+_LEFT, _RIM, _GAP, _HEADING, _BETWEEN = 9.5, 0.8, 1.0, 4.0, 3.0  # mm
+_FEW = 3  # images that fit into one column of a journal
+
+
+def save_panels(path: Path, examples: Sequence[Example], *, title: str = "") -> list[Path]:
+    """One block per specimen: the images of all methods and the target, and under them two regions enlarged.
+
+    Every image is drawn from black, its minimum, to white, its 99.9th percentile, and its enlarged regions likewise;
+    scale bars hold for the whole row. Where the blocks are too high for a page, the two regions stand side by side.
+
+    Args:
+        path: of the files, without suffix.
+        examples: one per specimen, their images with the target.
+        title: of the figure.
+
+    Returns:
+        The files, `[path.png, path.pdf]`.
+    """
+    with publication_style():
+        plan = _plan(examples, top=layout.TITLE_MM if title else _RIM)
+        figure = layout.new_figure(plan.width, plan.height, title=title)
+        for index, (example, top) in enumerate(zip(examples, plan.tops, strict=True)):
+            if len(examples) > 1:
+                layout.add_letter(figure, (1.0, top), index)
+            _draw_block(figure, example, plan, top=top + _HEADING)
+        return save_figure(figure, path)
+
+
+def zoom_regions(target: np.ndarray) -> tuple[Region, Region]:
+    """Two square regions (y, x, side) with much structure: the sum of the gradient's modulus is largest.
+
+    Their side is a quarter of the image's. They keep a quarter of their side from the rim and from each other. The
+    gradient is taken at 1 pixel, of the image without its brightest thousandth, so that one pixel does not decide.
+    """
+    side = max(min(target.shape) // _ZOOM, 1)
+    margin = side // 4
+    clipped = np.minimum(np.nan_to_num(target.astype(np.float64)), grey_limits(target)[1])
+    total = np.pad(gaussian_gradient_magnitude(clipped, 1.0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    score = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    ys, xs = np.indices(score.shape)
+    inside = np.minimum(ys, xs) >= margin
+    inside &= (ys < score.shape[0] - margin) & (xs < score.shape[1] - margin)
+    score = np.where(inside, score, -np.inf)
+    y, x = (int(i) for i in np.unravel_index(score.argmax(), score.shape))
+    apart = np.maximum(np.abs(ys - y), np.abs(xs - x)) >= side + margin
+    y2, x2 = (int(i) for i in np.unravel_index(np.where(apart, score, -np.inf).argmax(), score.shape))
+    return (y, x, side), (y2, x2, side)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Sizes in mm: of the page, of a cell, and where each block starts; `stacked` says how the regions stand."""
+
+    width: float
+    height: float
+    cell: float
+    tops: list[float]
+    stacked: bool
+
+
+def _plan(examples: Sequence[Example], *, top: float) -> _Plan:
+    columns = max(len(example.images) for example in examples)
+    page = layout.COLUMN_WIDTH_MM if columns <= _FEW else layout.FULL_WIDTH_MM
+    gaps = _LEFT + _RIM + (columns - 1) * _GAP
+    widest = (page - gaps) / columns
+    ratios = [shape[0] / shape[1] for shape in (example.images[TARGET].shape for example in examples)]
+    between = top + len(examples) * _HEADING + (len(examples) - 1) * _BETWEEN + _RIM
+
+    def fixed(stacked: bool) -> float:
+        return between + len(examples) * (2.0 * _GAP if stacked else 0.5 * _GAP)
+
+    def growing(stacked: bool) -> float:
+        return sum(ratios) + len(examples) * (2.0 if stacked else 0.5)
+
+    stacked = fixed(True) + widest * growing(True) <= layout.PAGE_HEIGHT_MM
+    cell = min(widest, (layout.PAGE_HEIGHT_MM - fixed(stacked)) / growing(stacked))
+    blocks = [cell * (ratio + (2.0 if stacked else 0.5)) + _GAP * (2.0 if stacked else 0.5) for ratio in ratios]
+    tops = [top + sum(blocks[:i]) + i * (_HEADING + _BETWEEN) for i in range(len(blocks))]
+    return _Plan(columns * cell + gaps, fixed(stacked) + cell * growing(stacked), cell, tops, stacked)
+
+
+def _draw_block(figure: Figure, example: Example, plan: _Plan, *, top: float) -> None:
+    target = example.images[TARGET]
+    regions, height = zoom_regions(target), plan.cell * target.shape[0] / target.shape[1]
+    for column, (name, image) in enumerate(example.images.items()):
+        left = _LEFT + column * (plan.cell + _GAP)
+        layout.add_text(figure, (left + plan.cell / 2.0, top - 1.0), method_label(name), ha="center")
+        whole, pixel = layout.add_axes(figure, (left, top, plan.cell, height)), example.pixel_size_nm
+        draw_image(whole, image, pixel_size_nm=pixel, scale_bar=column == 0)
+        for number, (region, colour) in enumerate(zip(regions, ZOOM_COLOURS, strict=True)):
+            _frame(whole, region, colour)
+            zoom = layout.add_axes(figure, _zoom_box(plan, number, left=left, top=top + height + _GAP))
+            _draw_zoom(zoom, image, region, colour=colour)
+            if column == 0:
+                draw_scale_bar(zoom, (region[2], region[2]), pixel_size_nm=pixel)
+    bottom = top + height + _GAP + (2.0 * plan.cell + _GAP if plan.stacked else (plan.cell - _GAP) / 2.0)
+    label = f"{specimen_label(example.specimen)}\n{example.level} fluorescence"
+    middle = (_LEFT - 1.2, (top + bottom) / 2.0)
+    layout.add_text(figure, middle, label, rotation=90, ha="right", va="center", multialignment="center")
+
+
+def _zoom_box(plan: _Plan, number: int, *, left: float, top: float) -> tuple[float, float, float, float]:
+    if plan.stacked:
+        return left, top + number * (plan.cell + _GAP), plan.cell, plan.cell
+    side = (plan.cell - _GAP) / 2.0
+    return left + number * (side + _GAP), top, side, side
+
+
+def _frame(axis: Axes, region: Region, colour: str) -> None:
+    y, x, side = region
+    axis.add_patch(Rectangle((x - 0.5, y - 0.5), side, side, fill=False, edgecolor=colour, linewidth=0.8))
+
+
+def _draw_zoom(axis: Axes, image: np.ndarray, region: Region, *, colour: str) -> None:
+    """A region with the grey scale of the whole image, so that it is a part of it and nothing else."""
+    y, x, side = region
+    limits = grey_limits(image)
+    draw_image(axis, image[y : y + side, x : x + side], pixel_size_nm=1.0, scale_bar=False, limits=limits)
+    hide_ticks(axis, frame=colour)
