@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from oidn_jax.data.image_file import check_image, read_images
+from oidn_jax.data.image_file import check_image
+from oidn_jax.data.raw_stack import open_images
 from oidn_jax.errors import IllegalValue, InputError
 
 # What a microscope's image can have; beyond, a unit was mistaken.
@@ -63,13 +64,13 @@ def read_measured_image(
     if pixel_size_nm is not None and not _SMALLEST_PIXEL_NM <= pixel_size_nm <= _LARGEST_PIXEL_NM:
         legal = f"it must be {_SMALLEST_PIXEL_NM:g} to {_LARGEST_PIXEL_NM:g}, in nanometres"
         raise IllegalValue("pixel_size_nm", pixel_size_nm, legal)
-    stack = read_images(path, pixel_size_nm=pixel_size_nm)
-    count, number = len(stack.frames), index or 0
+    stack = open_images(path, pixel_size_nm=pixel_size_nm)
+    count, number = stack.shape[0], index or 0
     if not 0 <= number < count:
         raise IllegalValue(
             "index", number, f"{path} holds {count} image{'s' * (count > 1)}, it must be 0 to {count - 1}"
         )
-    pixels = stack.frames[number, 0]
+    pixels = stack.read(number)[0]
     check_image(pixels, path)
     image = _as_float32(pixels)
     if image.min() == image.max():

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from oidn_jax.data.atomic import check_target
-from oidn_jax.data.writers import write_map_tiff
+from oidn_jax.data.writers import open_map_tiff
 from oidn_jax.errors import InputError
 from oidn_jax.metrics.decorrelation import Decorrelation, decorrelation_analysis, sectorial_decorrelation
 from oidn_jax.metrics.drift import align, overlap
@@ -196,9 +196,9 @@ def write_map(path: str | Path, measurement: Measurement, *, overwrite: bool) ->
     local = measurement.rolling
     if local is None:
         raise InputError(f"there is no map for {path}: {measurement.no_map}")
-    write_map_tiff(
+    with open_map_tiff(
         path,
-        local.map_nm[None, None],
+        shape=(1, 1, *local.map_nm.shape),
         names=[f"local resolution ({measurement.unit})"],
         ranges=[(local.best_nm, local.worst_nm) if np.isfinite(local.best_nm) else (0.0, 1.0)],
         pixel_size_nm=measurement.measured.pixel_size_nm,
@@ -210,4 +210,5 @@ def write_map(path: str | Path, measurement: Measurement, *, overwrite: bool) ->
         },
         overwrite=overwrite,
         allow_nan=True,
-    )
+    ) as writer:
+        writer.write(local.map_nm[None])
