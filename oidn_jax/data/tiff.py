@@ -95,11 +95,12 @@ def open_tiff(path: Path) -> ImageStack:
 
 def _plane_reader(path: Path, series: tifffile.TiffPageSeries) -> Callable[[int], np.ndarray]:
     """Gives a function that reads one image of a series by its number, after the file has been closed."""
-    pages, file, size = list(series), series.keyframe.parent, series.shape[-2:]
-    offset = series.dataoffset
+    pages = [page for page in series if page is not None]
+    file, offset = series.keyframe.parent, series.dataoffset
+    ny, nx = series.shape[-2:]
     if offset is not None and all(page.parent is file for page in pages):
         source, dtype = Path(file.filehandle.path), np.dtype(series.dtype).newbyteorder(file.byteorder)
-        return lambda plane: read_contiguous(source, plane, dtype=dtype, size=size, offset=offset)
+        return lambda plane: read_contiguous(source, plane, dtype=dtype, size=(ny, nx), offset=offset)
 
     # A page that is a volume holds several images.
     planes_per_page = math.prod(series.shape[:-2]) // len(pages)
@@ -109,7 +110,7 @@ def _plane_reader(path: Path, series: tifffile.TiffPageSeries) -> Callable[[int]
         with _refusing(path):
             page.parent.filehandle.open()
             try:
-                images = page.asarray().reshape(planes_per_page, *size)
+                images = page.asarray().reshape(planes_per_page, ny, nx)
             finally:
                 page.parent.filehandle.close()
         image = images[plane % planes_per_page]

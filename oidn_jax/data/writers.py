@@ -80,7 +80,7 @@ class ImageWriter:
             pixels = image.astype(_STORED)
         not_finite = np.count_nonzero(np.isinf(pixels) if self._allow_nan else ~np.isfinite(pixels))
         if not_finite:
-            raise ValueError(f"the image has {not_finite} NaN or infinite pixels as float32; every pixel must be finite")
+            raise ValueError(f"the image has {not_finite} NaN or infinite pixels as float32; all must be finite")
         with explained(self.path, n_bytes=4 * math.prod(self.shape)):
             self._file.write(pixels.data)
         self.low = float(np.fmin(self.low, np.fmin.reduce(pixels, axis=None)))
@@ -334,7 +334,7 @@ def _open_tiff(
     _check_tiff_target(path, n_bytes=n_bytes, imagej=imagej, overwrite=overwrite)
     with partial_file(path, n_bytes=n_bytes) as partial:
         with explained(path, n_bytes=n_bytes):
-            offset, _ = tifffile.imwrite(
+            room = tifffile.imwrite(
                 partial,
                 shape=stored_shape,
                 dtype=_STORED,
@@ -346,9 +346,10 @@ def _open_tiff(
                 metadata=metadata,
                 returnoffset=True,
             )
+            assert room is not None  # all pixels lie in one piece
             file = partial.open("r+b")
         try:
-            file.seek(offset)
+            file.seek(room[0])
             writer = ImageWriter(path, shape, file, allow_nan=allow_nan)
             yield writer
             writer.finish()
@@ -357,6 +358,6 @@ def _open_tiff(
             with suppress(OSError):
                 file.close()
         if imagej:
-            with explained(path, n_bytes=n_bytes), tifffile.TiffFile(partial, mode="r+b") as tiff:
+            with explained(path, n_bytes=n_bytes), tifffile.TiffFile(partial, mode="r+") as tiff:
                 tag = tiff.pages.first.tags["ImageDescription"]
                 tag.overwrite(tag.value.replace(_LOWEST, str(writer.low)).replace(_HIGHEST, str(writer.high)))
