@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from oidn_jax.commands.parser import OneLineParser
 from oidn_jax.commands.run import run, warn
@@ -86,10 +87,11 @@ def measure(options: argparse.Namespace) -> None:
     # Imported here, so that help and wrong flags need not wait for jax.
     from oidn_jax import resolution
     from oidn_jax.commands.progress import progress_bar
+    from oidn_jax.figures.style import check_figure
     from oidn_jax.metrics.rolling_frc import RollingFrcOptions
     from oidn_jax.resolution.image import check_spared, remarks
     from oidn_jax.resolution.measurement import check_map, write_map
-    from oidn_jax.resolution.page import check_page, save_page
+    from oidn_jax.resolution.page import save_page
 
     try:
         rolling = RollingFrcOptions(
@@ -105,7 +107,7 @@ def measure(options: argparse.Namespace) -> None:
         raise InputError(str(error)) from error
     check_spared(options.images, [options.plot, options.map])
     if options.plot:
-        check_page(options.plot, overwrite=options.overwrite)
+        check_figure(Path(options.plot), overwrite=options.overwrite)
     if options.map:
         check_map(options.map, overwrite=options.overwrite)
     images = [
@@ -128,6 +130,6 @@ def measure(options: argparse.Namespace) -> None:
     else:
         print("\n".join(resolution.format_lines(measurement)), flush=True)
     if options.plot:
-        save_page(options.plot, measurement)
+        save_page(options.plot, measurement, overwrite=options.overwrite)
     if options.map:
         write_map(options.map, measurement, overwrite=options.overwrite)
