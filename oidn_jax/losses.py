@@ -10,11 +10,11 @@ so the paper's ablations (without one of them) are a weight of 0.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from oidn_jax.errors import IllegalValue
 from oidn_jax.metrics.ssim import ssim
 from oidn_jax.optics.fourier import fft2
 
@@ -77,11 +77,21 @@ def psf_monotonicity(psf_correction: PSF) -> Scalar:
     return jnp.maximum(along_y, 0.0).sum() + jnp.maximum(along_x, 0.0).sum()
 
 
+IMAGE_TERMS = {
+    "mse": mean_squared_error,
+    "l1": mean_absolute_error,
+    "ssim": ssim_loss,
+    "frequency": fourier_charbonnier,
+}
+PSF_TERMS = {"psf_energy": psf_energy, "psf_symmetry": psf_symmetry, "psf_monotonicity": psf_monotonicity}
+
+
 def total_loss(
     sr_image: Image,
     target: Image,
-    intermediates: Mapping[str, Any],
     *,
+    psf: PSF | None = None,
+    psf_correction: PSF | None = None,
     weights: Mapping[str, float],
     ssim_padding: str = "valid",
 ) -> tuple[Scalar, dict[str, Scalar]]:
@@ -90,25 +100,28 @@ def total_loss(
     Args:
         sr_image: the network's image.
         target: ground truth, normalised to [0, 1].
-        intermediates: of the network; a PSF term needs `psf` and `psf_correction`.
+        psf: of the network, where it has one; what `psf_energy` and `psf_symmetry` are of.
+        psf_correction: likewise; what `psf_monotonicity` is of.
         weights: by name of the term; see the module's docstring.
         ssim_padding: "valid" or "zero".
 
     Raises:
-        ValueError: for a weight whose term does not exist.
+        IllegalValue: for a weight whose term does not exist, or is of something that the network does not have.
     """
-    terms = {
-        "mse": lambda: mean_squared_error(sr_image, target),
-        "l1": lambda: mean_absolute_error(sr_image, target),
-        "ssim": lambda: ssim_loss(sr_image, target, padding=ssim_padding),
-        "frequency": lambda: fourier_charbonnier(sr_image, target),
-        "psf_energy": lambda: psf_energy(intermediates["psf"]),
-        "psf_symmetry": lambda: psf_symmetry(intermediates["psf"]),
-        "psf_monotonicity": lambda: psf_monotonicity(intermediates["psf_correction"]),
-    }
-    unknown = sorted(set(weights) - set(terms))
-    if unknown:
-        raise ValueError(f"no loss term is called {', '.join(unknown)}; there are: {', '.join(terms)}")
-    values = {name: terms[name]() for name, weight in weights.items() if weight != 0.0}
+    values = {}
+    for name, weight in weights.items():
+        if name not in IMAGE_TERMS | PSF_TERMS:
+            raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(IMAGE_TERMS | PSF_TERMS)}")
+        if weight == 0.0:
+            continue
+        if name in PSF_TERMS:
+            image_of_psf = psf_correction if name == "psf_monotonicity" else psf
+            if image_of_psf is None:
+                raise IllegalValue(f"weights.{name}", weight, "it must be 0: this network has no PSF")
+            values[name] = PSF_TERMS[name](image_of_psf)
+        elif name == "ssim":
+            values[name] = ssim_loss(sr_image, target, padding=ssim_padding)
+        else:
+            values[name] = IMAGE_TERMS[name](sr_image, target)
     total = sum((weights[name] * value for name, value in values.items()), jnp.zeros(()))
     return total, values

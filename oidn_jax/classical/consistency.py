@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.bands import Transfer
 from oidn_jax.classical.evidence import chi_square, evidence, significance_threshold
-from oidn_jax.classical.prediction import Camera, Prediction, inside_border, predict_frames
+from oidn_jax.classical.prediction import Prediction, inside_border, predict_frames
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.noise import NoiseModel
+from oidn_jax.optics.transfer import TransferFunction
 
 BORDER = 12
 
@@ -58,9 +59,8 @@ def check_consistency(
     raw_frames: Float[Array, "frames h w"],
     illumination: Illumination,
     *,
-    otf: Transfer,
-    cutoff: float | Array,
-    camera: Camera,
+    otf: TransferFunction,
+    noise: NoiseModel,
     background_scale: float | Array = 6.0,
     offset_error: float | Array = 4.0,
     border: int = BORDER,
@@ -72,8 +72,7 @@ def check_consistency(
         raw_frames: counts, camera offset subtracted, orientation slow and phase fast.
         illumination: of these frames.
         otf: as in `classical.wiener.wiener_sim`.
-        cutoff: of the OTF, cycles per raw pixel.
-        camera: the noise of the counts.
+        noise: of the counts, its offset 0 as theirs.
         background_scale: raw pixels; light that varies more slowly may be out of focus.
         offset_error: photo-electrons by which the subtracted offset may be wrong: so far the background may be
             negative.
@@ -87,13 +86,12 @@ def check_consistency(
         raw_frames,
         illumination,
         otf=otf,
-        cutoff=cutoff,
-        camera=camera,
+        noise=noise,
         background_scale=background_scale,
         offset_error=offset_error,
         border=border,
     )
-    reach = cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
+    reach = otf.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
     scale = image.shape[0] // raw_frames.shape[1]
     return _judge(raw_frames, prediction, illumination, otf=otf, reach=reach, border=border, scale=scale)
 
@@ -103,7 +101,7 @@ def _judge(
     prediction: Prediction,
     illumination: Illumination,
     *,
-    otf: Transfer,
+    otf: TransferFunction,
     reach: Array,
     border: int,
     scale: int,

@@ -79,7 +79,6 @@ def hifi_sim(
     illumination: Illumination,
     otf: TransferFunction,
     *,
-    cutoff: float | Array,
     scale: int = 2,
     settings: HifiSettings = HifiSettings(),  # noqa: B008 -- immutable
     iterations: int = 5,
@@ -91,8 +90,7 @@ def hifi_sim(
         raw_frames: camera offset subtracted, orientation slow and phase fast.
         illumination: of these frames.
         otf: of a raw frame, the camera pixel included; `hifi_otf` gives the numbers of the publication's program.
-        cutoff: of the OTF, cycles per raw pixel.
-        scale: fine pixels per raw pixel; the grid must hold cutoff + |p|.
+        scale: fine pixels per raw pixel; the grid must hold the OTF's cutoff + |p|.
         settings: parameters of the filters.
         iterations: of Richardson-Lucy deconvolution of the raw frames with the same OTF; 0 for none, which also keeps
             negative values. Known when compiled.
@@ -103,7 +101,7 @@ def hifi_sim(
     if iterations:
         frames = richardson_lucy(frames, _transfer_of_psf(otf, size), iterations=iterations)
     ky, kx = fine_frequencies(size, scale=scale)
-    attenuated = _attenuated(otf, cutoff=cutoff, settings=settings)
+    attenuated = _attenuated(otf, settings=settings)
     rest, moved, _ = transfer_of_bands(attenuated, illumination.wave_vector, (ky, kx))
     combined = rfft2(combine_bands(move_bands(frames, illumination), rest, moved, scale=scale))
     # The sum is real and the filters are symmetric: half of the spectrum is enough.
@@ -111,7 +109,6 @@ def hifi_sim(
         illumination,
         otf,
         (ky, kx[:, : combined.shape[1]]),
-        cutoff=cutoff,
         side=max(raw_frames.shape[1:]),
         settings=settings,
     )
@@ -124,7 +121,6 @@ def hifi_filters(
     otf: TransferFunction,
     frequency: tuple[Array, Array],
     *,
-    cutoff: float | Array,
     side: int,
     settings: HifiSettings = HifiSettings(),  # noqa: B008 -- immutable
 ) -> tuple[HifiImages, Float[Array, "h w"]]:
@@ -139,7 +135,7 @@ def hifi_filters(
     def power(moved_by: Array) -> tuple[Array, Array]:
         y, x = ky + moved_by[0], kx + moved_by[1]
         square = otf(y, x) ** 2
-        return square, strength * square * _notch(y, x, width=settings.attenuation_width * cutoff)
+        return square, strength * square * _notch(y, x, width=settings.attenuation_width * otf.cutoff)
 
     # In turn, not all at once: fused over the bands, XLA looks every OTF up several times on a CPU.
     rest, notch_at_rest = (vector.shape[0] * part for part in power(jnp.zeros_like(vector[0])))
@@ -151,7 +147,7 @@ def hifi_filters(
     total = rest + moved
     attenuated = total - notch_at_rest - notch_moved
     less_attenuated = total - notch_at_rest / 1.05 - notch_moved / 1.15
-    reach, half_width = reach_and_apodisation(vector, cutoff=cutoff, side=side)
+    reach, half_width = reach_and_apodisation(vector, cutoff=otf.cutoff, side=side)
     if settings.apodisation is not None:
         half_width = settings.apodisation
     radius = jnp.hypot(ky, kx)
@@ -166,7 +162,6 @@ def effective_transfer(
     otf: TransferFunction,
     frequency: tuple[Array, Array],
     *,
-    cutoff: float | Array,
     side: int,
     settings: HifiSettings = HifiSettings(),  # noqa: B008 -- immutable
 ) -> HifiImages:
@@ -174,7 +169,7 @@ def effective_transfer(
 
     Those of step 1 and step 2 are the publication's OTF_e and OTF_ideal.
     """
-    filters, power = hifi_filters(illumination, otf, frequency, cutoff=cutoff, side=side, settings=settings)
+    filters, power = hifi_filters(illumination, otf, frequency, side=side, settings=settings)
     return HifiImages(*(power * part for part in filters))
 
 
@@ -195,10 +190,10 @@ def _notch(y: Array, x: Array, *, width: float | Array) -> Array:
     return jnp.exp(-((2.0 * y / width) ** 2)) * jnp.exp(-((2.0 * x / width) ** 2))
 
 
-def _attenuated(otf: TransferFunction, *, cutoff: float | Array, settings: HifiSettings) -> TransferFunction:
+def _attenuated(otf: TransferFunction, *, settings: HifiSettings) -> TransferFunction:
     """H a_s as a table."""
     frequency = otf.step * jnp.arange(otf.values.shape[0])
-    notch = _notch(frequency, jnp.zeros_like(frequency), width=settings.attenuation_width * cutoff)
+    notch = _notch(frequency, jnp.zeros_like(frequency), width=settings.attenuation_width * otf.cutoff)
     return otf._replace(values=otf.values * (1.0 - settings.attenuation_strength * notch))
 
 

@@ -1,4 +1,4 @@
-"""The classical methods behind one function."""
+"""The images of the classical methods, behind one function."""
 
 from typing import NamedTuple
 
@@ -65,7 +65,6 @@ def classical_image(
             raw_frames,
             illumination,
             otf,
-            cutoff=otf.cutoff,
             scale=scale,
             wiener=options.wiener,
             attenuation=options.attenuation,
@@ -75,7 +74,6 @@ def classical_image(
             raw_frames,
             illumination,
             otf,
-            cutoff=otf.cutoff,
             scale=scale,
             settings=options.hifi,
             iterations=iterations,
@@ -99,13 +97,18 @@ def transfer_of_image(
     if method == "wiener":
         wiener = options.wiener
         if wiener is None:
-            wiener = automatic_wiener(raw_frames, illumination, otf, cutoff=otf.cutoff)
+            wiener = automatic_wiener(raw_frames, illumination, otf)
         weight = separate_bands(raw_frames, illumination)[2]
-        how = {"weight": weight, "wiener": wiener, "attenuation": options.attenuation}
-        return lambda ky, kx: wiener_filters(illumination, otf, (ky, kx), cutoff=otf.cutoff, **how)[2]
+
+        def of_wiener(ky: Array, kx: Array) -> Array:
+            return wiener_filters(
+                illumination, otf, (ky, kx), weight=weight, wiener=wiener, attenuation=options.attenuation
+            )[2]
+
+        return of_wiener
     if method == "hifi":
-        how = {"cutoff": otf.cutoff, "side": max(raw_frames.shape[1:]), "settings": options.hifi}
-        return lambda ky, kx: effective_transfer(illumination, otf, (ky, kx), **how).hifi
+        side = max(raw_frames.shape[1:])
+        return lambda ky, kx: effective_transfer(illumination, otf, (ky, kx), side=side, settings=options.hifi).hifi
     return None
 
 

@@ -22,30 +22,14 @@ from oidn_jax.classical.bands import Transfer, crop, fine_frequencies, mirror, s
 from oidn_jax.optics.forward import form_bands, mix_bands, pixel_transfer
 from oidn_jax.optics.fourier import fft2, ifft2
 from oidn_jax.optics.illumination import Illumination, carriers, phase_matrix
+from oidn_jax.optics.noise import NoiseModel
+from oidn_jax.optics.transfer import TransferFunction
 
 SPLINES = 14
 FREQUENCIES = 64
 PAD = 24
 _ROUGHNESS = 1.0  # expected second difference of g's coefficients, of their typical value
 _MOST_CONSTANT = 100.0  # expected constant in the image, of its standard deviation
-
-
-class Camera(NamedTuple):
-    """The noise of each orientation, variance = gain level + intercept, levels without the camera's offset.
-
-    Attributes:
-        gain: (orientations,), counts per photo-electron.
-        intercept: (orientations,), counts squared: the variance without light. A line fitted to frames with their
-            offset (`data.photon_transfer`) has gain offset less.
-    """
-
-    gain: Array
-    intercept: Array
-
-    def variance(self, level: Float[Array, "orientations *rest"]) -> Float[Array, "orientations *rest"]:
-        """Noise variance at levels in counts, at least that of one photo-electron."""
-        gain, intercept = (x.reshape(-1, *[1] * (level.ndim - 1)) for x in self)
-        return jnp.maximum(gain * jnp.maximum(level, 0.0) + intercept, jnp.maximum(gain**2, 1e-6))
 
 
 class Prediction(NamedTuple):
@@ -74,9 +58,8 @@ def predict_frames(
     raw_frames: Float[Array, "frames h w"],
     illumination: Illumination,
     *,
-    otf: Transfer,
-    cutoff: float | Array,
-    camera: Camera,
+    otf: TransferFunction,
+    noise: NoiseModel,
     border: int,
     background_scale: float | Array,
     offset_error: float | Array,
@@ -87,7 +70,7 @@ def predict_frames(
     radius = _distances(illumination.wave_vector, size)
     least, reach = (
         1.0 / (2.0 * jnp.pi * background_scale),
-        cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean(),
+        otf.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean(),
     )
     splines = _splines(radius, least=least, reach=reach)
     smooth = 1.0 / (1.0 + (2.0 * jnp.pi * background_scale * radius[0]) ** 4)
@@ -101,16 +84,16 @@ def predict_frames(
         illumination,
         splines=splines,
         pattern=_constant(illumination, otf, size),
-        precision=inside_border(level.shape[1:], border)[None] / camera.variance(level),
+        precision=inside_border(level.shape[1:], border)[None] / noise.variance(level),
     )
     weights, constant = coefficients[:SPLINES], coefficients[SPLINES]
     spectra = spectra * jnp.einsum("j,jbyx->byx", weights, splines)
     spectra = spectra.at[1:].add(constant * fft2(_constant(illumination, otf, size)))
     dark = ifft2(spectra[0] * jnp.exp(-2.0 * (jnp.pi * background_scale * radius[0]) ** 2)).real.min()
     background = slow - ifft2(spectra[0] * smooth).real + dark
-    background = jnp.maximum(background, -offset_error * camera.gain.mean())
+    background = jnp.maximum(background, -offset_error * jnp.mean(noise.gain))
     predicted = crop(mix_bands(spectra, illumination, background=background - dark), PAD)
-    variance = camera.variance(predicted.reshape(frames.shape))
+    variance = noise.variance(predicted.reshape(frames.shape))
     frequency = jnp.linspace(least, reach, FREQUENCIES)
     transfer = weights @ _splines(frequency[None, None], least=least, reach=reach)[:, 0, 0]
     transfer = transfer / transfer[0]

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.bands import Transfer, crop, fine_frequencies, mirror, repeat_spectrum
+from oidn_jax.classical.bands import crop, fine_frequencies, mirror, repeat_spectrum
 from oidn_jax.classical.wiener import PAD
 from oidn_jax.optics.fourier import fft2, ifft2
 from oidn_jax.optics.otf import airy_otf
+from oidn_jax.optics.transfer import TransferFunction
 
 
 def widefield(raw_frames: Float[Array, "frames h w"], *, scale: int) -> Float[Array, "h2 w2"]:
@@ -18,9 +19,8 @@ def widefield(raw_frames: Float[Array, "frames h w"], *, scale: int) -> Float[Ar
 
 def deconvolved_widefield(
     raw_frames: Float[Array, "frames h w"],
-    otf: Transfer,
+    otf: TransferFunction,
     *,
-    cutoff: float | Array,
     reach: float | Array,
     wiener: float | Array,
     scale: int = 2,

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from oidn_jax.classical.bands import (
-    Transfer,
     combine_bands,
     crop,
     fine_frequencies,
@@ -28,6 +27,7 @@ from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.optics.fourier import fft2, frequency_radius
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.otf import airy_otf
+from oidn_jax.optics.transfer import TransferFunction
 
 PAD = 24
 _SIGNAL_BAND = (0.3, 0.6)  # times the cutoff
@@ -48,9 +48,8 @@ class Attenuation(NamedTuple):
 def wiener_sim(
     raw_frames: Float[Array, "frames h w"],
     illumination: Illumination,
-    otf: Transfer,
+    otf: TransferFunction,
     *,
-    cutoff: float | Array,
     scale: int = 2,
     wiener: float | Array | None = None,
     attenuation: Attenuation | None = None,
@@ -61,23 +60,21 @@ def wiener_sim(
     Args:
         raw_frames: camera offset subtracted, orientation slow and phase fast.
         illumination: of these frames.
-        otf: the OTF of a raw frame, the camera pixel included, as a function of the frequency (k_y, k_x) in cycles per
-            raw pixel, arrays that broadcast; 0 from half a cycle on (an `optics.transfer.TransferFunction`).
-        cutoff: of the OTF, cycles per raw pixel; the apodisation is Airy-shaped and ends at cutoff + mean |p|.
+        otf: of a raw frame, the camera pixel included, with a cutoff below half a cycle per raw pixel. The apodisation
+            is Airy-shaped and ends at the cutoff + mean |p|.
         scale: fine pixels per raw pixel; the grid must hold cutoff + |p|.
         wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons; None for `automatic_wiener`.
         attenuation: of the centres of the bands, for thick samples; None for none.
         pad: raw pixels by which the frames are continued (mirrored) at the border; 0 for periodic frames.
     """
     if wiener is None:
-        wiener = automatic_wiener(raw_frames, illumination, otf, cutoff=cutoff)
+        wiener = automatic_wiener(raw_frames, illumination, otf)
     frames = mirror(raw_frames, pad)
     bands = move_bands(frames, illumination)
     rest, moved, _ = wiener_filters(
         illumination,
         otf,
         fine_frequencies((frames.shape[1], frames.shape[2]), scale=scale),
-        cutoff=cutoff,
         weight=bands.weight,
         wiener=wiener,
         attenuation=attenuation,
@@ -87,10 +84,9 @@ def wiener_sim(
 
 def wiener_filters(
     illumination: Illumination,
-    otf: Transfer,
+    otf: TransferFunction,
     frequency: tuple[Array, Array],
     *,
-    cutoff: float | Array,
     weight: Float[Array, "orientations"],
     wiener: float | Array,
     attenuation: Attenuation | None,
@@ -104,7 +100,7 @@ def wiener_filters(
     ky, kx = frequency
     rest, above, below = transfer
     if attenuation is not None:
-        strength, width = attenuation.strength, attenuation.width * cutoff
+        strength, width = attenuation.strength, attenuation.width * otf.cutoff
 
         def notch(y: Array, x: Array) -> Array:
             return 1.0 - strength * jnp.exp(-(y**2 + x**2) / (2.0 * width**2))
@@ -113,13 +109,13 @@ def wiener_filters(
         rest, above, below = (n * h for n, h in zip(notches, transfer, strict=True))
     gain = weight[:, None, None]
     power = rest * transfer[0] + (gain * (above * transfer[1] + below * transfer[2])).sum(0) / count
-    reach = cutoff + jnp.linalg.norm(vector, axis=-1).mean()
+    reach = otf.cutoff + jnp.linalg.norm(vector, axis=-1).mean()
     filtered = airy_otf(jnp.hypot(ky, kx), cutoff=reach) / (power + wiener**2)
     return filtered * rest / count, filtered[None] * gain * above / count, filtered * power
 
 
 def automatic_wiener(
-    raw_frames: Float[Array, "frames h w"], illumination: Illumination, otf: Transfer, *, cutoff: float | Array
+    raw_frames: Float[Array, "frames h w"], illumination: Illumination, otf: TransferFunction
 ) -> Float[Array, ""]:
     """The Wiener parameter from the data: noise over signal of band 0 between 0.3 and 0.6 of the cutoff.
 
@@ -129,9 +125,9 @@ def automatic_wiener(
     still = raw_frames.reshape(*illumination.brightness.shape, *raw_frames.shape[1:])
     still = (still / illumination.brightness[..., None, None]).mean(1)
     power = jnp.abs(fft2(taper(still))) ** 2
-    noise = noise_power(power, cutoff=cutoff)
+    noise = noise_power(power, cutoff=otf.cutoff)
     radius = jnp.asarray(frequency_radius(*power.shape[1:]), jnp.float32)
-    inside = (radius > _SIGNAL_BAND[0] * cutoff) & (radius < _SIGNAL_BAND[1] * cutoff)
+    inside = (radius > _SIGNAL_BAND[0] * otf.cutoff) & (radius < _SIGNAL_BAND[1] * otf.cutoff)
     strength = jnp.where(inside, otf(radius, jnp.zeros_like(radius)), 1.0) ** 2
     excess = jnp.where(inside[None], (power - noise[:, None, None]) / strength[None], 0.0)
     signal = excess.sum((1, 2)) / inside.sum()

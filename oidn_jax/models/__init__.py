@@ -1,6 +1,8 @@
-"""Networks as linen modules: they own parameters and call pure functions, and know nothing of files or training.
+"""Networks as linen modules, and trained ones.
 
-Contract: input `raw_frames` (b, h, w, frames) normalised to about [0, 1], orientation slow and phase fast; output
-`(sr_image, intermediates)` with `sr_image` (b, scale*h, scale*w, 1) and the named quantities the losses, figures and
-checks need. Parameters are float32; the compute type is a field of the module.
+They own parameters and call pure functions, and know of optics only what a `Microscope` gives them when they are built.
+
+Contract: input `raw_frames` (b, h, w, frames) normalised to about [0, 1], orientation slow and phase fast; output a
+`Prediction`. Parameters are float32; the compute type is a field of the module. `networks.NETWORKS` has all by name,
+`weights` reads and writes trained ones.
 """

@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from oidn_jax.models.layers import Conv, conv_same
 from oidn_jax.optics.fourier import numpy_centred_ifft2
-from oidn_jax.optics.otf import airy_psf
 
 STRIDED_CONVOLUTIONS = 5
 CORRECTION_SCALE = 1e-5
@@ -53,20 +52,15 @@ class PSFHead(nn.Module):
     size: int
     initialisation: str
     normalisation: str
-    na: float
-    emission_wavelength_nm: float
-    pixel_size_nm: float
+    initial_psf: tuple[tuple[float, ...], ...] | None
 
     def _initial(self, key: Array, shape: tuple[int, ...]) -> Array:
         if self.initialisation == "authors":
             values = authors_psf_logits(self.size)
         else:
-            psf = airy_psf(
-                self.size,
-                na=self.na,
-                emission_wavelength_nm=self.emission_wavelength_nm,
-                pixel_size_nm=self.pixel_size_nm,
-            )
+            if self.initial_psf is None:
+                raise ValueError('`psf_init` is "theoretical", which needs an `initial_psf`: that of the microscope')
+            psf = np.asarray(self.initial_psf)
             values = np.log(np.maximum(psf, 1e-6)) if self.normalisation == "softmax" else psf
         return jnp.broadcast_to(jnp.asarray(values, jnp.float32)[..., None], shape)
 

@@ -1,4 +1,4 @@
-"""Layers shared by the networks: convolutions, pixel shuffle, initialisers."""
+"""What the networks share: convolutions, pixel shuffle, initialisers, the check of the input."""
 
 import math
 from functools import partial, reduce
@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+SMALLEST_IMAGE = 16
 
 # Uniform on +-1 / sqrt(fan_in): the default of the framework the published network was trained in.
 kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
@@ -142,3 +143,21 @@ def pixel_shuffle(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2
     c = channels // factor**2
     x = x.reshape(b, h, w, c, factor, factor).transpose(0, 1, 4, 2, 5, 3)
     return x.reshape(b, h * factor, w * factor, c)
+
+
+def check_raw_frames(raw_frames: Array, *, frames: int) -> None:
+    """Refuses the input of a network where it is not (b, h, w, frames) of at least 16 x 16 pixels.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if raw_frames.ndim != 4 or raw_frames.shape[-1] != frames:
+        raise ValueError(
+            f"raw_frames has the shape {tuple(raw_frames.shape)}; this network takes (b, h, w, {frames}), the frames "
+            "on the last axis"
+        )
+    if min(raw_frames.shape[1:3]) < SMALLEST_IMAGE:
+        raise ValueError(
+            f"raw_frames are {raw_frames.shape[1]} x {raw_frames.shape[2]} pixels; "
+            f"the smallest image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
+        )

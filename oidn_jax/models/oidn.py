@@ -14,10 +14,9 @@ from jaxtyping import Array, Float
 
 from oidn_jax.models.attention import DomainWeights, FrequencyAttention, SpatialAttention
 from oidn_jax.models.degradation import PSFHead, degrade
-from oidn_jax.models.layers import Conv, GatedMixing, pixel_shuffle
-
-SMALLEST_IMAGE = 16
-
+from oidn_jax.errors import IllegalValue
+from oidn_jax.models.layers import Conv, GatedMixing, check_raw_frames, pixel_shuffle
+from oidn_jax.models.prediction import Prediction
 
 class ADDB(nn.Module):
     """Adaptive dynamic-domain fusion block.
@@ -67,19 +66,20 @@ def _scan(length: int):
 
 
 class OIDN(nn.Module):
-    """The network. Fields are the `model` section of a configuration.
+    """The network.
 
     Fields:
         width: channels of the body. groups, blocks: ADDGs, and ADDBs in each.
-        orientations, phases: of the illumination; frames = orientations * phases.
-        scale: super-resolution factor. psf_size: taps of the PSF along an axis, even.
-        psf_init: "theoretical" (Airy PSF of na, emission_wavelength_nm and the super-resolved pixel) or "authors".
+        psf_size: taps of the PSF along an axis, even.
+        psf_init: "theoretical" (the `initial_psf`) or "authors".
         psf_normalisation: "softmax" (as published) or "none" (the learnable values are the PSF; an ablation in which
             the energy-consistency loss matters).
-        na, emission_wavelength_nm, pixel_size_nm: of the microscope; the pixel size is that of the raw frames.
         dtype: "float32" or "bfloat16", of the convolutions; parameters, FFT, statistics and the last layers of the
             heads stay float32.
         remat: recompute activations in the backward pass, for less memory and more time.
+        frames: raw frames per image. scale: super-resolution factor.
+        initial_psf: psf_size x psf_size taps on the super-resolved grid, of sum 1 (`Microscope.psf`); needed for
+            "theoretical" when parameters are drawn, and for nothing else.
 
     Raises:
         ValueError: if a field, or the shape of the input, is not legal.
@@ -88,25 +88,22 @@ class OIDN(nn.Module):
     width: int = 64
     groups: int = 4
     blocks: int = 4
-    orientations: int = 3
-    phases: int = 3
-    scale: int = 2
     psf_size: int = 8
     psf_init: str = "theoretical"
     psf_normalisation: str = "softmax"
-    na: float = 1.49
-    emission_wavelength_nm: float = 525.0
-    pixel_size_nm: float = 62.6
     dtype: str = "float32"
     remat: bool = False
+    frames: int = 9
+    scale: int = 2
+    initial_psf: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self):
         """Check the fields."""
-        for name in ("width", "groups", "blocks", "orientations", "phases", "scale"):
+        for name in ("width", "groups", "blocks", "frames", "scale"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a whole number of at least 1")
+                raise IllegalValue(name, getattr(self, name), "it must be a whole number of at least 1")
         if not (isinstance(self.psf_size, int) and self.psf_size >= 2 and self.psf_size % 2 == 0):
-            raise ValueError(f"psf_size is {self.psf_size!r}; it must be an even whole number")
+            raise IllegalValue("psf_size", self.psf_size, "it must be an even whole number")
         choices = {
             "psf_init": ("theoretical", "authors"),
             "psf_normalisation": ("softmax", "none"),
@@ -114,25 +111,13 @@ class OIDN(nn.Module):
         }
         for name, legal in choices.items():
             if getattr(self, name) not in legal:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; legal: {', '.join(map(repr, legal))}")
+                raise IllegalValue(name, getattr(self, name), f"legal: {', '.join(map(repr, legal))}")
         super().__post_init__()
 
-    @property
-    def frames(self) -> int:
-        """Raw frames per image."""
-        return self.orientations * self.phases
-
     @nn.compact
-    def __call__(self, raw_frames: Float[Array, "b h w frames"]) -> tuple[Array, dict[str, Array]]:
-        """Super-resolve normalised raw frames.
-
-        Returns:
-            `sr_image` (b, scale*h, scale*w, 1), float32, no output activation, and the intermediates
-            `psf` (b, psf_size, psf_size, frames), `psf_correction` (the mirrored quadrant, same shape),
-            `noise` and `upsampled_frames` (b, scale*h, scale*w, frames):
-            sr_image = degrade(upsampled_frames - noise, psf).
-        """
-        self._check_input(raw_frames)
+    def __call__(self, raw_frames: Float[Array, "b h w frames"]) -> Prediction:
+        """Super-resolve normalised raw frames: image = degrade(upsampled_frames - noise, psf)."""
+        check_raw_frames(raw_frames, frames=self.frames)
         dtype = jnp.dtype(self.dtype)
         shallow = Conv(self.width, dtype=dtype, name="head")(raw_frames)
         group = ADDG(blocks=self.blocks, dtype=dtype, remat=self.remat, name="groups")
@@ -144,9 +129,7 @@ class OIDN(nn.Module):
             size=self.psf_size,
             initialisation=self.psf_init,
             normalisation=self.psf_normalisation,
-            na=self.na,
-            emission_wavelength_nm=self.emission_wavelength_nm,
-            pixel_size_nm=self.pixel_size_nm / self.scale,
+            initial_psf=self.initial_psf,
             name="psf_head",
         )(features)
 
@@ -157,23 +140,10 @@ class OIDN(nn.Module):
         upsampled = Conv(self.frames * self.scale**2, name="frames_expand")(upsampled)
         upsampled_frames = pixel_shuffle(upsampled, self.scale)
 
-        sr_image = degrade(upsampled_frames - noise, psf)
-        intermediates = {
-            "psf": psf,
-            "psf_correction": psf_correction,
-            "noise": noise,
-            "upsampled_frames": upsampled_frames,
-        }
-        return sr_image, intermediates
-
-    def _check_input(self, raw_frames: Array) -> None:
-        if raw_frames.ndim != 4 or raw_frames.shape[-1] != self.frames:
-            raise ValueError(
-                f"raw_frames has the shape {tuple(raw_frames.shape)}; this network takes (b, h, w, {self.frames}): "
-                f"{self.orientations} orientations x {self.phases} phases, on the last axis"
-            )
-        if min(raw_frames.shape[1:3]) < SMALLEST_IMAGE:
-            raise ValueError(
-                f"raw_frames are {raw_frames.shape[1]} x {raw_frames.shape[2]} pixels; "
-                f"the smallest image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
-            )
+        return Prediction(
+            image=degrade(upsampled_frames - noise, psf),
+            psf=psf,
+            psf_correction=psf_correction,
+            noise=noise,
+            upsampled_frames=upsampled_frames,
+        )

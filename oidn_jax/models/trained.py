@@ -1,4 +1,4 @@
-"""A network with its parameters and the configuration it was trained with."""
+"""A network with its parameters and what it was trained for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jaxtyping import Array, Float
 
-from oidn_jax.models.oidn import OIDN
+from oidn_jax.models.networks import build_network
+from oidn_jax.models.prediction import Prediction
+from oidn_jax.optics.microscope import Microscope
 
 
 @dataclass(frozen=True)
@@ -18,45 +21,38 @@ class TrainedModel:
     """What `oidn_jax.load` returns: call it with normalised raw frames.
 
     Attributes:
-        network: the linen module.
+        fields: of the network, its `name` among them (`models.networks`).
         params: its parameters, float32.
-        config: the training configuration as plain nested dicts.
-        origin: of the weights, for the provenance of images: `version`, `step`, `checkpoint` ("best" or "last").
+        microscope: that it was trained for.
+        normalisation: mode of `data.normalisation.fit_min_max` that it was trained with.
+        patch: side, in raw pixels, of the patches it was trained on.
+        origin: of the weights, for the provenance of images: `version`, `name`, `specimen`, `step`, `scores`, and which
+            `checkpoint` where they come from a training run.
+        configuration: of the training, for the record.
     """
 
-    network: OIDN
+    fields: Mapping[str, Any]
     params: Any
-    config: Mapping[str, Any]
+    microscope: Microscope
+    normalisation: str
+    patch: int
     origin: Mapping[str, Any]
+    configuration: Mapping[str, Any]
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The linen module."""
+        return build_network(self.fields, self.microscope)
 
     @property
-    def frames(self) -> int:
-        """Raw frames per image."""
-        return self.network.frames
-
-    @property
-    def scale(self) -> int:
-        """Super-resolution factor."""
-        return self.network.scale
-
-    @property
-    def normalisation(self) -> str:
-        """Mode of `data.normalisation.fit_min_max` the network was trained with."""
-        return self.config["data"]["normalisation"]
-
-    @property
-    def patch(self) -> int:
-        """Side, in raw pixels, of the patches the network was trained on."""
-        return self.config["train"]["patch"]
+    def label(self) -> str:
+        """The network's name in print."""
+        return {"oidn": "OIDN", "unet": "U-Net"}.get(self.fields["name"], self.fields["name"])
 
     @cached_property
     def _apply(self):
         return jax.jit(lambda params, frames: self.network.apply({"params": params}, frames))
 
-    def __call__(self, raw_frames: Float[Array | np.ndarray, "b h w frames"]) -> Float[Array, "b h2 w2 1"]:
-        """The bare network: normalised raw frames to the image, without tiling or normalisation; compiled per shape."""
-        return self.predict(raw_frames)[0]
-
-    def predict(self, raw_frames: Float[Array | np.ndarray, "b h w frames"]) -> tuple[Array, dict[str, Array]]:
-        """The image and the named intermediates of the network (`psf`, `noise`, `upsampled_frames`, ...)."""
+    def __call__(self, raw_frames: Float[Array | np.ndarray, "b h w frames"]) -> Prediction:
+        """The bare network, without tiling or normalisation; compiled per shape."""
         return self._apply(self.params, jnp.asarray(raw_frames, jnp.float32))

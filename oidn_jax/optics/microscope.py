@@ -33,9 +33,7 @@ class MeasuredOtf:
 
     def __call__(self, frequency: np.ndarray, *, pixel_size_nm: float, cutoff: float) -> np.ndarray:
         """At frequencies in cycles per pixel of this size; 0 from the cutoff on, where samples are noise."""
-        values = radial_otf(
-            frequency, values=np.asarray(self.values), step=self.step_per_um * pixel_size_nm / 1000.0
-        )
+        values = radial_otf(frequency, values=np.asarray(self.values), step=self.step_per_um * pixel_size_nm / 1000.0)
         return np.where(frequency < cutoff, values, 0.0)
 
 

@@ -37,7 +37,10 @@ class NoiseModel(NamedTuple):
     dark_variance: float | Array | np.ndarray
 
     def variance(self, counts: Float[Array, "*orientations_and_rest"]) -> Float[Array, "*orientations_and_rest"]:
-        """Of counts, whose first axis is that of the orientations where these differ; at least of one photo-electron."""
+        """Of counts, the orientations on their first axis where the numbers are per orientation.
+
+        At least that of one photo-electron, gain^2: less is a pixel that happens to be dark.
+        """
         gain, offset, dark = (
             jnp.asarray(part, jnp.float32).reshape(jnp.shape(part) + (1,) * (counts.ndim - jnp.ndim(part)))
             for part in self

@@ -1,28 +1,21 @@
-"""What a simulated acquisition depends on: the `simulation` section of a configuration, checked."""
+"""What a simulated acquisition depends on besides the microscope: the `simulation` section of a configuration."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from oidn_jax.errors import IllegalValue
+from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import Camera
-from oidn_jax.optics.otf import airy_otf, evanescent_depth_nm, otf_cutoff
+from oidn_jax.optics.otf import evanescent_depth_nm, otf_cutoff
+from oidn_jax.simulation.specimen import Specimen
 from oidn_jax.simulation.specimens import SPECIMENS
 
 TARGETS = ("ideal", "classical")
-_POSITIVE = (
-    "orientations",
-    "phases",
-    "scale",
-    "illumination_na",
-    "excitation_wavelength_nm",
-    "sample_index",
-    "target_photons",
-    "gain",
-    "saturation",
-)
+_POSITIVE = ("sample_index", "illumination_na", "excitation_wavelength_nm", "target_photons")
 _NOT_NEGATIVE = (
     "brightness_variation",
     "labels_per_um",
@@ -33,8 +26,6 @@ _NOT_NEGATIVE = (
     "phase_error_deg",
     "orientation_brightness",
     "frame_brightness",
-    "offset",
-    "read_noise",
     "target_wiener",
     "margin",
 )
@@ -42,11 +33,11 @@ _RANGES = ("density", "background", "modulation_depth", "bleaching_per_frame")
 
 
 @dataclass(frozen=True)
-class AcquisitionSettings:
-    """The specimen, the microscope and its nuisances; a pair is a range from which each acquisition draws.
+class SimulationSettings:
+    """The specimen, its illumination, the light and the nuisances; a pair is a range from which each acquisition draws.
 
     Raises:
-        ValueError: if a field is not legal.
+        IllegalValue: if a field is not legal.
     """
 
     specimen: str = "f_actin"
@@ -56,21 +47,13 @@ class AcquisitionSettings:
     background: tuple[float, float] = (0.0, 1.0)  # out-of-focus light, of the in-focus mean, where light reaches it
     background_blur_um: float = 0.6
     background_depth_nm: float = 300.0  # of what is out of focus; evanescent light hardly reaches it
-
-    na: float = 1.49
-    emission_wavelength_nm: float = 525.0
-    pixel_size_nm: float = 62.6
-    otf_damping: float = 0.175
-    integrate_pixel: bool = False  # whether the camera pixel comes on top of the OTF; a measured one includes it
     sample_index: float = 1.38
 
-    orientations: int = 3
-    phases: int = 3
-    scale: int = 2
     illumination_na: float = 1.41
     excitation_wavelength_nm: float = 488.0
     illumination_na_spread: float = 0.01  # relative, uniform, one draw per acquisition
     wave_vector_jitter: float = 0.002  # relative, of each orientation's length, and of its direction in radians
+    # The three published sets of the laboratory that recorded BioSR.
     orientation_sets_deg: tuple[tuple[float, ...], ...] = (
         (84.8, 144.8, 204.8),
         (-95.1, -35.1, 24.9),
@@ -83,117 +66,128 @@ class AcquisitionSettings:
     frame_brightness: float = 0.01  # relative standard deviation
     bleaching_per_frame: tuple[float, float] = (0.0, 0.005)
 
+    # Signal levels, mean photons over the foreground, and their names; BioSR gives neither as a table.
     mean_photons: tuple[float, ...] = (15.0, 24.0, 38.0, 60.0, 95.0, 150.0, 240.0, 380.0, 600.0)
     fluorescence: Mapping[str, tuple[int, ...]] = field(
-        default_factory=lambda: MappingProxyType({"low": (1, 2, 3), "medium": (4, 5, 6), "high": (7, 8, 9)})
+        default_factory=lambda: {"low": (1, 2, 3), "medium": (4, 5, 6), "high": (7, 8, 9)}
     )
-    gain: float = 1.0
-    offset: float = 100.0
-    read_noise: float = 1.6
-    saturation: float = 65535.0
+    camera: Camera = field(default_factory=Camera)
 
-    target: str = "ideal"
+    target: str = "ideal"  # or "classical": Wiener SIM of a bright acquisition, as BioSR's
     target_photons: float = 3000.0  # "classical": mean photons of the acquisition it is reconstructed from
     target_wiener: float = 0.02
     margin: int = 16  # raw pixels simulated around the frames and cropped
 
-    def __post_init__(self):
-        """Check the fields."""
-        otf_cutoff(na=self.na, emission_wavelength_nm=self.emission_wavelength_nm, pixel_size_nm=self.pixel_size_nm)
-        airy_otf(np.zeros(1), cutoff=1.0, damping=self.otf_damping)
+    def __post_init__(self) -> None:
+        """Checks the fields."""
         for name, legal in (("specimen", tuple(SPECIMENS)), ("target", TARGETS)):
             if getattr(self, name) not in legal:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; legal: {', '.join(legal)}")
+                raise IllegalValue(name, getattr(self, name), f"legal: {', '.join(legal)}")
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+                raise IllegalValue(name, getattr(self, name), "it must be positive")
         for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+                raise IllegalValue(name, getattr(self, name), "it must not be negative")
         if not 0 <= self.illumination_na_spread < 1:
-            raise ValueError(f"illumination_na_spread is {self.illumination_na_spread}; it must be in [0, 1)")
+            raise IllegalValue("illumination_na_spread", self.illumination_na_spread, "it must be in [0, 1)")
         for name in _RANGES:
             limits = getattr(self, name)
             if np.shape(limits) != (2,) or not 0 <= limits[0] <= limits[1] < math.inf:
-                raise ValueError(f"{name} is {limits}; it must be a range (low, high) with 0 <= low <= high")
+                raise IllegalValue(name, limits, "it must be a range (low, high) with 0 <= low <= high")
         for name in ("modulation_depth", "bleaching_per_frame"):
             if getattr(self, name)[1] > 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it cannot exceed 1")
+                raise IllegalValue(name, getattr(self, name), "it cannot exceed 1")
         if self.density[0] == 0:
-            raise ValueError(f"density is {self.density}; it must begin above 0, an empty field is no specimen")
-        self._check_light()
-        self._check_orientations()
-        self._check_levels()
-        if self.sim_cutoff * (1 + self.illumination_na_spread) > 0.5 * self.scale:
-            raise ValueError(
-                f"the extended support reaches {self.sim_cutoff:.3f} cycles per raw pixel, beyond what a grid "
-                f"{self.scale} times as fine can hold; make the raw pixels smaller or the scale larger"
-            )
-
-    def _check_light(self) -> None:
-        if self.saturation != round(self.saturation) or self.offset >= self.saturation:
-            raise ValueError(
-                f"saturation is {self.saturation} and offset {self.offset}; it must be a whole number above the offset"
-            )
-        if self.target == "classical" and (self.phases < 3 or self.modulation_depth[0] == 0):
-            raise ValueError(
-                f'target="classical" cannot be reconstructed from phases={self.phases} and modulation_depth='
-                f"{self.modulation_depth}; it needs at least 3 phases and stripes"
-            )
-
-    def _check_orientations(self) -> None:
-        for angles in self.orientation_sets_deg:
-            if np.shape(angles) != (self.orientations,) or not np.all(np.isfinite(angles)):
-                raise ValueError(
-                    f"orientation_sets_deg has {angles}; each set must be the {self.orientations} directions in degrees"
-                )
-        if not self.orientation_sets_deg:
-            raise ValueError("orientation_sets_deg is empty; give at least one set of directions in degrees")
-
-    def _check_levels(self) -> None:
+            raise IllegalValue("density", self.density, "it must begin above 0, an empty field is no specimen")
         levels = self.mean_photons
         if not levels or not all(0 < n < math.inf for n in levels) or list(levels) != sorted(levels):
-            raise ValueError(f"mean_photons is {levels}; it must be the levels' positive photon numbers, weakest first")
+            raise IllegalValue("mean_photons", levels, "it must be the levels' positive photon numbers, weakest first")
+        if not self.fluorescence:
+            raise IllegalValue("fluorescence", {}, "name at least one group of signal levels, as low=(1, 2, 3)")
         for name, numbers in self.fluorescence.items():
             if not numbers or any(n not in range(1, len(levels) + 1) for n in numbers):
-                raise ValueError(
-                    f"fluorescence has {name}={tuple(numbers)}; each name needs signal levels from 1 to {len(levels)}"
-                )
-        if not self.fluorescence:
-            raise ValueError("fluorescence is empty; name at least one group of signal levels, as low=(1, 2, 3)")
+                raise IllegalValue(f"fluorescence.{name}", numbers, f"it must be signal levels from 1 to {len(levels)}")
 
     @property
-    def cutoff(self) -> float:
-        """OTF cutoff k_c in cycles per raw pixel."""
-        return otf_cutoff(
-            na=self.na, emission_wavelength_nm=self.emission_wavelength_nm, pixel_size_nm=self.pixel_size_nm
-        )
+    def fluorescence_levels(self) -> dict[str, tuple[int, ...]]:
+        """`fluorescence`, the weakest first, whatever order a configuration keeps."""
+        return dict(sorted(self.fluorescence.items(), key=lambda named: tuple(named[1])))
+
+    def for_specimen(self, name: str) -> "SimulationSettings":
+        """The same of another specimen: what is this one's default becomes the other's, what was changed stays.
+
+        Raises:
+            IllegalValue: for a specimen that does not exist.
+        """
+        if name not in SPECIMENS:
+            raise IllegalValue("specimen", name, f"legal: {', '.join(SPECIMENS)}")
+        usual, other = specimen_settings(self.specimen), specimen_settings(name)
+        fields = {field: getattr(self, field) for field in self.__dataclass_fields__}
+        changed = {field: value for field, value in fields.items() if value != getattr(usual, field)}
+        return SimulationSettings(**{**vars(other), **changed, "specimen": name})
+
+
+def specimen_settings(name: str) -> SimulationSettings:
+    """The settings of a specimen where nothing is changed."""
+    fields: dict[str, Any] = dict(SPECIMENS[name].defaults)
+    return SimulationSettings(specimen=name, **fields)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A specimen under a microscope: what acquisitions are simulated from.
+
+    Raises:
+        IllegalValue: if the two do not go together.
+    """
+
+    settings: SimulationSettings
+    microscope: Microscope
+
+    def __post_init__(self) -> None:
+        """Checks that they go together."""
+        settings, microscope = self.settings, self.microscope
+        sets = settings.orientation_sets_deg
+        if not sets or any(np.shape(s) != (microscope.orientations,) or not np.all(np.isfinite(s)) for s in sets):
+            legal = f"it must be one or more sets of the {microscope.orientations} directions in degrees"
+            raise IllegalValue("simulation.orientation_sets_deg", sets, legal)
+        if settings.target == "classical" and (microscope.phases < 3 or settings.modulation_depth[0] == 0):
+            raise IllegalValue(
+                "simulation.target",
+                settings.target,
+                f"Wiener SIM needs at least 3 phases and stripes, but `microscope.phases` is {microscope.phases} and "
+                f"`simulation.modulation_depth` {settings.modulation_depth}",
+            )
+        reach = microscope.cutoff + self.illumination_frequency * (1 + settings.illumination_na_spread)
+        if reach > 0.5 * microscope.scale:
+            raise IllegalValue(
+                "microscope.scale",
+                microscope.scale,
+                f"the extended support reaches {reach:.3f} cycles per raw pixel, which needs at least "
+                f"{math.ceil(2 * reach)}: or make `microscope.pixel_size_nm` smaller",
+            )
+
+    @property
+    def specimen(self) -> Specimen:
+        """The value that the settings name."""
+        return SPECIMENS[self.settings.specimen]
 
     @property
     def illumination_frequency(self) -> float:
         """Nominal |p| = 2 NA_ill pixel / excitation wavelength, cycles per raw pixel."""
         return otf_cutoff(
-            na=self.illumination_na,
-            emission_wavelength_nm=self.excitation_wavelength_nm,
-            pixel_size_nm=self.pixel_size_nm,
+            na=self.settings.illumination_na,
+            emission_wavelength_nm=self.settings.excitation_wavelength_nm,
+            pixel_size_nm=self.microscope.pixel_size_nm,
         )
-
-    @property
-    def sim_cutoff(self) -> float:
-        """Reach of the extended support, k_c + |p|, cycles per raw pixel."""
-        return self.cutoff + self.illumination_frequency
 
     @property
     def background_excitation(self) -> float:
         """How much of the light reaches what is out of focus: 1, or exp(-depth / penetration depth) in TIRF."""
         depth = evanescent_depth_nm(
-            illumination_na=self.illumination_na,
-            excitation_wavelength_nm=self.excitation_wavelength_nm,
-            sample_index=self.sample_index,
+            illumination_na=self.settings.illumination_na,
+            excitation_wavelength_nm=self.settings.excitation_wavelength_nm,
+            sample_index=self.settings.sample_index,
         )
-        return math.exp(-self.background_depth_nm / depth)
-
-    @property
-    def camera(self) -> Camera:
-        """The camera's numbers."""
-        return Camera(gain=self.gain, offset=self.offset, read_noise=self.read_noise, saturation=self.saturation)
+        return math.exp(-self.settings.background_depth_nm / depth)

@@ -12,42 +12,32 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from oidn_jax.errors import InputError
+from oidn_jax.errors import IllegalValue
+from oidn_jax.training.settings import DistributedSettings
 
 AXIS = "batch"
 
 
-def initialise(distributed: Any) -> None:
-    """Join the other hosts, if the `distributed` section of the configuration says so; before any other use of jax.
-
-    Without a coordinator the cluster's own environment (SLURM, TPU pods, ...) tells who takes part.
+def initialise(settings: DistributedSettings) -> None:
+    """Join the other hosts, if the settings say so; before any other use of jax.
 
     Raises:
-        InputError: for a section that is incomplete.
+        IllegalValue: if no cluster is found where the environment must tell who takes part.
     """
-    if not distributed.enabled:
-        if distributed.coordinator:
-            raise InputError("config.distributed.coordinator is given; set config.distributed.enabled=True as well")
+    if not settings.enabled:
         return
-    if not distributed.coordinator:
-        try:
-            jax.distributed.initialize()
-        except ValueError as error:
-            raise InputError(
-                "config.distributed is enabled, but no cluster was found in the environment; give "
-                "config.distributed.coordinator=HOST:PORT, num_processes and process_id"
-            ) from error
-        return
-    if not 0 <= distributed.process_id < distributed.num_processes:
-        raise InputError(
-            f"config.distributed.process_id is {distributed.process_id} of num_processes={distributed.num_processes}; "
-            "give each host its number, from 0 to num_processes - 1"
+    if settings.coordinator:
+        jax.distributed.initialize(
+            coordinator_address=settings.coordinator,
+            num_processes=settings.num_processes,
+            process_id=settings.process_id,
         )
-    jax.distributed.initialize(
-        coordinator_address=distributed.coordinator,
-        num_processes=distributed.num_processes,
-        process_id=distributed.process_id,
-    )
+        return
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:
+        legal = "no cluster was found in the environment: give HOST:PORT, and `distributed.process_id` to each host"
+        raise IllegalValue("distributed.coordinator", "", legal) from error
 
 
 def process_index() -> int:
@@ -71,15 +61,31 @@ def per_device_batch(batch_size: int) -> int:
     """Samples per device of a global batch.
 
     Raises:
-        InputError: if the devices cannot share it evenly.
+        IllegalValue: if the devices cannot share it evenly.
     """
     count = jax.device_count()
     if batch_size < 1 or batch_size % count:
-        raise InputError(
-            f"config.train.batch_size is {batch_size}; it must be a multiple of the {describe_devices()}: "
-            f"for example --config.train.batch_size={max(batch_size // count, 1) * count}"
-        )
+        legal = f"it must be a multiple of the {describe_devices()}, as {max(batch_size // count, 1) * count}"
+        raise IllegalValue("train.batch_size", batch_size, legal)
     return batch_size // count
+
+
+def shard(batch: Any) -> Any:
+    """A batch on the devices of this host: arrays (b, ...) of the host are cut, those made on the devices are ready.
+
+    Raises:
+        ValueError: if the devices cannot share it evenly.
+    """
+    count = jax.local_device_count()
+
+    def cut(array: Any) -> Any:
+        if isinstance(array, jax.Array):
+            return array
+        if len(array) % count:
+            raise ValueError(f"a batch of {len(array)} samples cannot be shared by {count} devices")
+        return np.reshape(array, (count, len(array) // count, *array.shape[1:]))
+
+    return jax.tree.map(cut, batch)
 
 
 def replicate(tree: Any) -> Any:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 from jaxtyping import Array
 
 from oidn_jax.losses import total_loss
-from oidn_jax.models.oidn import OIDN
 from oidn_jax.training.state import NEVER, TrainState
 
 
@@ -17,7 +17,7 @@ from oidn_jax.training.state import NEVER, TrainState
 class StepSettings:
     """What a step needs beside state and batch, all static."""
 
-    model: OIDN
+    network: nn.Module
     optimizer: optax.GradientTransformation
     weights: Mapping[str, float]
     ssim_padding: str = "valid"
@@ -43,9 +43,14 @@ def train_step(
     """
 
     def loss_of(params):
-        sr_image, intermediates = settings.model.apply({"params": params}, batch["raw_frames"])
+        prediction = settings.network.apply({"params": params}, batch["raw_frames"])
         return total_loss(
-            sr_image, batch["target"], intermediates, weights=settings.weights, ssim_padding=settings.ssim_padding
+            prediction.image,
+            batch["target"],
+            psf=prediction.psf,
+            psf_correction=prediction.psf_correction,
+            weights=settings.weights,
+            ssim_padding=settings.ssim_padding,
         )
 
     (loss, terms), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)

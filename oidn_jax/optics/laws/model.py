@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -46,7 +46,7 @@ class Setup:
     microscope: Microscope
     illumination_frequency: float
     angles: tuple[float, ...] = (1.48, 2.5272, 3.5744)
-    camera: Camera = Camera()
+    camera: Camera = field(default_factory=Camera)
     size: int = 32
 
     @property
@@ -63,9 +63,7 @@ class Setup:
         """OTF of the objective on the fine grid."""
         microscope, radius = self.microscope, self.scale * frequency_radius(*self.shape)
         if microscope.measured_otf is not None:
-            return microscope.measured_otf(
-                radius, pixel_size_nm=microscope.pixel_size_nm, cutoff=microscope.cutoff
-            )
+            return microscope.measured_otf(radius, pixel_size_nm=microscope.pixel_size_nm, cutoff=microscope.cutoff)
         return np.asarray(model.otf(radius, cutoff=microscope.cutoff, damping=microscope.otf_damping))
 
     def otf(self, model: Model) -> Float[Array, "h w"]:

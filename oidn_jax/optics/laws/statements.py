@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from oidn_jax.optics.noise import Camera
-from oidn_jax.optics.laws.model import Law, Model, Setup
 from oidn_jax.optics.fourier import fft2, filter_image, fold_spectrum, frequency_radius
 from oidn_jax.optics.grid import binning_transfer, fine_positions
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.laws.model import Law, Model, Setup
+from oidn_jax.optics.noise import Camera
 
 
 def _difference(got: Array, expected: Array) -> Float[Array, ""]:
@@ -51,12 +51,7 @@ def direct_sum(model: Model, setup: Setup, key: Array) -> Array:
     errors = []
     for y, x in ((0, 0), (3, setup.size - 1), (setup.size // 2, 5)):
         inside = [
-            (
-                lit
-                * jnp.roll(
-                    mirrored, (setup.scale * y + i - centre[0], setup.scale * x + j - centre[1]), (0, 1)
-                )[None]
-            )
+            (lit * jnp.roll(mirrored, (setup.scale * y + i - centre[0], setup.scale * x + j - centre[1]), (0, 1))[None])
             for i in range(setup.scale)
             for j in range(setup.scale)
         ]
@@ -205,9 +200,10 @@ def pupil(model: Model, setup: Setup, key: Array) -> Array:
 
     counted = jax.lax.map(overlap, distance.astype(jnp.float32))
     rho = distance / 200.0
-    for_all = model.otf(rho * setup.microscope.cutoff, cutoff=setup.microscope.cutoff, damping=1.0)
-    damped = model.otf(rho * setup.microscope.cutoff, cutoff=setup.microscope.cutoff, damping=setup.microscope.otf_damping)
-    return jnp.maximum(jnp.abs(for_all - counted).max(), jnp.abs(damped - for_all * setup.microscope.otf_damping**rho).max())
+    cutoff, damping = setup.microscope.cutoff, setup.microscope.otf_damping
+    ideal = model.otf(rho * cutoff, cutoff=cutoff, damping=1.0)
+    damped = model.otf(rho * cutoff, cutoff=cutoff, damping=damping)
+    return jnp.maximum(jnp.abs(ideal - counted).max(), jnp.abs(damped - ideal * damping**rho).max())
 
 
 def noise(model: Model, setup: Setup, key: Array) -> Array:

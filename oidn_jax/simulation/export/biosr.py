@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oidn_jax.errors import InputError
 from oidn_jax.data.mrc_writer import write_priism
+from oidn_jax.errors import InputError
 from oidn_jax.simulation.acquisition import Acquisition, simulate_acquisition
 from oidn_jax.simulation.export.folder import prepare, write_json
 from oidn_jax.simulation.export.patches import patch_names, write_patches

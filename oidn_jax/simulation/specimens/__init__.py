@@ -1,12 +1,14 @@
-"""The specimens by name: fluorophore density in physical units, as pure functions of a key.
+"""The specimens, one file each: a new one is a new file here that defines `SPECIMEN`."""
 
-Every specimen is `draw(key, shape, *, pixel_size_nm, density, brightness_variation) -> (h, w)`: a drawing of the
-structures with ideal labels, where a filament of brightness 1 carries one unit per pixel of its length. Lengths are in
-nanometres inside, so the same key on a finer grid gives a finer drawing of like structures, not larger ones.
-"""
+import importlib
+import pkgutil
 
-from oidn_jax.simulation.filaments import f_actin, microtubules
-from oidn_jax.simulation.pits import ccps
-from oidn_jax.simulation.reticulum import er
+from oidn_jax.simulation.specimen import Specimen
 
-SPECIMENS = {"f_actin": f_actin, "microtubules": microtubules, "ccps": ccps, "er": er}
+
+def _specimens() -> dict[str, Specimen]:
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    return {module.SPECIMEN.name: module.SPECIMEN for module in modules}
+
+
+SPECIMENS = _specimens()

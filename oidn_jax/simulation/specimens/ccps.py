@@ -7,6 +7,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from oidn_jax.simulation.drawing import between, draw_points, log_normal, uniforms
+from oidn_jax.simulation.specimen import Specimen
 
 # Outer diameters 100 to 200 nm, as electron and super-resolution microscopy see them (Li et al., Science 349, 2015).
 _RADIUS_NM = (45.0, 95.0)
@@ -79,3 +80,15 @@ def _oval(
     cos, sin = jnp.cos(math.pi * angle)[:, None], jnp.sin(math.pi * angle)[:, None]
     along, across = distance * jnp.cos(turn), flat[:, None] * distance * jnp.sin(turn)
     return jnp.stack([sin * along + cos * across, cos * along - sin * across], axis=-1)
+
+
+SPECIMEN = Specimen(
+    name="ccps",
+    label="CCPs",
+    folder="CCPs",
+    draw=ccps,
+    # Total internal reflection.
+    defaults={"density": (0.6, 2.0), "illumination_na": 1.41},
+    # Most of a field is dark, so that learning rings takes twice as many steps as learning filaments.
+    quick_steps=1000,
+)

@@ -9,6 +9,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from oidn_jax.simulation.drawing import between, log_normal, uniforms
+from oidn_jax.simulation.specimen import Specimen
 
 _TUBULE_RADIUS_NM = (30.0, 50.0)  # Georgiades et al., Sci. Rep. 7 (2017): diameters of about 100 nm with the label
 _SHEET_THICKNESS_NM = 50.0
@@ -64,10 +65,10 @@ def er(
     position = jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), axis=-1) + _warp(bends, shape, pixel_size_nm)
     nearest, second, squared_nearest, squared_second, sheet = _neighbours(position / cell + _BORDER_CELLS, mesh)
 
-    apart = jnp.linalg.norm(_of(mesh.place, nearest) - _of(mesh.place, second), axis=-1)
+    apart = jnp.linalg.norm(_at(mesh.place, nearest) - _at(mesh.place, second), axis=-1)
     to_border = cell * (squared_second - squared_nearest) / (2.0 * jnp.maximum(apart, 1e-3))
     # A side has its own traits: sums of both seeds' numbers, wrapped, are uniform and do not depend on the order.
-    trait = (_of(mesh.trait, nearest) + _of(mesh.trait, second)) % 1.0
+    trait = (_at(mesh.trait, nearest) + _at(mesh.trait, second)) % 1.0
     radius = between(_TUBULE_RADIUS_NM, thick) / pixel_size_nm
     width = jnp.sqrt(0.25 * radius**2 + 1.0 / 12.0)  # of a cylinder seen from the side, and of a pixel
     profile = jnp.exp(-0.5 * (to_border / width) ** 2) / (math.sqrt(2.0 * math.pi) * width)
@@ -97,7 +98,7 @@ def _warp(bends: Float[Array, "rows columns 2"], shape: tuple[int, int], pixel_s
     return jax.image.resize(_WARP_NM / pixel_size_nm * ndtri(bends), (*shape, 2), "cubic")
 
 
-def _of(trait: Array, cell: Array) -> Array:
+def _at(trait: Array, cell: Array) -> Array:
     return trait.reshape(-1, *trait.shape[2:])[cell]
 
 
@@ -116,7 +117,7 @@ def _neighbours(position: Float[Array, "h w 2"], mesh: _Mesh) -> tuple[Array, Ar
     def look(offset: Array, seen: tuple[Array, ...]) -> tuple[Array, ...]:
         nearest, second, squared_nearest, squared_second, sheets, total = seen
         candidate = (home[..., 0] + offset // 5 - 2) * columns + home[..., 1] + offset % 5 - 2
-        squared = jnp.sum((_of(mesh.place, candidate) - position) ** 2, axis=-1)
+        squared = jnp.sum((_at(mesh.place, candidate) - position) ** 2, axis=-1)
         first, other = squared < squared_nearest, squared < squared_second
         weight = jnp.exp(-squared / _ROUNDING)
         return (
@@ -124,9 +125,25 @@ def _neighbours(position: Float[Array, "h w 2"], mesh: _Mesh) -> tuple[Array, Ar
             jnp.where(first, nearest, jnp.where(other, candidate, second)),
             jnp.minimum(squared, squared_nearest),
             jnp.where(first, squared_nearest, jnp.minimum(squared, squared_second)),
-            sheets + weight * _of(mesh.sheet, candidate),
+            sheets + weight * _at(mesh.sheet, candidate),
             total + weight,
         )
 
     seen = jax.lax.fori_loop(jnp.int32(0), jnp.int32(25), look, (index, index, infinite, infinite, zero, zero))
     return (*seen[:4], seen[4] / seen[5])
+
+
+SPECIMEN = Specimen(
+    name="er",
+    label="ER",
+    folder="ER",
+    draw=er,
+    # Grazing incidence; BioSR has six signal levels of this specimen.
+    defaults={
+        "density": (1.5, 3.5),
+        "illumination_na": 1.35,
+        "mean_photons": (15.0, 31.0, 66.0, 137.0, 287.0, 600.0),
+        "fluorescence": {"low": (1, 2), "medium": (3, 4), "high": (5, 6)},
+    },
+    moves=True,
+)

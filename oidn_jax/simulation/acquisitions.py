@@ -8,6 +8,8 @@ image, and cropped. Two kinds of target, on the fine grid:
 - "classical": the Wiener reconstruction of another, bright acquisition of the same specimen, as BioSR's targets are.
 """
 
+import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -16,17 +18,17 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
 from oidn_jax.classical.wiener import wiener_sim
-from oidn_jax.optics.noise import expose
-from oidn_jax.optics.forward import form_bands, mix_bands, pixel_transfer
+from oidn_jax.optics.forward import form_bands, mix_bands
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.illumination import Illumination, bleaching, wave_vectors
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.optics.noise import expose
 from oidn_jax.optics.otf import airy_otf
 from oidn_jax.simulation.drawing import between, label, uniforms
-from oidn_jax.simulation.settings import AcquisitionSettings
-from oidn_jax.simulation.specimens import SPECIMENS
+from oidn_jax.simulation.settings import Simulation
 
 
-class Acquisition(NamedTuple):
+class SimulatedAcquisition(NamedTuple):
     """One acquisition and its truth, nothing of it normalised.
 
     Attributes:
@@ -49,9 +51,10 @@ class Acquisition(NamedTuple):
     illumination: Illumination
 
 
-def draw_illumination(key: Array, settings: AcquisitionSettings) -> Illumination:
+def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
     """The patterns of one acquisition: a published set of directions, with what a real microscope adds to it."""
-    orientations, phases = settings.orientations, settings.phases
+    settings = simulation.settings
+    orientations, phases = simulation.microscope.orientations, simulation.microscope.phases
     scene, flat, normal, frame = uniforms(key, (4,), (2, orientations), (3, orientations), (2, orientations, phases))
     which, turned, relative, bleached = scene
     offset, depth = flat
@@ -68,7 +71,7 @@ def draw_illumination(key: Array, settings: AcquisitionSettings) -> Illumination
     steps = 2.0 * jnp.pi * (offset[:, None] + jnp.arange(phases)[None] / phases)
     return Illumination(
         wave_vector=wave_vectors(
-            angles + jitter * angle_jitter, (length + jitter * length_jitter) * settings.illumination_frequency
+            angles + jitter * angle_jitter, (length + jitter * length_jitter) * simulation.illumination_frequency
         ),
         phase=steps + jnp.deg2rad(settings.phase_error_deg) * phase_error,
         modulation_depth=between(settings.modulation_depth, depth),
@@ -76,33 +79,35 @@ def draw_illumination(key: Array, settings: AcquisitionSettings) -> Illumination
     )
 
 
-def _draw_specimen(key: Array, size: tuple[int, int], settings: AcquisitionSettings) -> tuple[Array, Array]:
+def _draw_specimen(key: Array, size: tuple[int, int], simulation: Simulation) -> tuple[Array, Array]:
     """What is in focus, on the fine grid, and what is not, on the raw grid: another plane, blurred."""
+    settings, microscope, draw = simulation.settings, simulation.microscope, simulation.specimen.draw
     focus_key, label_key, haze_key, strength_key = jax.random.split(key, 4)
-    fine_nm = settings.pixel_size_nm / settings.scale
-    draw = SPECIMENS[settings.specimen]
-    options = {"density": settings.density, "brightness_variation": settings.brightness_variation}
-    in_focus = draw(focus_key, (size[0] * settings.scale, size[1] * settings.scale), pixel_size_nm=fine_nm, **options)
+    fine_nm = microscope.fine_pixel_size_nm
+    in_focus = draw(
+        focus_key,
+        (size[0] * microscope.scale, size[1] * microscope.scale),
+        pixel_size_nm=fine_nm,
+        density=settings.density,
+        brightness_variation=settings.brightness_variation,
+    )
     if settings.labels_per_um:
         in_focus = label(label_key, in_focus, labels_per_unit=settings.labels_per_um * fine_nm / 1000.0)
     if settings.background[1] == 0:
         return in_focus, jnp.zeros(size)
-    haze = draw(haze_key, size, pixel_size_nm=settings.pixel_size_nm, **options)
-    sigma = settings.background_blur_um * 1000.0 / settings.pixel_size_nm
+    haze = draw(
+        haze_key,
+        size,
+        pixel_size_nm=microscope.pixel_size_nm,
+        density=settings.density,
+        brightness_variation=settings.brightness_variation,
+    )
+    sigma = settings.background_blur_um * 1000.0 / microscope.pixel_size_nm
     radius = frequency_radius(*size)
-    blur = jnp.exp(-2.0 * (jnp.pi * sigma * radius) ** 2) * airy_otf(radius, cutoff=settings.cutoff)
+    blur = jnp.exp(-2.0 * (jnp.pi * sigma * radius) ** 2) * airy_otf(radius, cutoff=microscope.cutoff)
     haze = jnp.maximum(filter_image(haze, blur), 0.0)
-    strength = between(settings.background, jax.random.uniform(strength_key)) * settings.background_excitation
+    strength = between(settings.background, jax.random.uniform(strength_key)) * simulation.background_excitation
     return in_focus, strength * in_focus.mean() / jnp.maximum(haze.mean(), 1e-6) * haze
-
-
-def optical_transfer(settings: AcquisitionSettings, size: tuple[int, int]) -> Float[Array, "h w"]:
-    """OTF on the fine grid of raw frames of `size`, with what makes an exact camera pixel of binning."""
-    shape = (size[0] * settings.scale, size[1] * settings.scale)
-    otf = airy_otf(
-        frequency_radius(*shape), cutoff=settings.cutoff / settings.scale, damping=settings.otf_damping
-    ) * pixel_transfer(*shape, scale=settings.scale, integrate=settings.integrate_pixel)
-    return jnp.asarray(otf, jnp.float32)
 
 
 def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
@@ -115,10 +120,10 @@ def simulate_acquisition(
     key: Array,
     level: Int[Array, ""] | int,
     *,
-    settings: AcquisitionSettings,
+    simulation: Simulation,
     size: tuple[int, int],
     drift: Int[Array, "2"] | None = None,
-) -> Acquisition:
+) -> SimulatedAcquisition:
     """One acquisition of a random specimen.
 
     The photons are scaled so that the noise-free mean of the frames has the mean `settings.mean_photons[level]` over
@@ -127,18 +132,20 @@ def simulate_acquisition(
     Args:
         key: of the acquisition. The same key gives the same scene and illumination at every level, with other noise.
         level: index into `settings.mean_photons`, from 0.
-        settings: of the specimen and the microscope.
+        simulation: the specimen and the microscope.
         size: (h, w) of the raw frames.
         drift: (y, x), whole fine pixels by which the specimen has moved; the field is periodic beyond the margin.
     """
-    margin, scale = settings.margin, settings.scale
+    settings, scale = simulation.settings, simulation.microscope.scale
+    margin = settings.margin
     padded = (size[0] + 2 * margin, size[1] + 2 * margin)
     specimen_key, illumination_key, noise_key, target_key = jax.random.split(key, 4)
-    specimen, haze = _draw_specimen(specimen_key, padded, settings)
+    specimen, haze = _draw_specimen(specimen_key, padded, simulation)
     if drift is not None:
         specimen = jnp.roll(specimen, drift, (0, 1))
-    illumination = draw_illumination(illumination_key, settings)
-    bands = form_bands(specimen, illumination.wave_vector, optical_transfer(settings, padded), scale=scale)
+    illumination = draw_illumination(illumination_key, simulation)
+    otf = jnp.asarray(simulation.microscope.fine_otf(*padded), jnp.float32)
+    bands = form_bands(specimen, illumination.wave_vector, otf, scale=scale)
     light = jnp.maximum(mix_bands(bands, illumination, background=haze), 0.0)
 
     inside = slice(margin, margin + size[0]), slice(margin, margin + size[1])
@@ -148,10 +155,10 @@ def simulate_acquisition(
     photons = light[:, *inside] * photons_per_unit
     counts = expose(jax.random.fold_in(noise_key, level), photons, settings.camera)
     if settings.target == "ideal":
-        target = _ideal_target(specimen, illumination, settings)
+        target = _ideal_target(specimen, illumination, simulation.microscope)
     else:
-        target = _classical_target(target_key, light * settings.target_photons / per_photon, illumination, settings)
-    return Acquisition(
+        target = _classical_target(target_key, light * settings.target_photons / per_photon, illumination, simulation)
+    return SimulatedAcquisition(
         raw_frames=jnp.moveaxis(counts, 0, -1),
         target=target[fine][..., None],
         specimen=specimen[fine],
@@ -162,30 +169,34 @@ def simulate_acquisition(
     )
 
 
-def _ideal_target(specimen: Array, illumination: Illumination, settings: AcquisitionSettings) -> Array:
+def _ideal_target(specimen: Array, illumination: Illumination, microscope: Microscope) -> Array:
     """The specimen within the extended support of this acquisition's illumination."""
-    reach = settings.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
+    reach = microscope.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
     radius = jnp.asarray(frequency_radius(*specimen.shape), jnp.float32)
-    return filter_image(specimen, airy_otf(radius, cutoff=reach / settings.scale))
+    return filter_image(specimen, airy_otf(radius, cutoff=reach / microscope.scale))
 
 
 def _classical_target(
-    key: Array, photons: Array, illumination: Illumination, settings: AcquisitionSettings
+    key: Array, photons: Array, illumination: Illumination, simulation: Simulation
 ) -> Float[Array, "h w"]:
     """Wiener SIM of a bright acquisition with its true illumination; no camera saturates at it."""
-    camera = settings.camera._replace(saturation=jnp.inf)
-    frames = (expose(key, photons, camera) - camera.offset) / camera.gain
-
-    def transfer(ky: Array, kx: Array) -> Array:
-        otf = airy_otf(jnp.hypot(ky, kx), cutoff=settings.cutoff, damping=settings.otf_damping)
-        return otf * jnp.sinc(ky) * jnp.sinc(kx) if settings.integrate_pixel else otf
-
+    camera = replace(simulation.settings.camera, saturation=math.inf)
     return wiener_sim(
-        frames,
+        (expose(key, photons, camera) - camera.offset) / camera.gain,
         illumination,
-        transfer,
-        cutoff=settings.cutoff,
-        scale=settings.scale,
-        wiener=settings.target_wiener,
+        simulation.microscope.otf(),
+        scale=simulation.microscope.scale,
+        wiener=simulation.settings.target_wiener,
         pad=0,
     )
+
+
+def simulate_acquisitions(
+    key: Array, levels: Int[Array, "b"], *, simulation: Simulation, size: tuple[int, int]
+) -> SimulatedAcquisition:
+    """A batch of acquisitions, sample i drawn from `fold_in(key, i)`: the same scenes at every level and batch size.
+
+    Levels are indices into `settings.mean_photons`.
+    """
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(levels.shape[0]))
+    return jax.vmap(lambda k, level: simulate_acquisition(k, level, simulation=simulation, size=size))(keys, levels)

@@ -1,0 +1,73 @@
+"""A plain U-Net from raw frames to the super-resolved image: the end-to-end network that knows no physics.
+
+Source: Ronneberger et al., MICCAI (2015), with residual blocks (He et al., CVPR (2016)) and sub-pixel convolution (Shi
+et al., CVPR (2016)).
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from oidn_jax.errors import IllegalValue
+from oidn_jax.models.layers import Conv, check_raw_frames, pixel_shuffle
+from oidn_jax.models.prediction import Prediction
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(gelu(conv(gelu(x)))), after a convolution to `width` channels where x has others."""
+
+    width: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c2"]:
+        """Features of `width` channels."""
+        if x.shape[-1] != self.width:
+            x = Conv(self.width, kernel_size=1, dtype=self.dtype, name="project")(x)
+        y = Conv(self.width, dtype=self.dtype, name="conv_0")(nn.gelu(x))
+        return x + Conv(self.width, dtype=self.dtype, name="conv_1")(nn.gelu(y))
+
+
+class UNet(nn.Module):
+    """The network.
+
+    Fields:
+        widths: channels at each resolution, the finest first; between two of them the resolution halves.
+        dtype: "float32" or "bfloat16", of all convolutions but the last; parameters stay float32.
+        frames: raw frames per image. scale: super-resolution factor.
+
+    Raises:
+        ValueError: if a field, or the shape of the input, is not legal.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128)
+    dtype: str = "float32"
+    frames: int = 9
+    scale: int = 2
+
+    def __post_init__(self):
+        """Check the fields."""
+        if not self.widths or not all(isinstance(width, int) and width >= 1 for width in self.widths):
+            raise IllegalValue("widths", self.widths, "it must be whole numbers of at least 1, as (32, 64, 128)")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise IllegalValue("dtype", self.dtype, "legal: 'float32', 'bfloat16'")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, raw_frames: Float[Array, "b h w frames"]) -> Prediction:
+        """Super-resolve normalised raw frames of any size: what the halvings need is mirrored, and cropped again."""
+        check_raw_frames(raw_frames, frames=self.frames)
+        dtype, factor = jnp.dtype(self.dtype), 2 ** (len(self.widths) - 1)
+        h, w = raw_frames.shape[1:3]
+        x = jnp.pad(raw_frames, ((0, 0), (0, -h % factor), (0, -w % factor), (0, 0)), mode="symmetric")
+        skips = []
+        for i, width in enumerate(self.widths):
+            x = nn.avg_pool(x, (2, 2), strides=(2, 2)) if i else x
+            x = ResidualBlock(width, dtype=dtype, name=f"down_{i}")(x)
+            skips.append(x)
+        for i, skip in reversed(list(enumerate(skips[:-1]))):
+            x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+            x = ResidualBlock(self.widths[i], dtype=dtype, name=f"up_{i}")(jnp.concatenate([x, skip], axis=-1))
+        image = pixel_shuffle(Conv(self.scale**2, name="image")(x), self.scale)
+        return Prediction(image=image[:, : self.scale * h, : self.scale * w])

@@ -1,0 +1,178 @@
+"""Trained models on disk: `weights.safetensors` and `model.json` in one folder.
+
+Contract: reading needs no optimiser, no training configuration and no orbax. The JSON names the network and its fields,
+the microscope, the normalisation, where the weights come from, and their SHA-256, which is verified. A checkpoint of a
+training run holds such a folder, `WORKDIR/checkpoints/best/STEP/model`; the weights that come with the package are in
+`oidn_jax/weights/NAME`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from oidn_jax.data.atomic import write_atomically
+from oidn_jax.errors import InputError
+from oidn_jax.models.networks import initial_params
+from oidn_jax.models.trained import TrainedModel
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.version import __version__
+
+FORMAT = "oidn_jax model 1"
+KINDS = ("best", "last")
+SHIPPED = Path(__file__).parents[1] / "weights"
+_WEIGHTS, _MODEL = "weights.safetensors", "model.json"
+
+
+class OldWorkdir(InputError):
+    """A training run of version 0.1.0, whose checkpoints hold no weights by themselves."""
+
+
+def write_model(folder: Path, model: TrainedModel) -> None:
+    """Writes both files, the JSON last: without it a folder is no model.
+
+    Raises:
+        InputError: if the folder cannot be written.
+    """
+    weights = safetensors.numpy.save(_flat(jax.device_get(model.params)))
+    content = {
+        "format": FORMAT,
+        "version": __version__,
+        "network": dict(model.fields),
+        "microscope": model.microscope.plain(),
+        "normalisation": model.normalisation,
+        "patch": model.patch,
+        "origin": dict(model.origin),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "configuration": dict(model.configuration),
+    }
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(folder / _WEIGHTS, lambda path: path.write_bytes(weights), n_bytes=len(weights))
+    write_atomically(folder / _MODEL, lambda path: path.write_text(text, encoding="utf-8"), n_bytes=len(text))
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """Reads what `write_model` wrote.
+
+    Raises:
+        InputError: a file that is missing or damaged, of another format, or weights of another network.
+    """
+    try:
+        content = json.loads((folder / _MODEL).read_text(encoding="utf-8"))
+        weights = (folder / _WEIGHTS).read_bytes()
+    except OSError as error:
+        raise InputError(f"{folder} holds no model ({error.filename}: {error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{folder / _MODEL} is damaged ({error}); copy the model again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f'{folder / _MODEL} is of another version: its "format" must be "{FORMAT}"')
+    if hashlib.sha256(weights).hexdigest() != content.get("sha256"):
+        raise InputError(
+            f"{folder / _WEIGHTS} is damaged, or not the file that {_MODEL} was written for (its SHA-256 differs); "
+            "copy the model again"
+        )
+    try:
+        model = TrainedModel(
+            fields=_with_tuples(content["network"]),
+            params=_nested(safetensors.numpy.load(weights)),
+            microscope=Microscope.from_plain(content["microscope"]),
+            normalisation=content["normalisation"],
+            patch=content["patch"],
+            origin=content["origin"],
+            configuration=content["configuration"],
+        )
+        _check_params(model)
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder} is no model that this version can read ({error})") from error
+    return model
+
+
+def load(source: str | Path, *, checkpoint: str | None = None) -> TrainedModel:
+    """A trained model by the name of weights that come with the package, or of a folder.
+
+    Args:
+        source: a name; or a folder that `write_model` wrote, or the workdir of a training run.
+        checkpoint: of a workdir, "best" or "last"; None takes the best where there is one, else the last.
+
+    Raises:
+        OldWorkdir: a workdir whose checkpoints hold no weights.
+        InputError: no such model or checkpoint; one that is damaged.
+    """
+    if checkpoint not in (None, *KINDS):
+        raise InputError(f"`checkpoint` is {checkpoint!r}; legal: {', '.join(map(repr, KINDS))}")
+    if isinstance(source, str) and source in shipped_names():
+        return read_model(SHIPPED / source)
+    folder = Path(source)
+    if not folder.is_dir():
+        names = ", ".join(shipped_names()) or "none yet"
+        raise InputError(
+            f"there is no folder {folder}; give the workdir of a training run, a folder with {_MODEL}, or the name of "
+            f"weights that come with the package ({names})"
+        )
+    if (folder / _MODEL).exists():
+        return read_model(folder)
+    return _load_checkpoint(folder, checkpoint)
+
+
+def shipped_names() -> list[str]:
+    """The names of the weights that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{_MODEL}"))
+
+
+def newest_step(workdir: Path, kind: str) -> Path | None:
+    """The folder of the newest complete checkpoint of a kind: unfinished ones have names that are no numbers."""
+    steps = [path for path in (workdir / "checkpoints" / kind).glob("*") if path.name.isdigit()]
+    return max(steps, key=lambda path: int(path.name), default=None)
+
+
+def _load_checkpoint(workdir: Path, checkpoint: str | None) -> TrainedModel:
+    for kind in (checkpoint,) if checkpoint else KINDS:
+        step = newest_step(workdir, kind)
+        if step is not None and (step / "model" / _MODEL).exists():
+            model = read_model(step / "model")
+            return TrainedModel(**{**vars(model), "origin": {**model.origin, "checkpoint": kind}})
+        if step is not None and (step / "record").exists():
+            raise OldWorkdir(
+                f"the {kind} checkpoint of {workdir} (step {step.name}) holds no weights by themselves: it is damaged, "
+                "or of version 0.1.0"
+            )
+    wanted = f"{checkpoint} checkpoint" if checkpoint else "checkpoint"
+    raise InputError(f"{workdir} holds no {wanted}; give the workdir of a training run, or train there")
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+    """Leaves by their path, `groups/blocks/conv_0/kernel`."""
+    return {"/".join(str(part.key) for part in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, name = path.split("/")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[name] = jnp.asarray(value, jnp.float32)
+    return tree
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only, and fields of linen modules must be hashable."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def _check_params(model: TrainedModel) -> None:
+    expected = jax.eval_shape(
+        lambda: initial_params(model.network, jax.random.key(0), frames=model.microscope.frames)
+    )
+    given = {path: leaf.shape for path, leaf in _flat(model.params).items()}
+    needed = {path: leaf.shape for path, leaf in _flat(expected).items()}
+    for path in sorted(given.keys() | needed.keys()):
+        if given.get(path) != needed.get(path):
+            raise ValueError(f"{path} has the shape {given.get(path)}, the network needs {needed.get(path)}")

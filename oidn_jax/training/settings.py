@@ -1,0 +1,162 @@
+"""What a training run depends on: each section of a configuration as a frozen dataclass that checks itself."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oidn_jax.data.normalisation import MODES
+from oidn_jax.errors import IllegalValue
+from oidn_jax.losses import IMAGE_TERMS, PSF_TERMS
+from oidn_jax.metrics.ssim import PADDINGS
+from oidn_jax.models.layers import SMALLEST_IMAGE
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.simulation.settings import Simulation
+
+SCHEDULES = ("step", "cosine")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How acquisitions enter the network.
+
+    Raises:
+        IllegalValue: if a field is not legal.
+    """
+
+    normalisation: str = "joint"  # over the frames of an acquisition; or "per_frame" as the authors' code does
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        if self.normalisation not in MODES:
+            raise IllegalValue("normalisation", self.normalisation, f"legal: {', '.join(map(repr, MODES))}")
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the terms of `losses.total_loss`, and the padding of its SSIM; the defaults are the paper's.
+
+    Raises:
+        IllegalValue: if a field is not legal.
+    """
+
+    weights: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "mse": 1.0,
+            "l1": 0.0,
+            "ssim": 0.1,
+            "frequency": 0.01,
+            "psf_energy": 1e-3,
+            "psf_symmetry": 1e-3,
+            "psf_monotonicity": 0.0,
+        }
+    )
+    ssim_padding: str = "valid"
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        for name, weight in self.weights.items():
+            if name not in IMAGE_TERMS | PSF_TERMS:
+                raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(IMAGE_TERMS | PSF_TERMS)}")
+            if not 0 <= weight < math.inf:
+                raise IllegalValue(f"weights.{name}", weight, "it must be 0 or positive")
+        if not any(self.weights.values()):
+            raise IllegalValue("weights", dict(self.weights), "not all of them can be 0")
+        if self.ssim_padding not in PADDINGS:
+            raise IllegalValue("ssim_padding", self.ssim_padding, f"legal: {', '.join(map(repr, PADDINGS))}")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Optimiser, schedule and rhythm; the defaults are the paper's.
+
+    Raises:
+        IllegalValue: if a field is not legal.
+    """
+
+    steps: int = 500_000
+    batch_size: int = 4  # over all devices
+    patch: int = 128  # raw pixels
+    learning_rate: float = 1e-4
+    schedule: str = "step"  # or "cosine": to zero at the last step
+    decay_every: int = 125_000  # "step": 25 epochs of 20,000 patches
+    decay_factor: float = 0.1
+    warmup_steps: int = 0
+    clip_norm: float = 0.0  # 0: no clipping
+    ema_decay: float = 0.0  # 0: no moving average
+    log_every: int = 100
+    evaluate_every: int = 2500
+    checkpoint_every: int = 2500
+    resume_from: str = ""  # a workdir whose last checkpoint this run continues
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        for name in ("steps", "batch_size", "log_every", "evaluate_every", "checkpoint_every", "decay_every"):
+            if getattr(self, name) < 1:
+                raise IllegalValue(name, getattr(self, name), "it must be at least 1")
+        if self.patch < SMALLEST_IMAGE:
+            raise IllegalValue("patch", self.patch, f"the smallest patch is {SMALLEST_IMAGE} pixels")
+        for name in ("learning_rate", "decay_factor"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise IllegalValue(name, getattr(self, name), "it must be positive")
+        for name in ("warmup_steps", "clip_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise IllegalValue(name, getattr(self, name), "it must not be negative, 0 for none")
+        if not 0 <= self.ema_decay < 1:
+            raise IllegalValue("ema_decay", self.ema_decay, "it must be in [0, 1), 0 for none")
+        if self.schedule not in SCHEDULES:
+            raise IllegalValue("schedule", self.schedule, f"legal: {', '.join(map(repr, SCHEDULES))}")
+        if self.schedule == "cosine" and self.warmup_steps >= self.steps:
+            raise IllegalValue("warmup_steps", self.warmup_steps, f"it must be smaller than `train.steps`, {self.steps}")
+
+
+@dataclass(frozen=True)
+class DistributedSettings:
+    """The hosts that train together.
+
+    Raises:
+        IllegalValue: if a field is not legal.
+    """
+
+    enabled: bool = False
+    coordinator: str = ""  # HOST:PORT; empty: the cluster's own environment (SLURM, TPU pods, ...) tells
+    num_processes: int = 0
+    process_id: int = -1
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        if self.coordinator and not self.enabled:
+            raise IllegalValue("coordinator", self.coordinator, "it has no use unless `distributed.enabled` is true")
+        if self.coordinator and not 0 <= self.process_id < self.num_processes:
+            legal = f"give each host its number, from 0 to `distributed.num_processes` - 1 ({self.num_processes - 1})"
+            raise IllegalValue("process_id", self.process_id, legal)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Everything that decides a run.
+
+    Attributes:
+        name: of the experiment.
+        seed: of parameters and data.
+        model: the network's name and fields (`models.networks`).
+        simulation: what training data are simulated from, the microscope among it.
+        data: how they enter the network.
+        loss: what is minimised.
+        train: how.
+        configuration: the whole configuration as JSON can hold it, for the record.
+    """
+
+    name: str
+    seed: int
+    model: Mapping[str, Any]
+    simulation: Simulation
+    data: DataSettings
+    loss: LossSettings
+    train: TrainSettings
+    configuration: Mapping[str, Any]
+
+    @property
+    def microscope(self) -> Microscope:
+        """That of the data, which the network is for."""
+        return self.simulation.microscope
