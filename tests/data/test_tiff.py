@@ -102,8 +102,8 @@ def test_a_set_of_ome_files_is_read_from_any_of_them(tmp_path, monkeypatch, opti
     for time, name in enumerate(names):
         description = (
             f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{time}">'
-            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="24" SizeY="20" SizeC="9" '
-            f'SizeZ="1" SizeT="2">{entries}</Pixels></Image></OME>'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="24" SizeY="20" '
+            f'SizeC="9" SizeZ="1" SizeT="2">{entries}</Pixels></Image></OME>'
         )
         save(tmp_path / name, TWICE[time], description=description, metadata=None, **options)
     monkeypatch.chdir(tmp_path)
