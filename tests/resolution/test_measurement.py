@@ -161,10 +161,10 @@ def test_a_file_tells_its_pixel_size(tmp_path, pair):
 
 def test_one_image_of_several(tmp_path, pair):
     tifffile.imwrite(tmp_path / "t.tif", np.stack(pair), metadata={"axes": "TYX"})
-    first = read_measured_image(tmp_path / "t.tif", pixel_size_nm=30)
+    first = read_measured_image(tmp_path / "t.tif", pixel_size_nm=30.0)
     np.testing.assert_array_equal(first.image, pair[0])
     assert "holds 2 images; the first is measured" in remarks([first])[0]
-    second = read_measured_image(tmp_path / "t.tif", pixel_size_nm=30, index=1)
+    second = read_measured_image(tmp_path / "t.tif", pixel_size_nm=30.0, index=1)
     np.testing.assert_array_equal(second.image, pair[1])
     assert remarks([second]) == []
     with pytest.raises(InputError, match=r"`index` is 2; .* holds 2 images"):
@@ -182,7 +182,7 @@ def test_pixels_of_any_scale(tmp_path, pair):
 def test_a_saturated_image_is_remarked_on(tmp_path, pair):
     counts = np.rint(1000 * pair[0].clip(0, 0.3)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "clipped.tif", counts)
-    (line,) = remarks([read_measured_image(tmp_path / "clipped.tif", pixel_size_nm=30)])
+    (line,) = remarks([read_measured_image(tmp_path / "clipped.tif", pixel_size_nm=30.0)])
     assert f"{100 * (counts == 300).mean():.2g} % of the pixels have the largest value 300" in line
 
 
