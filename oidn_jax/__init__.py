@@ -5,8 +5,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["load", "reconstruct"]
+from oidn_jax.version import __version__
+
+__all__ = ["__version__", "load", "reconstruct"]
 
 if TYPE_CHECKING:
     from oidn_jax.reconstruction import reconstruct

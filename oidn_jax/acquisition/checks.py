@@ -4,10 +4,13 @@ Contract: pixels no reconstruction can use are an `InputError`; pixels it can us
 line of warning each.
 """
 
-import numpy as np
+from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float, Real
+
+from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack
 from oidn_jax.errors import InputError
-from oidn_jax.data.raw_stack import RawStack
 
 # Full scale of the 12 and 14 bit cameras that store into 16 bit.
 _CAMERA_CEILINGS = (4095, 16383)
@@ -15,13 +18,87 @@ _SATURATED_FRACTION = 1e-4
 _ORDER_CHECK_SIDE = 512
 
 
-def check_pixels(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> list[str]:
+@dataclass(frozen=True)
+class PixelSurvey:
+    """What one pass over all frames tells.
+
+    Attributes:
+        not_finite: number of NaN or infinite pixels.
+        first_not_finite: (time, frame, y, x) of the first one.
+        constant: number of frames of one value everywhere.
+        first_constant: (time, frame) of the first one.
+        constant_value: its value.
+        full_scale: the largest value a pixel can have, if pixels have reached it: the largest value of the dtype, or
+            4095 or 16383 when that is exactly the largest value in the stack. None for floats.
+        saturated: fraction of the pixels at full scale.
+        means: of each frame.
+    """
+
+    not_finite: int
+    first_not_finite: tuple[int, ...] | None
+    constant: int
+    first_constant: tuple[int, int] | None
+    constant_value: float | None
+    full_scale: int | None
+    saturated: float
+    means: Float[np.ndarray, "time frames"]
+
+
+def survey_pixels(stack: RawStack) -> PixelSurvey:
+    """Looks at every pixel of a stack, one time point at a time."""
+    times, count, ny, nx = stack.shape
+    is_integer = stack.dtype.kind in "ui"
+    not_finite, first_not_finite = 0, None
+    constant, first_constant, constant_value = 0, None, None
+    largest, at_largest = -np.inf, 0
+    means = np.empty((times, count))
+    for time in range(times):
+        frames = stack.read(time)
+        if not is_integer:
+            bad = ~np.isfinite(frames)
+            if bad.any() and first_not_finite is None:
+                first_not_finite = (time, *(int(i) for i in np.unravel_index(bad.argmax(), bad.shape)))
+            not_finite += int(bad.sum())
+        low, high = frames.min(axis=(1, 2)), frames.max(axis=(1, 2))
+        even = low == high
+        if even.any() and first_constant is None:
+            first_constant = time, int(even.argmax())
+            constant_value = low[even.argmax()].item()
+        constant += int(even.sum())
+        if is_integer and high.max() >= largest:
+            at_largest = np.count_nonzero(frames == high.max()) + (at_largest if high.max() == largest else 0)
+            largest = int(high.max())
+        # Frames that are not finite are refused before anybody asks for their mean.
+        with np.errstate(invalid="ignore"):
+            means[time] = frames.mean(axis=(1, 2), dtype=np.float64)
+    ceilings = (np.iinfo(stack.dtype).max, *_CAMERA_CEILINGS) if is_integer else ()
+    reached = largest in ceilings
+    return PixelSurvey(
+        not_finite=not_finite,
+        first_not_finite=first_not_finite,
+        constant=constant,
+        first_constant=first_constant,
+        constant_value=constant_value,
+        full_scale=int(largest) if reached else None,
+        saturated=at_largest / (times * count * ny * nx) if reached else 0.0,
+        means=means,
+    )
+
+
+def full_scale(stack: RawStack) -> tuple[int | None, float]:
+    """Finds full scale if pixels have reached it (`PixelSurvey` says what it is), and the fraction of them at it."""
+    survey = survey_pixels(stack)
+    return survey.full_scale, survey.saturated
+
+
+def check_pixels(
+    stack: RawStack, *, orientations: int = 3, phases: int = 3, survey: PixelSurvey | None = None
+) -> list[str]:
     """Checks the pixels of a raw stack.
 
     Warnings are given for
 
-    - saturation: more than 1e-4 of the pixels of an integer stack at full scale, which is the largest value of the
-      dtype, or 4095 or 16383 when that is exactly the largest value found;
+    - saturation: more than 1e-4 of the pixels of an integer stack at full scale;
     - doubtful frame order, judged at the first time point in the central 512 x 512 pixels. Evenly spaced phases sum to
       the widefield image, the same for every orientation; in the wrong order the sums keep stripes. So the detail
       (frame minus its 5 x 5 mean, where stripes live) of the orientations' mean frames must correlate at least as well
@@ -33,6 +110,7 @@ def check_pixels(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         stack: the raw stack.
         orientations: number of illumination directions.
         phases: number of phases per direction.
+        survey: what `survey_pixels` gave for the stack, if somebody has asked already.
 
     Returns:
         The warnings, one line each; empty when there is nothing to say.
@@ -41,64 +119,43 @@ def check_pixels(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         InputError: a pixel is NaN or infinite, or a frame has one value everywhere.
         ValueError: the stack does not have orientations * phases frames.
     """
-    if stack.frames.shape[1] != orientations * phases:
+    count = stack.shape[1]
+    if count != orientations * phases:
         raise ValueError(
-            f"the stack has {stack.frames.shape[1]} frames per time point, but orientations={orientations} and "
-            f"phases={phases}; give the numbers it was read with"
+            f"the stack has {count} frames per time point, but `orientations` is {orientations} and `phases` is "
+            f"{phases}; give the numbers it was opened with"
         )
-    _refuse_not_finite(stack)
-    _refuse_constant(stack)
-    warnings = (_saturation(stack), _frame_order(stack, orientations, phases))
+    survey = survey_pixels(stack) if survey is None else survey
+    if survey.first_not_finite is not None:
+        time, frame, y, x = survey.first_not_finite
+        raise InputError(
+            f"{stack.source} has {survey.not_finite} NaN or infinite pixels, the first at time {time}, frame {frame}, "
+            f"y {y}, x {x} (counted from 0); replace them before reconstruction"
+        )
+    if survey.first_constant is not None:
+        time, frame = survey.first_constant
+        raise InputError(
+            f"{stack.source} has {survey.constant} frames of one value everywhere, the first at time {time}, frame "
+            f"{frame} (counted from 0, value {survey.constant_value:g}); every frame must hold an image: record "
+            "it again"
+        )
+    warnings = (_saturation(stack, survey), _frame_order(stack, orientations, phases))
     return [warning for warning in warnings if warning is not None]
 
 
-def _refuse_not_finite(stack: RawStack) -> None:
-    bad = ~np.isfinite(stack.frames)
-    if bad.any():
-        time, frame, y, x = (int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
-        raise InputError(
-            f"{stack.source} has {int(bad.sum())} NaN or infinite pixels, the first at time {time}, frame {frame}, "
-            f"y {y}, x {x} (counted from 0); replace them before reconstruction"
-        )
-
-
-def _refuse_constant(stack: RawStack) -> None:
-    constant = stack.frames.min(axis=(2, 3)) == stack.frames.max(axis=(2, 3))
-    if constant.any():
-        time, frame = (int(i) for i in np.unravel_index(constant.argmax(), constant.shape))
-        raise InputError(
-            f"{stack.source} has {int(constant.sum())} frames of one value everywhere, the first at time {time}, "
-            f"frame {frame} (counted from 0, value {stack.frames[time, frame, 0, 0]}); every frame must hold an image: "
-            "record it again"
-        )
-
-
-def full_scale(stack: RawStack) -> tuple[int | None, float]:
-    """Finds full scale if pixels have reached it (`check_pixels` says what it is), and the fraction of them at it."""
-    if stack.frames.dtype.kind not in "ui":
-        return None, 0.0
-    ceiling = int(stack.frames.max())
-    if ceiling not in (np.iinfo(stack.frames.dtype).max, *_CAMERA_CEILINGS):
-        return None, 0.0
-    return ceiling, np.count_nonzero(stack.frames == ceiling) / stack.frames.size
-
-
-def _saturation(stack: RawStack) -> str | None:
-    ceiling, fraction = full_scale(stack)
-    if fraction <= _SATURATED_FRACTION:
+def _saturation(stack: RawStack, survey: PixelSurvey) -> str | None:
+    if survey.saturated <= _SATURATED_FRACTION:
         return None
     return (
-        f"{stack.source}: {100 * fraction:.2g} % of the pixels are saturated (value {ceiling}); structures there are "
-        "not reliable: record with less light or a shorter exposure"
+        f"{stack.source}: {100 * survey.saturated:.2g} % of the pixels are saturated (value {survey.full_scale}); "
+        "structures there are not reliable: record with less light or a shorter exposure"
     )
 
 
 def _frame_order(stack: RawStack, orientations: int, phases: int) -> str | None:
     if orientations < 2 or phases < 2:
         return None
-    top, left = (max(0, side - _ORDER_CHECK_SIDE) // 2 for side in stack.frames.shape[2:])
-    window = np.s_[top : top + _ORDER_CHECK_SIDE, left : left + _ORDER_CHECK_SIDE]
-    frames = stack.frames[0][:, *window].astype(np.float64)
+    frames = central(stack.read(0), _ORDER_CHECK_SIDE).astype(np.float64)
     detail = (frames - _local_mean(frames)).reshape(len(frames), -1)
     frames = frames.reshape(len(frames), -1)
     index = np.arange(len(frames))
@@ -111,8 +168,14 @@ def _frame_order(stack: RawStack, orientations: int, phases: int) -> str | None:
     return (
         f"{stack.source}: the frame order is doubtful: the other one fits the stripes better (the correlation of the "
         f"orientations' widefield detail rises by {detail_gain:.3f}, that of frames of one orientation by "
-        f"{frames_gain:.3f}); try the other --frame-order (orientation-phase, phase-orientation)"
+        f"{frames_gain:.3f}); try the other `frame_order` ({', '.join(FRAME_ORDERS)})"
     )
+
+
+def central(frames: Real[np.ndarray, "frames y x"], side: int) -> Real[np.ndarray, "frames y2 x2"]:
+    """Cuts out the central side x side pixels, or as many as there are."""
+    top, left = (max(0, length - side) // 2 for length in frames.shape[1:])
+    return frames[:, top : top + side, left : left + side]
 
 
 def _local_mean(frames: np.ndarray) -> np.ndarray:

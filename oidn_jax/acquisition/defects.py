@@ -21,8 +21,9 @@ def find_defects(frames: Real[np.ndarray, "frames y x"]) -> Bool[np.ndarray, "y 
     low, high = ordered[1], ordered[-2]
     deviation = mean - np.median(around, axis=0)
     noise = 1.4826 * np.median(np.abs(deviation - np.median(deviation)))
-    found = np.maximum(mean - high, low - mean) > _TIMES_RANGE * (high - low) + _TIMES_NOISE * noise
-    return found & np.pad(np.ones((found.shape[0] - 2, found.shape[1] - 2), bool), 1)
+    stands_out = np.maximum(mean - high, low - mean) > _TIMES_RANGE * (high - low) + _TIMES_NOISE * noise
+    inner = np.pad(np.ones((mean.shape[0] - 2, mean.shape[1] - 2), bool), 1)
+    return stands_out & inner
 
 
 def repair(frames: Real[np.ndarray, "frames y x"], defects: Bool[np.ndarray, "y x"]) -> Real[np.ndarray, "frames y x"]:

@@ -5,7 +5,7 @@ with itself, so that sum k^2 = 1, the square (k * D)^2 has the noise variance as
 optical support k passes little, at most 5 % of the power of any frequency up to 0.35 cycles per pixel. The level is the
 mean of D with the weights k^2. Then
 
-    <(k * D)^2> = gain <level> + (read_noise^2 - gain offset)
+    <(k * D)^2> = gain <level> + ((gain read_noise)^2 - gain offset)
 
 in the mean of any pixels that were not chosen by their own noise: by the light at the same place in the other frames.
 The line is fitted to bins of equally many pixels in the order of that light (Janesick, Photon Transfer, SPIE 2007).
@@ -31,13 +31,15 @@ _DARK_PERCENTILE = 1.0
 _MOST_ELECTRONS = 1e6
 
 
-class Camera(NamedTuple):
-    """The photon transfer line of an orientation; None is unknown.
+class PhotonTransfer(NamedTuple):
+    """The photon transfer line of an orientation, noise variance = gain counts + intercept; None is unknown.
 
     Attributes:
-        gain: counts per photo-electron.
-        intercept: noise variance at 0 counts on the line, in counts squared.
-        offset: counts without light, as far as it shows (`fit_camera`).
+        gain: counts per photo-electron, the slope of the line.
+        intercept: the line's value at 0 counts (not at the offset), in counts squared:
+            (gain read_noise)^2 - gain offset, with the read noise in electrons; so it is negative for most cameras, and
+            the variance without light is gain offset + intercept. 0 where the gain is unknown, and says nothing then.
+        offset: counts without light, as far as it shows (`fit_photon_transfer`).
     """
 
     gain: float | None
@@ -45,7 +47,7 @@ class Camera(NamedTuple):
     offset: float | None
 
 
-def fit_camera(frames: Float[np.ndarray, "phases y x"], ceiling: int | None) -> Camera:
+def fit_photon_transfer(frames: Float[np.ndarray, "phases y x"], ceiling: int | None) -> PhotonTransfer:
     """Fits the photon transfer line of one orientation, and finds the level without light.
 
     The offset cannot be told from an even background. It is taken where the line has fallen to a read noise of 1.6
@@ -56,24 +58,24 @@ def fit_camera(frames: Float[np.ndarray, "phases y x"], ceiling: int | None) -> 
         ceiling: full scale if pixels have reached it; these and their neighbours are left out.
 
     Returns:
-        The camera. The gain is unknown where noise and level make no line, its slope is not known to 10 %, or it would
+        The line. The gain is unknown where noise and level make no line, its slope is not known to 10 %, or it would
         mean a million electrons; gain and offset, where the levels vary no more than noise does.
     """
     structure = smoothed(frames.mean(axis=0))
     full = np.zeros(frames.shape[1:]) if ceiling is None else (frames >= ceiling).mean(axis=0)
     usable = smoothed(full) == 0
     if usable.sum() < _FEWEST_PIXELS:
-        return Camera(None, 0.0, None)
+        return PhotonTransfer(None, 0.0, None)
     level, variance = noise_curve(frames, usable)
     # What varies no more than noise does has neither a dark part nor bright and dark to compare.
     if structure.var() < 10 * _LEVEL_NOISE * variance.mean() / len(frames) + 1e-6 * level.var():
-        return Camera(None, 0.0, None)
+        return PhotonTransfer(None, 0.0, None)
     # Smoothed further, or the noise of the darkest percent would pass for darkness.
     darkest = float(np.percentile(smoothed(smoothed(structure)), _DARK_PERCENTILE))
     gain, intercept, believable = _fit_line(level, variance)
     if not believable or structure.mean() - darkest > _MOST_ELECTRONS * gain:
-        return Camera(None, 0.0, darkest)
-    return Camera(gain, intercept, min(darkest, _READ_NOISE_ELECTRONS**2 * gain - intercept / gain))
+        return PhotonTransfer(None, 0.0, darkest)
+    return PhotonTransfer(gain, intercept, min(darkest, _READ_NOISE_ELECTRONS**2 * gain - intercept / gain))
 
 
 def _fit_line(level: Float[np.ndarray, " bins"], variance: Float[np.ndarray, " bins"]) -> tuple[float, float, bool]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from oidn_jax.acquisition.checks import check_pixels, full_scale
-from oidn_jax.acquisition.photon_transfer import Camera, fit_camera, noise_curve, smoothed
+from oidn_jax.acquisition.checks import central, check_pixels, survey_pixels
+from oidn_jax.acquisition.photon_transfer import PhotonTransfer, fit_photon_transfer, noise_curve, smoothed
 from oidn_jax.data.raw_stack import RawStack
 
 # Two standard errors of <|F_1|^2> - noise, in units of noise / sqrt(pixels); from simulated noise of 3 and 5 phases.
@@ -105,19 +105,18 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         InputError: what `check_pixels` refuses.
         ValueError: the stack does not have orientations * phases frames.
     """
-    warnings = check_pixels(stack, orientations=orientations, phases=phases)
-    top, left = (max(0, side - _JUDGED_SIDE) // 2 for side in stack.frames.shape[2:])
-    first = stack.frames[0, :, top : top + _JUDGED_SIDE, left : left + _JUDGED_SIDE].astype(np.float64)
+    survey = survey_pixels(stack)
+    warnings = check_pixels(stack, orientations=orientations, phases=phases, survey=survey)
+    first = central(stack.read(0), _JUDGED_SIDE).astype(np.float64)
     first = first.reshape(orientations, phases, *first.shape[1:])
-    ceiling, saturated = full_scale(stack)
     structures = _structures(smoothed(first.mean(axis=(0, 1))))
-    cameras = [fit_camera(frames, ceiling) for frames in first]
-    means = stack.frames.mean(axis=(2, 3), dtype=np.float64).reshape(-1, orientations, phases)
-    light = means - np.array([camera.offset or 0.0 for camera in cameras])[:, None]
+    transfers = [fit_photon_transfer(frames, survey.full_scale) for frames in first]
+    means = survey.means.reshape(-1, orientations, phases)
+    light = means - np.array([transfer.offset or 0.0 for transfer in transfers])[:, None]
     own, lit = light[0].mean(axis=1), bool((light[0] > 0).all())
     brightness = (100 * own / own.mean()).tolist() if lit else [None] * orientations
     reports = tuple(
-        _describe_orientation(first[i], cameras[i], structures, light=light[0, i], brightness=brightness[i])
+        _describe_orientation(first[i], transfers[i], structures, light=light[0, i], brightness=brightness[i])
         for i in range(orientations)
     )
     per_frame, frame_error = _loss_percent(light, axis=2)
@@ -130,7 +129,7 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
     return RawReport(
         orientations=reports,
         structures_percent=float(100 * structures.mean()),
-        saturated_percent=100 * saturated,
+        saturated_percent=100 * survey.saturated,
         bleaching_percent_per_frame=per_frame,
         bleaching_percent_per_time=per_time,
         warnings=tuple(warnings),
@@ -163,29 +162,35 @@ def _text(value: float | None, form: str, unit: str = "") -> str:
 
 def _describe_orientation(
     frames: Float[np.ndarray, "phases y x"],
-    camera: Camera,
+    transfer: PhotonTransfer,
     structures: Bool[np.ndarray, "y-4 x-4"],
     *,
     light: Float[np.ndarray, " phases"],
     brightness: float | None,
 ) -> OrientationReport:
-    electrons = (None, None)
-    if camera.gain is not None and camera.offset is not None:
+    contrast, contrast_limit, mcnr = _stripes(frames, transfer, structures, light=light)
+    in_structures, in_frame = None, None
+    if transfer.gain is not None and transfer.offset is not None:
         inside = frames[:, 2:-2, 2:-2][:, structures].mean()
-        electrons = float(inside - camera.offset) / camera.gain, float(light.mean()) / camera.gain
+        in_structures, in_frame = float(inside - transfer.offset) / transfer.gain, float(light.mean()) / transfer.gain
     return OrientationReport(
-        *_stripes(frames, camera, structures, light=light),
-        camera.gain,
-        camera.offset,
-        *electrons,
-        brightness,
-        tuple((100 * light / light.mean()).tolist()) if (light > 0).all() else (None,) * len(light),
+        contrast=contrast,
+        contrast_limit=contrast_limit,
+        mcnr=mcnr,
+        gain_counts_per_electron=transfer.gain,
+        offset_counts=transfer.offset,
+        electrons_structures=in_structures,
+        electrons_frame=in_frame,
+        brightness_percent=brightness,
+        frame_brightness_percent=(
+            tuple((100 * light / light.mean()).tolist()) if (light > 0).all() else (None,) * len(light)
+        ),
     )
 
 
 def _stripes(
     frames: Float[np.ndarray, "phases y x"],
-    camera: Camera,
+    transfer: PhotonTransfer,
     structures: Bool[np.ndarray, "y-4 x-4"],
     *,
     light: Float[np.ndarray, " phases"],
@@ -201,9 +206,9 @@ def _stripes(
     MCNR = <4 |F_1| / sqrt(gain F_0 + read_noise^2)>, which is 4 |F_1| / sqrt(F_0) in photo-electrons.
     """
     phases = len(frames)
-    if phases < 3 or camera.offset is None or (light <= 0).any():
+    if phases < 3 or transfer.offset is None or (light <= 0).any():
         return None, None, None
-    even = (frames - camera.offset) * (light.mean() / light)[:, None, None]
+    even = (frames - transfer.offset) * (light.mean() / light)[:, None, None]
     noise = noise_curve(even, structures)[1].mean() / phases
     inside = even[:, 2:-2, 2:-2][:, structures]
     harmonic = np.abs(np.tensordot(np.exp(-2j * np.pi * np.arange(phases) / phases), inside, 1)) / phases
@@ -213,11 +218,11 @@ def _stripes(
         return None, None, None
     contrast = 2 * np.sqrt(max((harmonic**2).mean() - noise, 0) / power)
     limit = 2 * np.sqrt(_HARMONIC_ERROR * noise / np.sqrt(mean.size) / power)
-    if camera.gain is None:
+    if transfer.gain is None:
         return float(contrast), float(limit), None
-    variance = camera.gain * (mean + camera.offset) + camera.intercept
+    variance = transfer.gain * (mean + transfer.offset) + transfer.intercept
     # Less than one electron of noise is a pixel that happens to be dark.
-    mcnr = (4 * harmonic / np.sqrt(np.maximum(variance, camera.gain**2))).mean()
+    mcnr = (4 * harmonic / np.sqrt(np.maximum(variance, transfer.gain**2))).mean()
     return float(contrast), float(limit), float(mcnr)
 
 

@@ -1,14 +1,16 @@
-"""Puts a file in its place complete or not at all.
+"""Puts a file in its place complete or not at all: the way in which every file of the project is written.
 
 Contract: an existing file is replaced only when told to, a reader never sees half a file, and a failed write leaves
 neither a partial file nor a damaged old one. What the disk or the folder refuses is an `InputError`.
 """
 
 import contextlib
+import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from oidn_jax.errors import InputError
 
@@ -26,7 +28,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if is_folder:
         raise InputError(f"{path} is a folder; give the name of a file in it")
     if exists and not overwrite:
-        raise InputError(f"{path} exists already; choose another name or pass --overwrite")
+        raise InputError(f"{path} exists already; choose another name or allow `overwrite`")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, n_bytes: int) -> None:
@@ -40,6 +42,43 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, n_bytes: in
     Raises:
         InputError: a folder that cannot be made or written, or a full disk.
     """
+    with partial_file(path, n_bytes=n_bytes) as partial, explained(path, n_bytes=n_bytes):
+        write(partial)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as UTF-8, atomically; an existing file is replaced.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    content = text.encode()
+    write_atomically(path, lambda partial: partial.write_bytes(content), n_bytes=len(content))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON, atomically; an existing file is replaced.
+
+    Raises:
+        InputError: if it cannot be written.
+        ValueError: a number that is not finite, for which JSON has no word.
+    """
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def partial_file(path: Path, *, n_bytes: int) -> Iterator[Path]:
+    """Gives a path beside the target; what lies there when the block has ended well becomes the target.
+
+    The block's own errors pass as they are: what it writes goes inside `explained`.
+
+    Args:
+        path: the target, replaced if it exists; missing folders are made.
+        n_bytes: about the size of the file, for the message when the disk is full.
+
+    Raises:
+        InputError: a folder that cannot be made or written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -48,13 +87,21 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, n_bytes: in
         ) from error
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        write(partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); choose another output folder or make {n_bytes} bytes of room"
-        ) from error
+        yield partial
+        with explained(path, n_bytes=n_bytes):
+            os.replace(partial, path)
     finally:
         # What made the write fail (a read-only disk) may make this fail too, and must not hide the message.
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+@contextlib.contextmanager
+def explained(path: Path, *, n_bytes: int) -> Iterator[None]:
+    """Makes what the disk refuses inside the block an `InputError` about this target of about `n_bytes`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); choose another output folder or make {n_bytes} bytes of room"
+        ) from error

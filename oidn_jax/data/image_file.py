@@ -1,46 +1,65 @@
-"""Images that are not raw frames: super-resolved ones from any program."""
+"""Image files of any format: opened by what they hold, and checked."""
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Real
+from jaxtyping import Real
 
+from oidn_jax.data.image_stack import ImageStack
+from oidn_jax.data.mrc import MRC_SUFFIXES, is_mrc, open_mrc
+from oidn_jax.data.tiff import TIFF_SUFFIXES, is_tiff, open_tiff
 from oidn_jax.errors import InputError
-from oidn_jax.data.raw_stack import RawStack, read_raw_stack
 
 
-def read_image(path: str | Path) -> Float32[np.ndarray, "time y x"]:
-    """Reads the images of a TIFF or MRC file, whatever its axes are called, as float32.
+def open_image_stack(path: Path) -> ImageStack:
+    """Opens a TIFF or MRC file, told apart by content, then by suffix, without reading the pixels.
 
     Raises:
-        InputError: what `read_raw_stack` refuses; NaN or infinite pixels; an image of one value everywhere.
+        InputError: the path is no readable file; neither TIFF nor MRC; truncated; complex, boolean or colour pixels.
     """
-    images = read_images(path).frames[:, 0].astype(np.float32)
-    check_image(images, path)
+    head = _first_bytes(path)
+    suffix = path.suffix.lower()
+    if is_tiff(head):
+        images = open_tiff(path)
+    # Old writers leave out both marks, so a file that is named MRC gets the chance to look like one.
+    elif is_mrc(head) or suffix in MRC_SUFFIXES:
+        images = open_mrc(path)
+    else:
+        kind = "a TIFF file" if suffix in TIFF_SUFFIXES else "a TIFF or MRC file"
+        raise InputError(f"{path} is not {kind} (it starts with {head[:8]!r}); convert the raw frames to OME-TIFF")
+    if images.dtype.kind not in "uif":
+        raise InputError(f"{path} holds {images.dtype} pixels; raw SIM frames must be integers or real floats")
     return images
 
 
-def read_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawStack:
-    """Reads the images of a file, one "frame" (time, 1, y, x) each, as stored, with the pixel size.
-
-    Args:
-        path: TIFF or MRC.
-        pixel_size_nm: in place of the file's own.
-
-    Raises:
-        InputError: what `read_raw_stack` refuses.
-    """
-    return read_raw_stack(path, orientations=1, phases=1, pixel_size_nm=pixel_size_nm)
-
-
-def check_image(images: Real[np.ndarray, "*any y x"], path: str | Path) -> None:
+def check_image(image: Real[np.ndarray, "y x"], source: str | Path) -> None:
     """Refuses pixels that no measurement can use.
 
+    Args:
+        image: the pixels.
+        source: their file, for the message.
+
     Raises:
-        InputError: NaN or infinite pixels; an image of one value everywhere.
+        InputError: NaN or infinite pixels; one value everywhere.
     """
-    not_finite = np.count_nonzero(~np.isfinite(images))
+    not_finite = np.count_nonzero(~np.isfinite(image))
     if not_finite:
-        raise InputError(f"{path} has {not_finite} NaN or infinite pixels; give an image without")
-    if (images.min(axis=(-2, -1)) == images.max(axis=(-2, -1))).any():
-        raise InputError(f"{path} has an image of one value everywhere; give the image to be judged")
+        raise InputError(f"{source} has {not_finite} NaN or infinite pixels; give an image without")
+    if image.min() == image.max():
+        raise InputError(f"{source} has an image of one value everywhere; give the image to be judged")
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Reads the first bytes of a file that must exist, be readable and not be empty."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give one TIFF or MRC file")
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the path") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the path and its permissions") from error
+    if not head:
+        raise InputError(f"{path} is empty (0 bytes); copy the file again")
+    return head

@@ -15,11 +15,11 @@ or in its permissive mode takes micrometres for angstrom. `HEADER` is its layout
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from oidn_jax.data.image_stack import ImageStack, read_contiguous
 from oidn_jax.errors import InputError
 
 MRC_SUFFIXES = (".mrc", ".dv", ".otf", ".mrcs", ".map", ".st", ".rec")
@@ -60,48 +60,20 @@ _COMPLEX_MODES = (3, 4)
 _SECTION_AXES = {0: "CTZ", 1: "TZC", 2: "TCZ"}
 
 
-@dataclass(frozen=True)
-class MrcHeader:
-    """What an MRC file says about its pixels.
-
-    Attributes:
-        path: the file.
-        shape: stored shape; the last two axes are y, x.
-        axes: one letter per axis of `shape`, of T (time), C (wave), Z (section), Y, X.
-        dtype: stored dtype, with its byte order.
-        pixel_size_nm: (y, x) spacing in nanometres as written, or None where the file gives no unit.
-        time_interval_s: always None: MRC has no such field.
-        data_offset: where the pixels start, in bytes.
-    """
-
-    path: Path
-    shape: tuple[int, ...]
-    axes: str
-    dtype: np.dtype
-    pixel_size_nm: tuple[float, float] | None
-    time_interval_s: float | None
-    data_offset: int
-
-    def read(self) -> np.ndarray:
-        """Reads all pixels into memory, in the stored shape and dtype."""
-        pixels = np.fromfile(self.path, self.dtype, count=math.prod(self.shape), offset=self.data_offset)
-        return pixels.reshape(self.shape)
-
-
 def is_mrc(head: bytes) -> bool:
     """Tells from a file's first bytes whether they carry the Priism stamp or the MRC2014 map stamp."""
     stamp = int.from_bytes(head[96:98], "little", signed=True), int.from_bytes(head[96:98], "big", signed=True)
     return PRIISM_STAMP in stamp or head[208:212] == b"MAP "
 
 
-def read_mrc_header(path: Path) -> MrcHeader:
+def open_mrc(path: Path) -> ImageStack:
     """Reads and checks the header of an MRC file without touching the pixels.
 
     Args:
         path: an existing file that `is_mrc` accepts or whose name ends in one of `MRC_SUFFIXES`.
 
     Returns:
-        The header.
+        Its images; MRC has no field for the time interval.
 
     Raises:
         InputError: not an MRC file, a truncated one, or one whose mode is not 0, 1, 2 or 6.
@@ -110,10 +82,16 @@ def read_mrc_header(path: Path) -> MrcHeader:
     nx, ny, nz = (int(n) for n in fields["size_xyz"])
     is_priism = bool(fields["stamp"] == PRIISM_STAMP)
     dtype = _dtype(path, int(fields["mode"]), is_priism).newbyteorder(fields.dtype["mode"].byteorder)
-    data_offset = find_pixels(path, fields, dtype)
+    offset = find_pixels(path, fields, dtype)
     sections, axes = _sections(fields, nz) if is_priism else ((nz,), "Z")
-    return MrcHeader(
-        path, (*sections, ny, nx), axes + "YX", dtype, _pixel_size_nm(fields, is_priism), None, data_offset
+    return ImageStack(
+        source=path,
+        shape=(*sections, ny, nx),
+        axes=axes + "YX",
+        dtype=dtype.newbyteorder("="),
+        pixel_size_nm=_pixel_size_nm(fields, is_priism),
+        time_interval_s=None,
+        read_plane=lambda plane: read_contiguous(path, plane, dtype=dtype, size=(ny, nx), offset=offset),
     )
 
 
@@ -145,10 +123,10 @@ def find_pixels(path: Path, fields: np.void, dtype: np.dtype) -> int:
         InputError: a file that ends before its last pixel of this dtype.
     """
     data_offset = HEADER_BYTES + int(fields["extended"])
-    found = path.stat().st_size
+    size = path.stat().st_size
     needed = data_offset + math.prod(int(n) for n in fields["size_xyz"]) * dtype.itemsize
-    if found < needed:
-        raise InputError(f"{path} is truncated: {found} bytes found, {needed} needed; copy the file again")
+    if size < needed:
+        raise InputError(f"{path} is truncated: {size} bytes found, {needed} needed; copy the file again")
     return data_offset
 
 

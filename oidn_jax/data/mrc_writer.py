@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from oidn_jax.data.atomic import check_target, write_atomically
-from oidn_jax.errors import InputError
 from oidn_jax.data.mrc import DTYPES, HEADER, PRIISM_STAMP
+from oidn_jax.errors import IllegalValue, InputError
 
 _SUFFIXES = (".mrc", ".dv")
 _TITLE_BYTES = 80
@@ -45,9 +45,9 @@ def write_priism(
         The path written.
 
     Raises:
-        InputError: another suffix; an existing file without `overwrite`; a folder that cannot be written.
-        ValueError: sections of another dtype or rank, empty, NaN or infinite; a pixel size that is not positive; a
-            wavelength or a title that does not fit its field.
+        InputError: another suffix; an existing file without `overwrite`; a folder that cannot be written; a pixel size
+            that is not positive; a wavelength or a title that does not fit its field.
+        ValueError: sections of another dtype or rank, empty, NaN or infinite.
     """
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
@@ -83,11 +83,11 @@ def _checked_pixels(sections: np.ndarray) -> tuple[int, np.ndarray]:
 def _header(pixels: np.ndarray, mode: int, *, pixel_size_nm: float, wavelength_nm: int, title: str) -> np.ndarray:
     """Gives the 1024 bytes before the pixels as one element of `HEADER`."""
     if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise ValueError(f"pixel_size_nm is {pixel_size_nm}; give a positive number")
+        raise IllegalValue("pixel_size_nm", pixel_size_nm, "give a positive number")
     if not 0 <= wavelength_nm <= _LARGEST_WAVELENGTH_NM:
-        raise ValueError(f"wavelength_nm is {wavelength_nm}; give 0 (unknown) to {_LARGEST_WAVELENGTH_NM}")
+        raise IllegalValue("wavelength_nm", wavelength_nm, f"give 0 (unknown) to {_LARGEST_WAVELENGTH_NM}")
     if len(title) > _TITLE_BYTES or not (title.isascii() and title.isprintable()):
-        raise ValueError(f"the title is {title!r}; give at most {_TITLE_BYTES} printable ASCII characters")
+        raise IllegalValue("title", title, f"give at most {_TITLE_BYTES} printable ASCII characters")
     header = np.zeros((), HEADER.newbyteorder("<"))
     header["size_xyz"] = pixels.shape[::-1]
     header["mode"] = mode

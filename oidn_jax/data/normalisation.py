@@ -7,7 +7,7 @@ file imports neither's functions.
 from dataclasses import dataclass
 from typing import Any
 
-from oidn_jax.errors import InputError
+from oidn_jax.errors import IllegalValue
 
 MODES = ("joint", "per_frame")
 
@@ -46,10 +46,10 @@ def fit_min_max(raw_frames: Any, *, mode: str = "joint", smallest_span: float = 
         smallest_span: a constant acquisition becomes 0 instead of a division by zero.
 
     Raises:
-        InputError: for another mode.
+        IllegalValue: for another mode.
     """
     if mode not in MODES:
-        raise InputError(f"the normalisation is {mode!r}; legal: {', '.join(map(repr, MODES))}")
+        raise IllegalValue("normalisation", mode, f"legal: {', '.join(map(repr, MODES))}")
     axes = (-3, -2, -1) if mode == "joint" else (-3, -2)
     low, high = raw_frames.min(axes, keepdims=True), raw_frames.max(axes, keepdims=True)
     return Normalisation(offset=low, span=(high - low).clip(smallest_span))

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from oidn_jax.errors import InputError
 from oidn_jax.data.mrc import PRIISM_STAMP, find_pixels, read_fields, spacing_xy
+from oidn_jax.errors import InputError
 
 _DTYPES = {2: "f4", 4: "c8"}
 _FEWEST_SAMPLES = 8
@@ -84,9 +84,9 @@ def _checked_layout(path: Path, fields: np.void) -> tuple[np.dtype, float]:
         raise InputError(f"{path} holds {nx} samples; a radial OTF needs at least {_FEWEST_SAMPLES}: check the file")
     spacing = spacing_xy(fields)
     if spacing is None or not (math.isfinite(spacing[0]) and spacing[0] > 0):
-        found = "is not set" if spacing is None else f"is {spacing[0]:g}"
+        fault = "is not set" if spacing is None else f"is {spacing[0]:g}"
         raise InputError(
-            f"the spacing in {path} {found}; it must be positive, in cycles per micrometre: write it into the header "
+            f"the spacing in {path} {fault}; it must be positive, in cycles per micrometre: write it into the header "
             "at byte 40"
         )
     return np.dtype(_DTYPES[mode]).newbyteorder(fields.dtype["mode"].byteorder), spacing[0]

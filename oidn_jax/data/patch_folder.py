@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt16
 
 from oidn_jax.data.atomic import check_target
-from oidn_jax.errors import InputError
 from oidn_jax.data.writers import write_raw_tiff
+from oidn_jax.errors import IllegalValue, InputError
 
 SPLITS = ("training", "validate")
 
@@ -71,15 +71,15 @@ def write_patch_pair(
 
     Raises:
         InputError: an unknown split; an index out of range; existing files without `overwrite`, or other TIFFs among
-            them; a folder that cannot be written.
-        ValueError: images that are not uint16, a target of another field, or a pixel size that is not positive.
+            them; a folder that cannot be written; a target of another field; a pixel size that is not positive.
+        ValueError: images that are not uint16.
     """
     if split not in SPLITS:
-        raise InputError(f"the split is {split!r}; legal: {', '.join(SPLITS)}")
+        raise IllegalValue("split", split, f"legal: {', '.join(SPLITS)}")
     if not 0 <= index <= _LARGEST_INDEX:
-        raise InputError(f"the index is {index}; legal: 0 to {_LARGEST_INDEX}")
+        raise IllegalValue("index", index, f"legal: 0 to {_LARGEST_INDEX}")
     if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise ValueError(f"pixel_size_nm is {pixel_size_nm}; give a positive number")
+        raise IllegalValue("pixel_size_nm", pixel_size_nm, "give a positive number")
     scale = target.shape[-1] // raw_frames.shape[-1]
     _check_same_field(raw_frames, target, scale)
     if raw_frames.dtype != np.uint16 or target.dtype != np.uint16:
@@ -121,18 +121,16 @@ def cut_patches(
         `count` pairs, copies in uint16.
 
     Raises:
-        InputError: a target of another shape; a patch larger than the image; images that are constant, NaN or infinite.
-        ValueError: a count, patch or scale below 1.
+        InputError: a target of another shape; a patch larger than the image; images that are constant, NaN or infinite;
+            a count, patch or scale below 1.
     """
     for name, value in (("count", count), ("patch", patch), ("scale", scale)):
         if value < 1:
-            raise ValueError(f"{name} is {value}; give a positive whole number")
+            raise IllegalValue(name, value, "give a positive whole number")
     _check_same_field(raw_frames, target, scale)
     if patch > min(raw_frames.shape[1:]):
         ny, nx = raw_frames.shape[1:]
-        raise InputError(
-            f"the patch of {patch} pixels is larger than the raw frames of {ny} x {nx}; take a smaller one"
-        )
+        raise InputError(f"`patch` is {patch}, larger than the raw frames of {ny} x {nx} pixels; take a smaller one")
     raw, sr = _to_uint16(raw_frames, "the raw stack"), _to_uint16(target, "the target")
     corners = _foreground_corners(sr, patch, scale)
     chosen = generator.choice(corners, count, replace=count > len(corners))

@@ -1,7 +1,8 @@
 """Raw SIM acquisitions: from a file to frames (time, frames, y, x), orientation slow and phase fast.
 
-Contract: TIFF or MRC is told by content, then by suffix. Pixels are as stored, neither flipped nor scaled; only the
-byte order becomes the machine's. Every mistake in the file or the options is an `InputError`.
+Contract: opening a file checks all that its headers and its size tell, and reads no pixels; then one time point is read
+at a time. Pixels are as stored, neither flipped nor scaled; only the byte order becomes the machine's. Every mistake in
+the file or the settings is an `InputError`.
 
 Where the frames are. A file may keep them on any axis (C, T, Z, Q, I ...). With frames = orientations * phases and the
 axes before y, x in stored order, the first rule that fits is taken:
@@ -21,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
-from oidn_jax.errors import InputError
-from oidn_jax.data.mrc import MRC_SUFFIXES, MrcHeader, is_mrc, read_mrc_header
-from oidn_jax.data.tiff import TIFF_SUFFIXES, TiffHeader, is_tiff, read_tiff_header
+from oidn_jax.data.image_file import open_image_stack
+from oidn_jax.data.image_stack import ImageStack
+from oidn_jax.errors import IllegalValue, InputError
 
-_FRAME_ORDERS = ("orientation-phase", "phase-orientation")
+FRAME_ORDERS = ("orientation-phase", "phase-orientation")
+
 _SMALLEST_SIDE = 16
 _PLAUSIBLE_PIXEL_SIZE_NM = (1.0, 2000.0)
 _PIXEL_ASPECT_TOLERANCE = 0.01
@@ -35,22 +37,84 @@ _PIXEL_ASPECT_TOLERANCE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class RawStack:
-    """A raw SIM acquisition, or several in time.
+    """A raw SIM acquisition, or several in time; pixels are read when they are asked for.
 
     Attributes:
-        frames: (time, frames, y, x) in the stored dtype; the frame axis runs orientation slow, phase fast.
+        images: where the frames are read from.
+        planes: which image is which frame; the frame axis runs orientation slow, phase fast.
         pixel_size_nm: spacing of the raw grid in nanometres; None when neither the file nor the caller says.
         time_interval_s: time from one acquisition to the next in seconds; None when the file does not say.
-        source: the file that was read.
     """
 
-    frames: Shaped[np.ndarray, "time frames y x"]
+    images: ImageStack
+    planes: Int[np.ndarray, "time frames"]
     pixel_size_nm: float | None
     time_interval_s: float | None
-    source: Path
+
+    @classmethod
+    def of_array(
+        cls,
+        frames: Shaped[np.ndarray, "..."],
+        *,
+        pixel_size_nm: float | None = None,
+        time_interval_s: float | None = None,
+        source: str | Path = "frames",
+    ) -> "RawStack":
+        """The stack of frames in memory, orientation slow and phase fast.
+
+        Args:
+            frames: (time, frames, y, x) of any real dtype; not copied.
+            pixel_size_nm: spacing of the raw grid in nanometres, if known.
+            time_interval_s: time from one acquisition to the next in seconds, if known.
+            source: what messages call them.
+
+        Raises:
+            InputError: frames of another rank or dtype, or none; a pixel size that is not positive.
+        """
+        if frames.ndim != 4 or frames.size == 0 or frames.dtype.kind not in "uif":
+            raise InputError(
+                f"{source}: {frames.dtype} {frames.shape} are no raw frames; give real numbers (time, frames, y, x)"
+            )
+        times, count = frames.shape[:2]
+        images = ImageStack(
+            source=Path(source),
+            shape=frames.shape,
+            axes="TIYX",
+            dtype=frames.dtype.newbyteorder("="),
+            pixel_size_nm=None,
+            time_interval_s=None,
+            read_plane=lambda plane: frames[divmod(plane, count)],
+        )
+        planes = np.arange(times * count).reshape(times, count)
+        return cls(images, planes, _checked_pixel_size_nm(pixel_size_nm), time_interval_s)
+
+    @property
+    def source(self) -> Path:
+        """The file."""
+        return self.images.source
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(time, frames, y, x)."""
+        (times, frames), (y, x) = self.planes.shape, self.images.shape[-2:]
+        return times, frames, y, x
+
+    @property
+    def dtype(self) -> np.dtype:
+        """As stored, in the machine's byte order."""
+        return self.images.dtype
+
+    def read(self, time: int) -> Shaped[np.ndarray, "frames y x"]:
+        """Reads the frames of one time point; they are the caller's, and not kept.
+
+        Raises:
+            IndexError: a time point that the stack does not have.
+            InputError: a file that has vanished or shrunk since it was opened, or pixels that cannot be decoded.
+        """
+        return self.images.read(self.planes[time])
 
 
-def read_raw_stack(
+def open_raw_stack(
     path: str | Path,
     *,
     orientations: int = 3,
@@ -58,7 +122,7 @@ def read_raw_stack(
     frame_order: str = "orientation-phase",
     pixel_size_nm: float | None = None,
 ) -> RawStack:
-    """Reads a raw SIM acquisition from a TIFF or MRC file.
+    """Opens a raw SIM acquisition in a TIFF or MRC file, without reading the pixels.
 
     Args:
         path: the file.
@@ -72,98 +136,53 @@ def read_raw_stack(
         from).
 
     Raises:
-        InputError: everything `inspect_raw_stack` raises; an unknown frame order; a pixel size that is not positive; a
-            file whose pixels are not square, without an override; pixels that cannot be decoded.
-    """
-    path = Path(path)
-    if frame_order not in _FRAME_ORDERS:
-        raise InputError(f"frame_order is {frame_order!r}; legal: {', '.join(_FRAME_ORDERS)} (the slow one first)")
-    header = _read_header(path)
-    axes_order, shape = _frame_layout(header, orientations, phases)
-    spacing_nm = _file_pixel_size_nm(header) if pixel_size_nm is None else _checked_pixel_size_nm(pixel_size_nm)
-    frames = header.read().transpose(axes_order)
-    if frame_order == "phase-orientation":
-        frames = frames.reshape(shape[0], phases, orientations, *shape[2:]).swapaxes(1, 2)
-    frames = np.ascontiguousarray(frames.reshape(shape), dtype=header.dtype.newbyteorder("="))
-    return RawStack(frames, spacing_nm, header.time_interval_s, path)
-
-
-def inspect_raw_stack(path: str | Path, *, orientations: int = 3, phases: int = 3) -> tuple[int, int, int, int]:
-    """Checks a file as `read_raw_stack` does, from its headers and its size alone, without reading the pixels.
-
-    Args:
-        path: the file.
-        orientations: number of illumination directions.
-        phases: number of phases per direction.
-
-    Returns:
-        The shape (time, frames, y, x) that `read_raw_stack` would give.
-
-    Raises:
         InputError: the path is no readable file; neither TIFF nor MRC; truncated; complex, boolean or colour pixels;
-            fewer than 16 pixels along y or x; a number of images that is no multiple of orientations * phases.
+            fewer than 16 pixels along y or x; a number of images that is no multiple of orientations * phases; an
+            unknown frame order; a pixel size that is not positive; pixels that are not square, without an override.
     """
-    return _frame_layout(_read_header(Path(path)), orientations, phases)[1]
-
-
-def _read_header(path: Path) -> TiffHeader | MrcHeader:
-    head = _first_bytes(path)
-    suffix = path.suffix.lower()
-    if is_tiff(head):
-        header = read_tiff_header(path)
-    # Old writers leave out both marks, so a file that is named MRC gets the chance to look like one.
-    elif is_mrc(head) or suffix in MRC_SUFFIXES:
-        header = read_mrc_header(path)
-    else:
-        kind = "a TIFF file" if suffix in TIFF_SUFFIXES else "a TIFF or MRC file"
-        raise InputError(f"{path} is not {kind} (it starts with {head[:8]!r}); convert the raw frames to OME-TIFF")
-    if header.dtype.kind not in "uif":
-        raise InputError(f"{path} holds {header.dtype} pixels; raw SIM frames must be integers or real floats")
-    return header
-
-
-def _first_bytes(path: Path) -> bytes:
-    """Reads the first bytes of a file that must exist, be readable and not be empty."""
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give one TIFF or MRC file")
-        with path.open("rb") as file:
-            head = file.read(1024)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the path") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened ({error.strerror}); check the path and its permissions") from error
-    if not head:
-        raise InputError(f"{path} is empty (0 bytes); copy the file again")
-    return head
-
-
-def _frame_layout(
-    header: TiffHeader | MrcHeader, orientations: int, phases: int
-) -> tuple[tuple[int, ...], tuple[int, int, int, int]]:
-    """Finds the frame axes by the rules of the module docstring.
-
-    Returns:
-        The transposition of the stored axes after which a reshape gives (time, frames, y, x), and that shape.
-    """
+    if frame_order not in FRAME_ORDERS:
+        raise IllegalValue("frame_order", frame_order, f"legal: {', '.join(FRAME_ORDERS)} (the slow one first)")
     for name, value in (("orientations", orientations), ("phases", phases)):
         if not _is_positive_integer(value):
-            raise InputError(f"{name} is {value!r}; give a positive whole number")
+            raise IllegalValue(name, value, "give a positive whole number")
+    images = open_image_stack(Path(path))
+    planes = _find_frames(images, orientations, phases)
+    if frame_order == "phase-orientation":
+        planes = planes.reshape(-1, phases, orientations).swapaxes(1, 2).reshape(planes.shape)
+    spacing_nm = _file_pixel_size_nm(images) if pixel_size_nm is None else _checked_pixel_size_nm(pixel_size_nm)
+    return RawStack(images, planes, spacing_nm, images.time_interval_s)
+
+
+def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawStack:
+    """Opens the images of a file that are no raw frames, whatever its axes are called: one "frame" per time point.
+
+    Args:
+        path: TIFF or MRC.
+        pixel_size_nm: in place of the file's own.
+
+    Raises:
+        InputError: what `open_raw_stack` refuses.
+    """
+    return open_raw_stack(path, orientations=1, phases=1, pixel_size_nm=pixel_size_nm)
+
+
+def _find_frames(images: ImageStack, orientations: int, phases: int) -> Int[np.ndarray, "time frames"]:
+    """Finds the frame axes by the rules of the module docstring; gives the number of the image of each frame."""
     frames = orientations * phases
-    *lengths, ny, nx = header.shape
+    *lengths, ny, nx = images.shape
     if min(ny, nx) < _SMALLEST_SIDE:
         raise InputError(
-            f"{header.path} has images of {ny} x {nx} pixels; at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} needed"
+            f"{images.source} has images of {ny} x {nx} pixels; at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} needed"
         )
     everything = list(range(len(lengths)))
-    other = [axis for axis in everything if header.axes[axis] != "T"]
+    other = [axis for axis in everything if images.axes[axis] != "T"]
     fitting = [axis for axis in everything if lengths[axis] == frames]
     fitting_other = [axis for axis in fitting if axis in other]
-    images = math.prod(lengths)
-    if images == 0 or images % frames:
+    count = math.prod(lengths)
+    if count == 0 or count % frames:
         raise InputError(
-            f"{header.path} holds {images} images (shape {header.shape}, axes {header.axes}), which is no multiple of "
-            f"{orientations} orientations x {phases} phases = {frames}; check the file, orientations and phases"
+            f"{images.source} holds {count} images (shape {images.shape}, axes {images.axes}), which is no multiple of "
+            f"{orientations} orientations x {phases} phases = {frames}; check the file, `orientations` and `phases`"
         )
     if len(fitting_other) == 1:
         frame_axes = fitting_other
@@ -174,7 +193,7 @@ def _frame_layout(
     else:
         frame_axes = everything
     rest = [axis for axis in everything if axis not in frame_axes]
-    return (*rest, *frame_axes, len(lengths), len(lengths) + 1), (images // frames, frames, ny, nx)
+    return np.arange(count).reshape(lengths).transpose(*rest, *frame_axes).reshape(-1, frames)
 
 
 def _is_positive_integer(value: object) -> bool:
@@ -184,21 +203,23 @@ def _is_positive_integer(value: object) -> bool:
         return False
 
 
-def _file_pixel_size_nm(header: TiffHeader | MrcHeader) -> float | None:
+def _file_pixel_size_nm(images: ImageStack) -> float | None:
     """Takes the file's pixel size if it can be one: 72 dots per inch, zero or a default of 1 angstrom are not."""
     smallest, largest = _PLAUSIBLE_PIXEL_SIZE_NM
-    if header.pixel_size_nm is None or not all(smallest <= size <= largest for size in header.pixel_size_nm):
+    if images.pixel_size_nm is None or not all(smallest <= size <= largest for size in images.pixel_size_nm):
         return None
-    y, x = header.pixel_size_nm
+    y, x = images.pixel_size_nm
     if abs(y - x) > _PIXEL_ASPECT_TOLERANCE * max(y, x):
         raise InputError(
-            f"{header.path} has pixels of {y:g} nm in y and {x:g} nm in x; they must be square: resample the file, "
-            "or give the true size with --pixel-size-nm"
+            f"{images.source} has pixels of {y:g} nm in y and {x:g} nm in x; they must be square: resample the file, "
+            "or give the true size as `pixel_size_nm`"
         )
     return x
 
 
-def _checked_pixel_size_nm(pixel_size_nm: float) -> float:
+def _checked_pixel_size_nm(pixel_size_nm: float | None) -> float | None:
+    if pixel_size_nm is None:
+        return None
     if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise InputError(f"pixel_size_nm is {pixel_size_nm}; give a positive number of nanometres")
+        raise IllegalValue("pixel_size_nm", pixel_size_nm, "give a positive number of nanometres")
     return float(pixel_size_nm)

@@ -9,15 +9,15 @@ import logging
 import math
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
+from oidn_jax.data.image_stack import ImageStack, read_contiguous
 from oidn_jax.errors import InputError
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
@@ -41,56 +41,26 @@ _S_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "s
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
 
-@dataclass(frozen=True)
-class TiffHeader:
-    """What a TIFF file says about its pixels.
-
-    Attributes:
-        path: the file.
-        shape: stored shape; the last two axes are y, x.
-        axes: one letter per axis of `shape`, tifffile's code (T time, C channel, Z slice, I and Q unnamed).
-        dtype: stored dtype.
-        pixel_size_nm: (y, x) spacing in nanometres as written, or None where the file gives no unit.
-        time_interval_s: time between two entries of T in seconds, or None.
-    """
-
-    path: Path
-    shape: tuple[int, ...]
-    axes: str
-    dtype: np.dtype
-    pixel_size_nm: tuple[float, float] | None
-    time_interval_s: float | None
-
-    def read(self) -> np.ndarray:
-        """Reads all pixels into memory, in the stored shape and dtype.
-
-        Raises:
-            InputError: the pixels cannot be decoded.
-        """
-        with _opened(self.path) as tiff:
-            return np.stack([series.asarray() for series in tiff.series]).reshape(self.shape)
-
-
 def is_tiff(head: bytes) -> bool:
     """Tells from a file's first bytes whether it is a TIFF or BigTIFF file."""
     return head[:4] in _MAGICS
 
 
-def read_tiff_header(path: Path) -> TiffHeader:
+def open_tiff(path: Path) -> ImageStack:
     """Reads and checks the directories of a TIFF file without touching the pixels.
 
     Args:
         path: an existing file that `is_tiff` accepts.
 
     Returns:
-        The header. Several images of one shape (a file saved page by page) become one more, slowest axis I.
+        Its images. Several series of one shape (a file saved page by page) become one more, slowest axis I.
 
     Raises:
         InputError: a truncated or damaged file, colour samples, images of different shapes, planes stored in absent
             files.
     """
     _check_complete(path, _bytes_needed(path))
-    with _opened(path) as tiff:
+    with _refusing(path), tifffile.TiffFile(path) as tiff:
         first = tiff.series[0]
         if "S" in first.axes:
             raise InputError(
@@ -110,19 +80,48 @@ def read_tiff_header(path: Path) -> TiffHeader:
                 f"{path} lacks planes that its OME metadata promise; put the files of the set in one folder"
             )
         several = len(tiff.series) > 1
-        return TiffHeader(
-            path=path,
+        planes = math.prod(first.shape[:-2])
+        readers = [_plane_reader(path, series) for series in tiff.series]
+        return ImageStack(
+            source=path,
             shape=(len(tiff.series), *first.shape) if several else first.shape,
             axes="I" + first.axes if several else first.axes,
-            dtype=np.dtype(first.dtype),
+            dtype=np.dtype(first.dtype).newbyteorder("="),
             pixel_size_nm=_pixel_size_nm(tiff),
             time_interval_s=_time_interval_s(tiff),
+            read_plane=lambda plane: readers[plane // planes](plane % planes),
         )
 
 
+def _plane_reader(path: Path, series: tifffile.TiffPageSeries) -> Callable[[int], np.ndarray]:
+    """Gives a function that reads one image of a series by its number, after the file has been closed."""
+    pages = [page for page in series if page is not None]
+    file, offset = series.keyframe.parent, series.dataoffset
+    ny, nx = series.shape[-2:]
+    if offset is not None and all(page.parent is file for page in pages):
+        source, dtype = Path(file.filehandle.path), np.dtype(series.dtype).newbyteorder(file.byteorder)
+        return lambda plane: read_contiguous(source, plane, dtype=dtype, size=(ny, nx), offset=offset)
+
+    # A page that is a volume holds several images.
+    planes_per_page = math.prod(series.shape[:-2]) // len(pages)
+
+    def read_plane(plane: int) -> np.ndarray:
+        page = pages[plane // planes_per_page]
+        with _refusing(path):
+            page.parent.filehandle.open()
+            try:
+                images = page.asarray().reshape(planes_per_page, ny, nx)
+            finally:
+                page.parent.filehandle.close()
+        image = images[plane % planes_per_page]
+        return image if series.transform is None else series.transform(image)
+
+    return read_plane
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Opens a file, with tifffile's log silent and its exceptions turned into InputError."""
+def _refusing(path: Path) -> Iterator[None]:
+    """Keeps tifffile's log silent and turns its exceptions into InputError."""
 
     def drop(_: logging.LogRecord) -> bool:
         return False
@@ -130,8 +129,7 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     logger = logging.getLogger("tifffile")
     logger.addFilter(drop)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            yield tiff
+        yield
     except (InputError, MemoryError):
         raise
     # Broad on purpose: codecs and parsers raise whatever they like on damaged bytes.
@@ -144,9 +142,9 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def _check_complete(path: Path, needed: int) -> None:
-    found = path.stat().st_size
-    if found < needed:
-        raise InputError(f"{path} is truncated: {found} bytes found, at least {needed} needed; copy the file again")
+    size = path.stat().st_size
+    if size < needed:
+        raise InputError(f"{path} is truncated: {size} bytes found, at least {needed} needed; copy the file again")
 
 
 def _bytes_needed(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Writes SR images as TIFF files that ImageJ and OME readers open with the right pixel size.
+"""Writes images as TIFF files that ImageJ and OME readers open with the right pixel size, one time point at a time.
 
 Contract: pixels are float32 (ImageJ cannot open float64). The file appears at its place complete or not at all, and an
 existing one is replaced only when told to. The pixel size and the provenance always travel with the image.
@@ -6,20 +6,24 @@ existing one is replaced only when told to. The pixel size and the provenance al
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from jaxtyping import Shaped
 
-from oidn_jax.data.atomic import check_target, write_atomically
-from oidn_jax.errors import InputError
+from oidn_jax.data.atomic import check_target, explained, partial_file, write_atomically
+from oidn_jax.errors import IllegalValue, InputError
 
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 # Classic TIFF, the only kind ImageJ writes, counts bytes in 32 bits; the margin leaves room for headers and metadata.
 _CLASSIC_TIFF_BYTES = 2**32 - 2**25
+_STORED = np.dtype("<f4")
+# The pixels' range is known at the end only: these hold its place, and are longer than any float.
+_LOWEST, _HIGHEST = "lowest".ljust(32, "."), "highest".ljust(32, ".")
 
 
 def output_name(source: Path) -> str:
@@ -33,6 +37,179 @@ def output_name(source: Path) -> str:
     return f"{source.stem}_sr.tif"
 
 
+def fits_imagej(shape: Sequence[int]) -> bool:
+    """Whether float32 pixels of this shape fit into the 4 GB of the ImageJ format; a larger file must be OME-TIFF."""
+    return 4 * math.prod(shape) <= _CLASSIC_TIFF_BYTES
+
+
+class ImageWriter:
+    """Takes the images of a file, one time point after the other.
+
+    Attributes:
+        path: the file to be.
+        shape: of the whole, time first.
+        low: smallest pixel written so far; NaN before the first.
+        high: largest pixel written so far; NaN before the first.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], file: BinaryIO, *, allow_nan: bool) -> None:
+        """Writes into an open file from where it stands."""
+        self.path, self.shape = path, shape
+        self.low = self.high = math.nan
+        self._file, self._allow_nan, self._times = file, allow_nan, 0
+
+    def write(self, image: Shaped[np.ndarray, "..."]) -> None:
+        """Writes the next time point.
+
+        Args:
+            image: any real dtype; written as float32.
+
+        Raises:
+            InputError: a full disk.
+            ValueError: another shape than announced, more time points than announced, or pixels that are NaN or
+                infinite as float32.
+        """
+        if image.shape != self.shape[1:] or image.dtype.kind not in "uif":
+            raise ValueError(
+                f"the image is {image.dtype} {image.shape}; it must be real and {self.shape[1:]}, as announced"
+            )
+        if self._times == self.shape[0]:
+            raise ValueError(f"{self.path} was announced to have {self.shape[0]} time points; no more can be written")
+        # A float64 beyond the float32 range becomes infinite, which the next check reports.
+        with np.errstate(over="ignore"):
+            pixels = image.astype(_STORED)
+        not_finite = np.count_nonzero(np.isinf(pixels) if self._allow_nan else ~np.isfinite(pixels))
+        if not_finite:
+            raise ValueError(f"the image has {not_finite} NaN or infinite pixels as float32; all must be finite")
+        with explained(self.path, n_bytes=4 * math.prod(self.shape)):
+            self._file.write(pixels.data)
+        self.low = float(np.fmin(self.low, np.fmin.reduce(pixels, axis=None)))
+        self.high = float(np.fmax(self.high, np.fmax.reduce(pixels, axis=None)))
+        self._times += 1
+
+    def finish(self) -> None:
+        """Ends the file after its last time point.
+
+        Raises:
+            InputError: a full disk.
+            ValueError: fewer time points than announced.
+        """
+        if self._times < self.shape[0]:
+            raise ValueError(f"{self.path} was announced to have {self.shape[0]} time points; {self._times} came")
+        with explained(self.path, n_bytes=4 * math.prod(self.shape)):
+            self._file.flush()
+
+
+@contextmanager
+def open_sr_tiff(
+    path: str | Path,
+    *,
+    shape: tuple[int, int, int],
+    pixel_size_nm: float | None,
+    time_interval_s: float | None = None,
+    provenance: Mapping[str, Any],
+    overwrite: bool = False,
+) -> Iterator[ImageWriter]:
+    """Writes SR images (y, x), one time point at a time; the file is there when the block has ended well.
+
+    A name in `.ome.tif` or `.ome.tiff` gives an OME-TIFF (PhysicalSizeX/Y in µm, TimeIncrement in s, the provenance as
+    the image's Description; BigTIFF when large). Any other `.tif` or `.tiff` gives an ImageJ hyperstack (TZCYX,
+    resolution = 1000 / pixel_size_nm pixels per um, finterval in s, the provenance under Info, display range from the
+    minimum to the maximum).
+
+    Args:
+        path: the file to write; missing folders are made.
+        shape: (time, y, x) of the whole.
+        pixel_size_nm: spacing of the SR grid in nanometres; None writes no resolution.
+        time_interval_s: time between images in seconds, if known.
+        provenance: how the image was made, anything `json.dumps` takes.
+        overwrite: replace an existing file.
+
+    Yields:
+        What takes the images. All of them must be written.
+
+    Raises:
+        InputError: wrong suffix; an existing file without `overwrite`; a folder that cannot be written; an image beyond
+            the 4 GB of the ImageJ format; a pixel size or interval that is not positive.
+        ValueError: an empty shape, or images that are not as many as announced.
+    """
+    path = Path(path)
+    is_ome = path.name.lower().endswith(_OME_SUFFIXES)
+    times, y, x = shape
+    _check_positive(pixel_size_nm, time_interval_s)
+    if is_ome:
+        metadata = _ome_metadata(pixel_size_nm, time_interval_s, provenance)
+    else:
+        metadata = _imagej_metadata(pixel_size_nm, time_interval_s, provenance)
+    with _open_tiff(
+        path,
+        shape=shape,
+        stored_shape=shape if is_ome else (times, 1, 1, y, x),
+        imagej=not is_ome,
+        pixel_size_nm=None if is_ome else pixel_size_nm,
+        metadata=metadata,
+        overwrite=overwrite,
+        allow_nan=False,
+    ) as writer:
+        yield writer
+
+
+@contextmanager
+def open_map_tiff(
+    path: str | Path,
+    *,
+    shape: tuple[int, int, int, int],
+    names: Sequence[str],
+    ranges: Sequence[tuple[float, float]],
+    pixel_size_nm: float | None,
+    time_interval_s: float | None = None,
+    provenance: Mapping[str, Any],
+    overwrite: bool = False,
+    allow_nan: bool = False,
+) -> Iterator[ImageWriter]:
+    """Writes maps of one field (map, y, x), one time point at a time: the channels of an ImageJ hyperstack.
+
+    Each slice is labelled with its map's name. The file is there when the block has ended well.
+
+    Args:
+        path: the file to write; missing folders are made.
+        shape: (time, map, y, x) of the whole.
+        names: of the maps.
+        ranges: (low, high) of each map, between which it is shown.
+        pixel_size_nm: spacing of the maps in nanometres; None writes no resolution.
+        time_interval_s: time between time points in seconds, if known.
+        provenance: how the maps were made, anything `json.dumps` takes.
+        overwrite: replace an existing file.
+        allow_nan: NaN stands for pixels without a value.
+
+    Yields:
+        What takes the maps. All of them must be written.
+
+    Raises:
+        InputError: as `open_sr_tiff`.
+        ValueError: as `open_sr_tiff`, or names or ranges that are not as many as the maps.
+    """
+    times, maps, y, x = shape
+    if not len(names) == len(ranges) == maps:
+        raise ValueError(f"{maps} maps, {len(names)} names, {len(ranges)} ranges; give one of each for every map")
+    _check_positive(pixel_size_nm, time_interval_s)
+    metadata = _imagej_metadata(pixel_size_nm, time_interval_s, provenance)
+    metadata["mode"] = "grayscale"
+    metadata["Labels"] = list(names) * times
+    metadata["Ranges"] = tuple(float(limit) for pair in ranges for limit in pair)
+    with _open_tiff(
+        Path(path),
+        shape=shape,
+        stored_shape=(times, 1, maps, y, x),
+        imagej=True,
+        pixel_size_nm=pixel_size_nm,
+        metadata=metadata,
+        overwrite=overwrite,
+        allow_nan=allow_nan,
+    ) as writer:
+        yield writer
+
+
 def write_sr_tiff(
     path: str | Path,
     sr_image: Shaped[np.ndarray, "*time y x"],
@@ -42,87 +219,19 @@ def write_sr_tiff(
     provenance: Mapping[str, Any],
     overwrite: bool = False,
 ) -> Path:
-    """Writes an SR image or a time series of them, atomically.
-
-    A name in `.ome.tif` or `.ome.tiff` gives an OME-TIFF (PhysicalSizeX/Y in µm, TimeIncrement in s, the provenance as
-    the image's Description; BigTIFF when large). Any other `.tif` or `.tiff` gives an ImageJ hyperstack (TZCYX,
-    resolution = 1000 / pixel_size_nm pixels per um, finterval in s, the provenance under Info, display range from the
-    minimum to the maximum).
-
-    Args:
-        path: the file to write; missing folders are made.
-        sr_image: (time, y, x) or (y, x), any real dtype; written as float32.
-        pixel_size_nm: spacing of the SR grid in nanometres; None writes no resolution.
-        time_interval_s: time between images in seconds, if known.
-        provenance: how the image was made, anything `json.dumps` takes.
-        overwrite: replace an existing file.
-
-    Returns:
-        The path written.
-
-    Raises:
-        InputError: wrong suffix; an existing file without `overwrite`; a folder that cannot be written; an image beyond
-            the 4 GB of the ImageJ format.
-        ValueError: an image of another rank, NaN or infinite as float32, or a pixel size or interval that is not
-            positive.
-    """
-    path = Path(path)
-    is_ome = path.name.lower().endswith(_OME_SUFFIXES)
-    _check_tiff_target(path, n_bytes=4 * np.size(sr_image), is_ome=is_ome, overwrite=overwrite)
-    image = _checked_image(sr_image)
-    for name, value in (("pixel_size_nm", pixel_size_nm), ("time_interval_s", time_interval_s)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}; give a positive number or None")
-    options = (_ome_options if is_ome else _imagej_options)(
-        image, pixel_size_nm, time_interval_s, json.dumps(dict(provenance))
-    )
-    _write_tiff(path, options)
-    return path
-
-
-def write_map_tiff(
-    path: str | Path,
-    maps: Shaped[np.ndarray, "time map y x"],
-    *,
-    names: Sequence[str],
-    ranges: Sequence[tuple[float, float]],
-    pixel_size_nm: float | None,
-    time_interval_s: float | None = None,
-    provenance: Mapping[str, Any],
-    overwrite: bool = False,
-    allow_nan: bool = False,
-) -> Path:
-    """Writes maps of the same field as channels of an ImageJ hyperstack, each slice labelled with its name, atomically.
-
-    Args:
-        path: the file to write; missing folders are made.
-        maps: any real dtype; written as float32.
-        names: of the maps.
-        ranges: (low, high) of each map, between which it is shown.
-        pixel_size_nm: spacing of the maps in nanometres; None writes no resolution.
-        time_interval_s: time between entries of the first axis in seconds, if known.
-        provenance: how the maps were made, anything `json.dumps` takes.
-        overwrite: replace an existing file.
-        allow_nan: NaN stands for pixels without a value.
-
-    Raises:
-        InputError: as `write_sr_tiff`.
-        ValueError: as `write_sr_tiff`, or names that are not as many as the maps.
-    """
-    path = Path(path)
-    if maps.ndim != 4 or not len(names) == len(ranges) == maps.shape[1]:
-        raise ValueError(
-            f"maps of the shape {maps.shape}, {len(names)} names, {len(ranges)} ranges; give (time, map, y, x) and one "
-            "of each for every map"
-        )
-    _check_tiff_target(path, n_bytes=4 * maps.size, is_ome=False, overwrite=overwrite)
-    flat = _checked_image(maps.reshape(-1, *maps.shape[2:]), allow_nan=allow_nan)
-    options = _imagej_options(flat, pixel_size_nm, time_interval_s, json.dumps(dict(provenance)))
-    options["data"] = flat.reshape(maps.shape)[:, None]
-    flat_ranges = tuple(float(limit) for pair in ranges for limit in pair)
-    options["metadata"] |= {"mode": "grayscale", "Labels": list(names) * len(maps), "Ranges": flat_ranges}
-    _write_tiff(path, options)
-    return path
+    """Writes an SR image (y, x), or a time series of them that fits into memory, as `open_sr_tiff` does."""
+    images = sr_image.reshape(-1, *sr_image.shape[-2:])
+    with open_sr_tiff(
+        path,
+        shape=images.shape,
+        pixel_size_nm=pixel_size_nm,
+        time_interval_s=time_interval_s,
+        provenance=provenance,
+        overwrite=overwrite,
+    ) as writer:
+        for image in images:
+            writer.write(image)
+    return Path(path)
 
 
 def write_raw_tiff(
@@ -137,82 +246,118 @@ def write_raw_tiff(
         overwrite: replace an existing file.
 
     Raises:
-        InputError: as `write_sr_tiff`.
+        InputError: as `open_sr_tiff`.
         ValueError: frames that are not uint16.
     """
     path = Path(path)
     if raw_frames.dtype != np.uint16:
         raise ValueError(f"raw_frames are {raw_frames.dtype}; raw files hold uint16")
-    _check_tiff_target(path, n_bytes=raw_frames.nbytes, is_ome=False, overwrite=overwrite)
-    resolution = (1000 / pixel_size_nm, 1000 / pixel_size_nm)
-    options = {"imagej": True, "resolution": resolution, "metadata": {"axes": "TYX", "unit": "um"}}
-    _write_tiff(path, {"data": raw_frames, **options})
+    _check_tiff_target(path, n_bytes=raw_frames.nbytes, imagej=True, overwrite=overwrite)
+    write_atomically(
+        path,
+        lambda partial: tifffile.imwrite(
+            partial,
+            raw_frames,
+            photometric="minisblack",
+            imagej=True,
+            resolution=(1000 / pixel_size_nm, 1000 / pixel_size_nm),
+            metadata={"axes": "TYX", "unit": "um"},
+        ),
+        n_bytes=raw_frames.nbytes,
+    )
     return path
 
 
-def _checked_image(sr_image: np.ndarray, *, allow_nan: bool = False) -> np.ndarray:
-    """Gives the image as (time, y, x) float32."""
-    image = np.asarray(sr_image)
-    if image.ndim not in (2, 3) or image.size == 0 or image.dtype.kind not in "uif":
-        raise ValueError(
-            f"sr_image is {image.dtype} {image.shape}; it must be real, (y, x) or (time, y, x), and not empty"
-        )
-    # A float64 beyond the float32 range becomes infinite, which the next check reports.
-    with np.errstate(over="ignore"):
-        image = image.astype(np.float32, copy=False).reshape(-1, *image.shape[-2:])
-    refused = np.isinf if allow_nan else lambda plane: ~np.isfinite(plane)
-    not_finite = sum(int(np.count_nonzero(refused(plane))) for plane in image)
-    if not_finite:
-        raise ValueError(f"sr_image has {not_finite} NaN or infinite pixels as float32; every pixel must be finite")
-    return image
-
-
-def _check_tiff_target(path: Path, *, n_bytes: int, is_ome: bool, overwrite: bool) -> None:
+def _check_tiff_target(path: Path, *, n_bytes: int, imagej: bool, overwrite: bool) -> None:
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{path} must end in .tif, .tiff, .ome.tif or .ome.tiff")
     check_target(path, overwrite=overwrite)
-    if n_bytes > _CLASSIC_TIFF_BYTES and not is_ome:
+    if imagej and n_bytes > _CLASSIC_TIFF_BYTES:
         raise InputError(
             f"{path} would hold {n_bytes / 2**30:.1f} GB, more than the 4 GB of the ImageJ format; use a name that "
             "ends in .ome.tif"
         )
 
 
-def _ome_options(
-    image: np.ndarray, pixel_size_nm: float | None, time_interval_s: float | None, provenance: str
+def _check_positive(pixel_size_nm: float | None, time_interval_s: float | None) -> None:
+    for name, value in (("pixel_size_nm", pixel_size_nm), ("time_interval_s", time_interval_s)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise IllegalValue(name, value, "give a positive number or None")
+
+
+def _ome_metadata(
+    pixel_size_nm: float | None, time_interval_s: float | None, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Gives the arguments of tifffile's writer for an OME-TIFF."""
-    metadata: dict[str, Any] = {"axes": "TYX", "Description": provenance}
+    metadata: dict[str, Any] = {"axes": "TYX", "Description": json.dumps(dict(provenance))}
     if pixel_size_nm is not None:
         for axis in "XY":
-            metadata |= {f"PhysicalSize{axis}": pixel_size_nm / 1000, f"PhysicalSize{axis}Unit": "µm"}
+            metadata[f"PhysicalSize{axis}"] = pixel_size_nm / 1000
+            metadata[f"PhysicalSize{axis}Unit"] = "µm"
     if time_interval_s is not None:
-        metadata |= {"TimeIncrement": time_interval_s, "TimeIncrementUnit": "s"}
-    return {"data": image, "ome": True, "metadata": metadata, "bigtiff": image.nbytes > _CLASSIC_TIFF_BYTES}
+        metadata["TimeIncrement"] = time_interval_s
+        metadata["TimeIncrementUnit"] = "s"
+    return metadata
 
 
-def _imagej_options(
-    image: np.ndarray, pixel_size_nm: float | None, time_interval_s: float | None, provenance: str
+def _imagej_metadata(
+    pixel_size_nm: float | None, time_interval_s: float | None, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Gives the arguments of tifffile's writer for an ImageJ hyperstack."""
     metadata: dict[str, Any] = {
         "axes": "TZCYX",
-        "Info": provenance,
-        "min": float(image.min()),
-        "max": float(image.max()),
+        "Info": json.dumps(dict(provenance)),
+        "min": _LOWEST,
+        "max": _HIGHEST,
     }
-    options: dict[str, Any] = {"data": image[:, None, None], "imagej": True, "metadata": metadata}
     if pixel_size_nm is not None:
         metadata["unit"] = "um"
-        options["resolution"] = (1000 / pixel_size_nm, 1000 / pixel_size_nm)
     if time_interval_s is not None:
         metadata["finterval"] = time_interval_s
-    return options
+    return metadata
 
 
-def _write_tiff(path: Path, options: dict[str, Any]) -> None:
-    write_atomically(
-        path,
-        lambda partial: tifffile.imwrite(partial, photometric="minisblack", **options),
-        n_bytes=options["data"].nbytes,
-    )
+@contextmanager
+def _open_tiff(
+    path: Path,
+    *,
+    shape: tuple[int, ...],
+    stored_shape: tuple[int, ...],
+    imagej: bool,
+    pixel_size_nm: float | None,
+    metadata: dict[str, Any],
+    overwrite: bool,
+    allow_nan: bool,
+) -> Iterator[ImageWriter]:
+    """Lets tifffile write a file without pixels, and puts the pixels where it left room for them."""
+    if math.prod(shape) == 0:
+        raise ValueError(f"the shape is {shape}; there must be pixels")
+    n_bytes = 4 * math.prod(shape)
+    _check_tiff_target(path, n_bytes=n_bytes, imagej=imagej, overwrite=overwrite)
+    with partial_file(path, n_bytes=n_bytes) as partial:
+        with explained(path, n_bytes=n_bytes):
+            room = tifffile.imwrite(
+                partial,
+                shape=stored_shape,
+                dtype=_STORED,
+                photometric="minisblack",
+                imagej=imagej,
+                ome=not imagej,
+                bigtiff=n_bytes > _CLASSIC_TIFF_BYTES,
+                resolution=None if pixel_size_nm is None else (1000 / pixel_size_nm, 1000 / pixel_size_nm),
+                metadata=metadata,
+                returnoffset=True,
+            )
+            assert room is not None  # all pixels lie in one piece
+            file = partial.open("r+b")
+        try:
+            file.seek(room[0])
+            writer = ImageWriter(path, shape, file, allow_nan=allow_nan)
+            yield writer
+            writer.finish()
+        finally:
+            # After a full disk, closing fails once more and must not hide the message.
+            with suppress(OSError):
+                file.close()
+        if imagej:
+            with explained(path, n_bytes=n_bytes), tifffile.TiffFile(partial, mode="r+") as tiff:
+                tag = tiff.pages.first.tags["ImageDescription"]
+                tag.overwrite(tag.value.replace(_LOWEST, str(writer.low)).replace(_HIGHEST, str(writer.high)))

@@ -1,11 +1,10 @@
-"""Pictures of an evaluation: the panel of a training run, and the figures for print.
+"""Pictures, drawn with matplotlib from plain arrays, numbers and labels.
 
-`save_panel` gives a quick look; the other modules draw what a journal prints: 88 or 180 mm wide, text of 7 and 8 pt,
-colours that colour-blind readers can tell apart, each as PNG at 300 dpi and as PDF whose text is text. All are drawn
-with matplotlib's objects, so that no global state or display is involved. Figures get arrays and numbers as they are
-to be shown: they compute no physics and no scores.
+Figures for print (panels, profiles, decorrelation and rolling FRC, distributions, PSFs, worst cases) are 88 or 180 mm
+wide with text of 7 and 8 pt, as PNG at 300 dpi and as PDF whose text is text. Pages for the screen (the panel of a
+training run, preview, diagnostics, trust) are one PNG. Figures compute no physics and no scores, and know no method,
+specimen or score by name: labels and colours come with the numbers.
+
+`style` has the fonts, the colours and the way into a file, `images` the contrast stretch and the scale bar, `layout`
+the page in millimetres. Everything is drawn with matplotlib's objects: no global state or display is involved.
 """
-
-from oidn_jax.figures.training_panel import PSF_TITLE, save_panel
-
-__all__ = ["PSF_TITLE", "save_panel"]

@@ -1,11 +1,10 @@
 """Distributions of scores over images, and a radar of how networks do on specimens they were not trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
@@ -13,15 +12,7 @@ from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
 
 from oidn_jax.figures import layout
-from oidn_jax.figures.style import (
-    LIGHT_GREY,
-    method_colours,
-    method_label,
-    publication_style,
-    save_figure,
-    score_label,
-    specimen_label,
-)
+from oidn_jax.figures.style import LIGHT_GREY, figure_style, save_print
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Box plots
@@ -33,7 +24,24 @@ _GROUP, _BOX, _SPREAD = 0.8, 0.82, 0.6  # of the distance of two levels, of a me
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
-def save_box_plots(path: Path, rows: Sequence[Mapping[str, Any]], *, scores: Sequence[str]) -> list[Path]:
+@dataclass(frozen=True)
+class Distribution:
+    """The scores of the images of one specimen at one fluorescence level by one method, all of them as they are called.
+
+    Attributes:
+        specimen: as "F-actin".
+        level: as "low".
+        method: as "Wiener SIM".
+        scores: values, one for each image, by score, as "PSNR (dB)"; NaN and infinity are left out and counted.
+    """
+
+    specimen: str
+    level: str
+    method: str
+    scores: Mapping[str, Sequence[float] | np.ndarray]
+
+
+def save_box_plots(path: Path, distributions: Sequence[Distribution], *, colours: Mapping[str, str]) -> list[Path]:
     """Boxes of each score by level and method, with a point for each image; a row of plots per specimen.
 
     Boxes reach from the first to the third quartile with a line at the median (`numpy.percentile`), whiskers to the
@@ -41,72 +49,76 @@ def save_box_plots(path: Path, rows: Sequence[Mapping[str, Any]], *, scores: Seq
 
     Args:
         path: of the files, without suffix.
-        rows: of one image each: `specimen`, `level`, `method`, and the scores by name. Specimens, levels and methods
-            are shown in the order in which they come.
-        scores: what is shown; more than four take further rows.
+        distributions: specimens, levels, methods and scores are shown in the order in which they come; more than four
+            scores take further rows.
+        colours: by method (`style.palette`).
 
     Returns:
         The files, `[path.png, path.pdf]`.
     """
-    with publication_style():
-        specimens, methods = _values_of(rows, "specimen"), _values_of(rows, "method")
+    with figure_style():
+        specimens, methods = _unique(d.specimen for d in distributions), _unique(d.method for d in distributions)
+        scores = _unique(score for d in distributions for score in d.scores)
         lines_each, pitch = -(-len(scores) // _MOST_ACROSS), _ABOVE_MM + _PLOT_MM + _BELOW_MM
         across = -(-len(scores) // lines_each)
         width = layout.COLUMN_WIDTH_MM if across == 1 else layout.FULL_WIDTH_MM
-        note = layout.wrap(_note(rows, scores), width_mm=width - 2.0)
+        note = layout.wrap(_note(distributions, scores), width_mm=width - 2.0)
         bottom = len(specimens) * lines_each * pitch
-        handles = [
-            Patch(facecolor=_tint(colour), edgecolor=colour, label=method_label(name))
-            for name, colour in method_colours(methods).items()
-        ]
-        below = bottom + _legend_mm(handles, width_mm=width)
+        below = bottom + layout.legend_height_mm(methods, width_mm=width) + 1.0
         figure = layout.new_figure(width, below + layout.LINE_MM * len(note) + 1.5)
         share = (width - _RIGHT_MM) / across
         for row, specimen in enumerate(specimens):
-            members = [member for member in rows if member["specimen"] == specimen]
+            members = [d for d in distributions if d.specimen == specimen]
             top = row * lines_each * pitch
             if len(specimens) > 1:
                 layout.add_letter(figure, (1.0, top + 0.8), row)
-            heading = (5.0 if len(specimens) > 1 else 1.0, top + 1.0)
-            layout.add_text(figure, heading, specimen_label(specimen), va="top")
+            layout.add_text(figure, (5.0 if len(specimens) > 1 else 1.0, top + 1.0), specimen, va="top")
             for index, score in enumerate(scores):
                 left, y = index % across * share + _AXIS_MM, top + index // across * pitch + _ABOVE_MM
                 axis = layout.add_axes(figure, (left, y, share - _AXIS_MM, _PLOT_MM))
-                _draw_boxes(axis, members, score, methods=methods)
+                _draw_boxes(axis, members, score, methods=methods, colours=colours)
+        handles = [Patch(facecolor=_tint(colours[m]), edgecolor=colours[m], label=m) for m in methods]
         layout.add_legend(figure, handles, top_mm=bottom)
-        layout.add_text(figure, (1.0, below), "\n".join(note), va="top", linespacing=1.15)
-        return save_figure(figure, path)
+        layout.add_text(figure, (1.0, below), "\n".join(note), va="top")
+        return save_print(figure, path)
 
 
-def _values_of(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return list(dict.fromkeys(row[key] for row in rows))
+def _unique(labels: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(labels))
 
 
-def _finite(rows: Sequence[Mapping[str, Any]], score: str) -> np.ndarray:
-    values = np.asarray([row.get(score, np.nan) for row in rows], np.float64)
+def _finite(distribution: Distribution, score: str) -> np.ndarray:
+    values = np.asarray(distribution.scores.get(score, ()), np.float64)
     return values[np.isfinite(values)]
 
 
-def _note(rows: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> str:
+def _note(distributions: Sequence[Distribution], scores: Sequence[str]) -> str:
     text = (
         "Boxes: quartiles and median; whiskers: the last images within 1.5 interquartile ranges; points: single images."
     )
-    missing = {score: len(rows) - _finite(rows, score).size for score in scores}
-    counts = ", ".join(f"{count} of {score_label(score)}" for score, count in missing.items() if count)
+    missing = {
+        score: sum(len(d.scores.get(score, ())) - _finite(d, score).size for d in distributions) for score in scores
+    }
+    counts = ", ".join(f"{count} of {score}" for score, count in missing.items() if count)
     return f"{text} Not finite and left out: {counts}." if counts else text
 
 
-def _draw_boxes(axis: Axes, rows: Sequence[Mapping[str, Any]], score: str, *, methods: Sequence[str]) -> None:
-    levels, colours, share = _values_of(rows, "level"), method_colours(methods), _GROUP / len(methods)
-    for index, level in enumerate(levels):
-        for number, method in enumerate(methods):
-            values = _finite([row for row in rows if (row["level"], row["method"]) == (level, method)], score)
-            if values.size:
-                place = index + (number - (len(methods) - 1) / 2.0) * share
-                _draw_box(axis, values, place, width=_BOX * share, colour=colours[method])
-    axis.set(
-        xlim=(-0.5, len(levels) - 0.5), xticks=range(len(levels)), xlabel="Fluorescence", ylabel=score_label(score)
-    )
+def _draw_boxes(
+    axis: Axes,
+    distributions: Sequence[Distribution],
+    score: str,
+    *,
+    methods: Sequence[str],
+    colours: Mapping[str, str],
+) -> None:
+    levels, share = _unique(d.level for d in distributions), _GROUP / len(methods)
+    for distribution in distributions:
+        values = _finite(distribution, score)
+        if values.size:
+            number = methods.index(distribution.method) - (len(methods) - 1) / 2.0
+            place = levels.index(distribution.level) + number * share
+            _draw_box(axis, values, place, width=_BOX * share, colour=colours[distribution.method])
+    axis.set(xlim=(-0.5, len(levels) - 0.5), xticks=range(len(levels)), xlabel="Fluorescence", ylabel=score)
     axis.set_xticklabels(levels)
     axis.tick_params(axis="x", length=0.0)
     axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3))
@@ -116,7 +128,6 @@ def _draw_boxes(axis: Axes, rows: Sequence[Mapping[str, Any]], score: str, *, me
 
 
 def _draw_box(axis: Axes, values: np.ndarray, place: float, *, width: float, colour: str) -> None:
-    line = {"color": colour, "linewidth": 0.6}
     axis.boxplot(
         values,
         positions=[place],
@@ -127,7 +138,7 @@ def _draw_box(axis: Axes, values: np.ndarray, place: float, *, width: float, col
         manage_ticks=False,
         boxprops={"facecolor": _tint(colour), "edgecolor": colour, "linewidth": 0.6},
         medianprops={"color": colour, "linewidth": 1.4, "solid_capstyle": "butt"},
-        whiskerprops=line,
+        whiskerprops={"color": colour, "linewidth": 0.6},
     )
     # Multiples of the golden ratio fill an interval evenly, whatever their number; no random numbers are needed.
     jitter = ((np.arange(values.size) + 1) * _GOLDEN % 1.0 - 0.5) * width * _SPREAD
@@ -139,21 +150,22 @@ def _tint(colour: str) -> tuple[float, float, float]:
     return r, g, b
 
 
-def _legend_mm(handles: Sequence[Artist], *, width_mm: float) -> float:
-    lines = layout.legend_lines([str(handle.get_label()) for handle in handles], width_mm=width_mm)
-    return layout.LEGEND_LINE_MM * lines + 1.0
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Radar
 # ---------------------------------------------------------------------------------------------------------------------
 
 _FEWEST_AXES = 3
 _RADAR_MM, _REACH = 56.0, 1.2  # height of the plot, and half of it over the radius of the rim
+_VERTEX_PT, _STAR_PT = 2.0, 7.0
 
 
 def save_radar(
-    path: Path, values: Mapping[str, Mapping[str, float]], *, score: str, trained_on: Mapping[str, str]
+    path: Path,
+    values: Mapping[str, Mapping[str, float]],
+    *,
+    score: str,
+    trained_on: Mapping[str, str],
+    colours: Mapping[str, str],
 ) -> list[Path]:
     """A radar with an axis per specimen and a polygon per method; a star marks what a network was trained on.
 
@@ -162,9 +174,10 @@ def save_radar(
 
     Args:
         path: of the files, without suffix.
-        values: score by method and specimen.
-        score: name of the score.
+        values: score by method and specimen, as both are called.
+        score: how the score is called, with its unit.
         trained_on: specimen by method, for networks.
+        colours: by method (`style.palette`).
 
     Returns:
         The files, `[path.png, path.pdf]`.
@@ -172,43 +185,62 @@ def save_radar(
     Raises:
         ValueError: with fewer than three specimens, which span no area.
     """
-    specimens = list(dict.fromkeys(specimen for of_method in values.values() for specimen in of_method))
+    specimens = _unique(specimen for by_specimen in values.values() for specimen in by_specimen)
     if len(specimens) < _FEWEST_AXES:
         raise ValueError(
             f"a radar needs at least {_FEWEST_AXES} specimens, got {len(specimens)} ({', '.join(specimens)}); draw box "
             "plots instead"
         )
-    with publication_style():
-        table = np.asarray([[of.get(specimen, np.nan) for specimen in specimens] for of in values.values()], np.float64)
+    with figure_style():
+        table = np.asarray([[row.get(specimen, np.nan) for specimen in specimens] for row in values.values()])
         ticks = _radial_ticks(table[np.isfinite(table)])
         labels = _tick_labels(ticks)
+        width = layout.COLUMN_WIDTH_MM
         note = layout.wrap(
-            f"Radial axis: {score_label(score)}, from {labels[0]} at the centre to {labels[-1]} at the rim.",
-            width_mm=layout.COLUMN_WIDTH_MM - 2.0,
+            f"Radial axis: {score}, from {labels[0]} at the centre to {labels[-1]} at the rim.", width_mm=width - 2.0
         )
-        colours = method_colours(list(values))
-        handles = [Line2D([], [], color=colours[n], label=method_label(n), **_VERTEX) for n in values]
-        if any(trained_on.get(name) in specimens for name in values):
-            handles.append(Line2D([], [], color="black", linestyle="none", label="trained on this specimen", **_STAR))
-        legend = _legend_mm(handles, width_mm=layout.COLUMN_WIDTH_MM)
-        figure = layout.new_figure(layout.COLUMN_WIDTH_MM, _RADAR_MM + legend + layout.LINE_MM * len(note) + 2.5)
-        axis = layout.add_axes(figure, (0.0, 0.5, layout.COLUMN_WIDTH_MM, _RADAR_MM))
+        handles = [
+            Line2D([], [], color=colours[label], marker="o", markersize=_VERTEX_PT, label=label) for label in values
+        ]
+        if any(trained_on.get(label) in specimens for label in values):
+            handles.append(_star([], [], colour="black", label="trained on this specimen"))
+        legend = layout.legend_height_mm([str(handle.get_label()) for handle in handles], width_mm=width) + 1.0
+        figure = layout.new_figure(width, _RADAR_MM + legend + layout.LINE_MM * len(note) + 2.5)
+        axis = layout.add_axes(figure, (0.0, 0.5, width, _RADAR_MM))
         angles = np.pi / 2.0 - 2.0 * np.pi * np.arange(len(specimens)) / len(specimens)
-        rings, radii = ((of - ticks[0]) / (ticks[-1] - ticks[0]) for of in (ticks, table))
-        _draw_grid(axis, angles, dict(zip(labels, rings, strict=True)), names=[specimen_label(n) for n in specimens])
-        for name, row in zip(values, radii, strict=True):
-            _draw_polygon(axis, angles, row, colour=colours[name], home=_index(specimens, trained_on.get(name)))
+        rings, radii = ((value - ticks[0]) / (ticks[-1] - ticks[0]) for value in (ticks, table))
+        _draw_grid(axis, angles, dict(zip(labels, rings, strict=True)), names=specimens)
+        for label, row in zip(values, radii, strict=True):
+            x, y = row * np.cos(angles), row * np.sin(angles)
+            axis.plot(
+                np.append(x, x[0]),
+                np.append(y, y[0]),
+                color=colours[label],
+                linewidth=1.0,
+                marker="o",
+                markersize=_VERTEX_PT,
+            )
+            if trained_on.get(label) in specimens:
+                home = specimens.index(trained_on[label])
+                axis.add_line(_star([x[home]], [y[home]], colour=colours[label]))
         layout.add_legend(figure, handles, top_mm=_RADAR_MM + 1.5)
-        layout.add_text(figure, (1.0, _RADAR_MM + 1.5 + legend), "\n".join(note), va="top", linespacing=1.15)
-        return save_figure(figure, path)
+        layout.add_text(figure, (1.0, _RADAR_MM + 1.5 + legend), "\n".join(note), va="top")
+        return save_print(figure, path)
 
 
-_VERTEX = {"marker": "o", "markersize": 2.0}
-_STAR = {"marker": "*", "markersize": 7.0, "markeredgewidth": 0.4, "markeredgecolor": "white"}
-
-
-def _index(names: Sequence[str], name: str | None) -> int | None:
-    return names.index(name) if name in names else None
+def _star(x: Sequence[float], y: Sequence[float], *, colour: str, label: str = "") -> Line2D:
+    return Line2D(
+        x,
+        y,
+        color=colour,
+        linestyle="none",
+        marker="*",
+        markersize=_STAR_PT,
+        markeredgewidth=0.4,
+        markeredgecolor="white",
+        zorder=3.0,
+        label=label,
+    )
 
 
 def _radial_ticks(values: np.ndarray) -> np.ndarray:
@@ -244,11 +276,3 @@ def _draw_grid(axis: Axes, angles: np.ndarray, rings: Mapping[str, float], *, na
         across = sides[0 if abs(x) < 0.1 else 1 if x > 0 else 2]
         along = "center" if abs(y) < 0.1 else "bottom" if y > 0 else "top"
         axis.text(1.06 * x, 1.06 * y, name, ha=across, va=along)
-
-
-def _draw_polygon(axis: Axes, angles: np.ndarray, radii: np.ndarray, *, colour: str, home: int | None) -> None:
-    x, y = radii * np.cos(angles), radii * np.sin(angles)
-    closed_x, closed_y = np.append(x, x[0]), np.append(y, y[0])
-    axis.plot(closed_x, closed_y, color=colour, linewidth=1.0, **_VERTEX)
-    if home is not None:
-        axis.plot(x[home], y[home], color=colour, linestyle="none", zorder=3.0, **_STAR)

@@ -1,113 +1,122 @@
 """One page about the resolution of an image: the image, decorrelation and ring-correlation curves, the local map."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from oidn_jax.data.atomic import check_target, write_atomically
-from oidn_jax.errors import InputError
 from oidn_jax.figures import layout
-from oidn_jax.figures.resolution import (
-    DecorrelationPanel,
-    RollingFrcPanel,
-    draw_decorrelation,
-    draw_map,
-    map_colours,
-)
-from oidn_jax.figures.style import DPI, GREY, PALETTE, draw_image, publication_style
-from oidn_jax.resolution.measurement import Measurement, ring_resolutions
+from oidn_jax.figures.images import draw_image
+from oidn_jax.figures.resolution import DecorrelationPanel, RollingFrcPanel, draw_decorrelation, draw_map, map_colours
+from oidn_jax.figures.style import GREY, PALETTE, PRINT_DPI, figure_style, save
 
-SUFFIXES = (".png", ".pdf", ".svg")
 _ROW_MM, _IMAGE_MM, _PLOT_LEFT_MM, _PLOT_MM = 70.0, 56.0, 90.0, (86.0, 48.0)
-_TYPICAL_BYTES = 1 << 20
+_MAP_LEFT_MM = 4.0
+_COLOURS = (PALETTE["vermilion"], PALETTE["blue"], PALETTE["green"])
 
 
-def check_plot(path: str | None, *, overwrite: bool) -> None:
-    """Refuses a file for the figure before anything is computed.
+@dataclass(frozen=True)
+class RingThreshold:
+    """A threshold of a ring correlation.
 
-    Raises:
-        InputError: a suffix other than .png, .pdf, .svg; a folder, or an existing file without `overwrite`.
+    Attributes:
+        label: its name and what it gives, as "1/7: 102.3 nm".
+        values: (rings,).
+        cutoff: where the curve falls below it, in parts of Nyquist's frequency; NaN where it does not.
     """
-    if path is not None:
-        if Path(path).suffix.lower() not in SUFFIXES:
-            raise InputError(f"--plot={path} is no picture by its name; legal: {', '.join(SUFFIXES)}")
-        check_target(Path(path), overwrite=overwrite)
+
+    label: str
+    values: np.ndarray
+    cutoff: float
 
 
-def save_measurement(path: str | Path, found: Measurement) -> None:
+@dataclass(frozen=True)
+class RingCurve:
+    """A Fourier ring correlation over frequencies in parts of Nyquist's.
+
+    Attributes:
+        label: of the axis, as "FRC".
+        frequency: (rings,).
+        correlation: (rings,).
+        smoothed: (rings,), the mean over seven rings.
+        thresholds: at most three.
+        end: the last frequency that is shown.
+    """
+
+    label: str
+    frequency: np.ndarray
+    correlation: np.ndarray
+    smoothed: np.ndarray
+    thresholds: Sequence[RingThreshold]
+    end: float = 1.0
+
+
+@dataclass(frozen=True)
+class MeasurementPage:
+    """What the page shows; lengths are in `unit`, whatever the name of their field says.
+
+    Attributes:
+        title: of the page.
+        unit: "nm", or "px" where the pixel size is not known: there is no scale bar then.
+        decorrelation: of the image.
+        rings: of two images or one, or None.
+        rolling: the local map, or None; its label is written above it.
+    """
+
+    title: str
+    unit: str
+    decorrelation: DecorrelationPanel
+    rings: RingCurve | None = None
+    rolling: RollingFrcPanel | None = None
+
+
+def save_measurement(path: Path, page: MeasurementPage, *, overwrite: bool = False) -> Path:
     """Draws a measurement, as PNG, PDF or SVG by the suffix.
 
     Raises:
-        InputError: if the file cannot be written.
+        InputError: as `style.save`.
     """
-    path = Path(path)
-    form = path.suffix.lower()[1:]
-    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(form)
-    with publication_style():
-        figure = _page(found)
-        write_atomically(
-            path,
-            lambda partial: figure.savefig(partial, format=form, dpi=DPI, metadata=metadata),
-            n_bytes=_TYPICAL_BYTES,
-        )
+    with figure_style():
+        return save(_draw(page), path, dpi=PRINT_DPI, overwrite=overwrite)
 
 
-def _page(found: Measurement) -> Figure:
-    measured = found.measured
-    second = found.rings is not None or found.rolling is not None
-    height = layout.TITLE_MM + _ROW_MM * (2 if second else 1)
-    figure = layout.new_figure(layout.FULL_WIDTH_MM, height, title=measured.path.name)
+def _draw(page: MeasurementPage) -> Figure:
+    panel, rows = page.decorrelation, 1 if page.rings is None and page.rolling is None else 2
+    figure = layout.new_figure(layout.FULL_WIDTH_MM, layout.TITLE_MM + _ROW_MM * rows, title=page.title)
     top = layout.TITLE_MM + 6.0
-    image = layout.add_axes(figure, (4.0, top, _IMAGE_MM, _IMAGE_MM))
-    draw_image(image, measured.image, pixel_size_nm=found.pixel_size, scale_bar=measured.pixel_size_nm is not None)
-    axis = layout.add_axes(figure, (_PLOT_LEFT_MM, top + 3.0, *_PLOT_MM))
-    panel = DecorrelationPanel.of("", measured.image, found.decorrelation, pixel_size_nm=found.pixel_size)
-    highest = float(max(panel.curves.max(), panel.refined_curves.max())) or 1.0
-    draw_decorrelation(axis, panel, highest=highest, unit=found.unit)
-    if found.rolling is not None:
-        _draw_map(figure, found, top=top + _ROW_MM)
-    if found.rings is not None:
-        _draw_rings(layout.add_axes(figure, (_PLOT_LEFT_MM, top + _ROW_MM + 3.0, *_PLOT_MM)), found)
+    axes = layout.add_axes(figure, (_MAP_LEFT_MM, top, _IMAGE_MM, _IMAGE_MM))
+    draw_image(axes, panel.image, pixel_size_nm=panel.pixel_size_nm if page.unit == "nm" else None)
+    axes = layout.add_axes(figure, (_PLOT_LEFT_MM, top + 3.0, *_PLOT_MM))
+    draw_decorrelation(axes, panel, highest=panel.highest, unit=page.unit)
+    if page.rolling is not None:
+        _draw_map(figure, page.rolling, top=top + _ROW_MM, unit=page.unit)
+    if page.rings is not None:
+        _draw_rings(layout.add_axes(figure, (_PLOT_LEFT_MM, top + _ROW_MM + 3.0, *_PLOT_MM)), page.rings)
     return figure
 
 
-def _draw_map(figure: Figure, found: Measurement, *, top: float) -> None:
-    of = found.rolling
-    assert of is not None, "drawn only where there is one"
-    numbers = {"map_nm": of.map_nm, "mean_nm": of.mean_nm, "max_nm": of.worst_nm}
-    panel = RollingFrcPanel("", found.measured.image, pixel_size_nm=found.pixel_size, **numbers)
+def _draw_map(figure: Figure, panel: RollingFrcPanel, *, top: float, unit: str) -> None:
     colours = map_colours([panel])
-    axis = layout.add_axes(figure, (4.0, top, _IMAGE_MM, _IMAGE_MM))
-    draw_map(axis, panel, colours=colours)
-    kind = "Rolling FRC" if found.other is not None else "Single-image rolling FRC"
-    text = f"mean {of.mean_nm:.1f}, worst {of.worst_nm:.1f} {found.unit}" if np.isfinite(of.mean_nm) else "no value"
-    text += "" if found.reliable else ", not reliable"
-    layout.add_text(figure, (4.0, top - 1.0), f"{kind}: {text}", va="bottom")
+    draw_map(layout.add_axes(figure, (_MAP_LEFT_MM, top, _IMAGE_MM, _IMAGE_MM)), panel, colours=colours)
+    # Above the map and its colour bar, up to the plot beside them.
+    heading = layout.wrap(panel.label, width_mm=_PLOT_LEFT_MM - _MAP_LEFT_MM - 2.0)
+    layout.add_text(figure, (_MAP_LEFT_MM, top - 1.0), "\n".join(heading), va="bottom")
     if colours is not None:
-        bar = figure.colorbar(
-            colours[0], cax=layout.add_axes(figure, (5.0 + _IMAGE_MM, top, 2.5, _IMAGE_MM)), extend=colours[1]
-        )
-        bar.set_label(f"Local resolution ({found.unit})")
+        place = (_MAP_LEFT_MM + 1.0 + _IMAGE_MM, top, 2.5, _IMAGE_MM)
+        bar = figure.colorbar(colours[0], cax=layout.add_axes(figure, place), extend=colours[1])
+        bar.set_label(f"Local resolution ({unit})")
 
 
-def _draw_rings(axis: Axes, found: Measurement) -> None:
-    rings = found.rings
-    assert rings is not None, "drawn only where there are"
-    nyquist = 2.0 * np.asarray(rings.frequency)
-    axis.plot(nyquist, rings.correlation, color=GREY, linewidth=0.5)
-    axis.plot(nyquist, rings.smoothed, color="black", linewidth=1.2, label="mean of 7 rings")
-    colours = (PALETTE["vermilion"], PALETTE["blue"], PALETTE["green"])
-    for (name, value), colour in zip(ring_resolutions(found).items(), colours, strict=False):
-        text = f"{value:.1f} {found.unit}" if np.isfinite(value) else "no crossing"
-        if found.other is None:
-            text += ", calibrated" if found.reliable else ", not reliable"
-        axis.plot(nyquist, rings.threshold(name), color=colour, linewidth=0.8, label=f"{name}: {text}")
-        cutoff = 2.0 * float(rings.cutoff(threshold=name))
-        if np.isfinite(cutoff):
-            axis.axvline(cutoff, color=colour, linewidth=0.8, linestyle=":")
-    end = 1.0 if found.other is not None else 0.5
-    axis.set(xlim=(0.0, end), ylim=(min(-0.05, float(np.nanmin(rings.smoothed))), 1.05))
-    axis.set(xlabel="Frequency / Nyquist frequency", ylabel="FRC" if found.other is not None else "Single-image FRC")
-    axis.legend(loc="upper right")
+def _draw_rings(axes: Axes, rings: RingCurve) -> None:
+    axes.plot(rings.frequency, rings.correlation, color=GREY, linewidth=0.5)
+    axes.plot(rings.frequency, rings.smoothed, color="black", linewidth=1.2, label="mean of 7 rings")
+    for threshold, colour in zip(rings.thresholds, _COLOURS, strict=False):
+        axes.plot(rings.frequency, threshold.values, color=colour, linewidth=0.8, label=threshold.label)
+        if np.isfinite(threshold.cutoff):
+            axes.axvline(threshold.cutoff, color=colour, linewidth=0.8, linestyle=":")
+    axes.set(xlim=(0.0, rings.end), ylim=(min(-0.05, float(np.nanmin(rings.smoothed))), 1.05))
+    axes.set(xlabel="Frequency / Nyquist frequency", ylabel=rings.label)
+    axes.legend(loc="upper right")

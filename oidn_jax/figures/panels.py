@@ -10,49 +10,40 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_gradient_magnitude
 
-from oidn_jax.evaluation.example import TARGET, Example
 from oidn_jax.figures import layout
-from oidn_jax.figures.style import (
-    ZOOM_COLOURS,
-    draw_image,
-    draw_scale_bar,
-    grey_limits,
-    hide_ticks,
-    method_label,
-    publication_style,
-    save_figure,
-    specimen_label,
-)
+from oidn_jax.figures.images import ImageRow, draw_image, draw_scale_bar, hide_ticks, stretch
+from oidn_jax.figures.style import PALETTE, figure_style, save_print
 
 Region = tuple[int, int, int]
 
 _ZOOM = 4  # the side of the image over that of a region
-_LEFT, _RIM, _GAP, _HEADING, _BETWEEN = 9.5, 0.8, 1.0, 4.0, 3.0  # mm
+_ZOOM_COLOURS = (PALETTE["orange"], PALETTE["sky blue"])
+_LEFT, _RIM, _GAP, _BETWEEN = 9.5, 0.8, 1.0, 3.0  # mm
 _FEW = 3  # images that fit into one column of a journal
 
 
-def save_panels(path: Path, examples: Sequence[Example], *, title: str = "") -> list[Path]:
-    """One block per specimen: the images of all methods and the target, and under them two regions enlarged.
+def save_panels(path: Path, rows: Sequence[ImageRow], *, title: str = "") -> list[Path]:
+    """One block per row: its images, and under them two regions enlarged, chosen in the reference.
 
-    Every image is drawn from black, its minimum, to white, its 99.9th percentile, and its enlarged regions likewise;
-    scale bars hold for the whole row. Where the blocks are too high for a page, the two regions stand side by side.
+    Every image has the contrast of `images.stretch`, and its enlarged regions the same; scale bars hold for the whole
+    row. Where the blocks are too high for a page, the two regions stand side by side.
 
     Args:
         path: of the files, without suffix.
-        examples: one per specimen, their images with the target.
+        rows: one per specimen.
         title: of the figure.
 
     Returns:
         The files, `[path.png, path.pdf]`.
     """
-    with publication_style():
-        plan = _plan(examples, top=layout.TITLE_MM if title else _RIM)
+    with figure_style():
+        plan = _plan(rows, top=layout.TITLE_MM if title else _RIM)
         figure = layout.new_figure(plan.width, plan.height, title=title)
-        for index, (example, top) in enumerate(zip(examples, plan.tops, strict=True)):
-            if len(examples) > 1:
+        for index, (row, top) in enumerate(zip(rows, plan.tops, strict=True)):
+            if len(rows) > 1:
                 layout.add_letter(figure, (1.0, top), index)
-            _draw_block(figure, example, plan, top=top + _HEADING)
-        return save_figure(figure, path)
+            _draw_block(figure, row, plan, top=top + plan.heading)
+        return save_print(figure, path)
 
 
 def zoom_regions(target: np.ndarray) -> tuple[Region, Region]:
@@ -63,7 +54,7 @@ def zoom_regions(target: np.ndarray) -> tuple[Region, Region]:
     """
     side = max(min(target.shape) // _ZOOM, 1)
     margin = side // 4
-    clipped = np.minimum(np.nan_to_num(target.astype(np.float64)), grey_limits(target)[1])
+    clipped = np.minimum(np.nan_to_num(target.astype(np.float64)), stretch(target)[1])
     total = np.pad(gaussian_gradient_magnitude(clipped, 1.0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     score = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     ys, xs = np.indices(score.shape)
@@ -78,54 +69,69 @@ def zoom_regions(target: np.ndarray) -> tuple[Region, Region]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Sizes in mm: of the page, of a cell, and where each block starts; `stacked` says how the regions stand."""
+    """Sizes in mm: of the page, of a cell, of the labels above it, and where each block starts.
+
+    `stacked`: the two regions of an image stand one above the other.
+    """
 
     width: float
     height: float
     cell: float
+    heading: float
     tops: list[float]
     stacked: bool
 
 
-def _plan(examples: Sequence[Example], *, top: float) -> _Plan:
-    columns = max(len(example.images) for example in examples)
+def _plan(rows: Sequence[ImageRow], *, top: float) -> _Plan:
+    labels = {label for row in rows for label in row.images}
+    lines = 1
+    while True:
+        plan = _plan_with(rows, top=top, heading=0.9 + layout.LINE_MM * lines)
+        needed = max(len(layout.wrap(label, width_mm=plan.cell)) for label in labels)
+        if needed <= lines:
+            return plan
+        lines = needed
+
+
+def _plan_with(rows: Sequence[ImageRow], *, top: float, heading: float) -> _Plan:
+    columns = max(len(row.images) for row in rows)
     page = layout.COLUMN_WIDTH_MM if columns <= _FEW else layout.FULL_WIDTH_MM
     gaps = _LEFT + _RIM + (columns - 1) * _GAP
     widest = (page - gaps) / columns
-    ratios = [shape[0] / shape[1] for shape in (example.images[TARGET].shape for example in examples)]
-    between = top + len(examples) * _HEADING + (len(examples) - 1) * _BETWEEN + _RIM
+    ratios = [shape[0] / shape[1] for shape in (row.images[row.reference].shape for row in rows)]
+    between = top + len(rows) * heading + (len(rows) - 1) * _BETWEEN + _RIM
 
     def fixed(stacked: bool) -> float:
-        return between + len(examples) * (2.0 * _GAP if stacked else 0.5 * _GAP)
+        return between + len(rows) * (2.0 * _GAP if stacked else 0.5 * _GAP)
 
     def growing(stacked: bool) -> float:
-        return sum(ratios) + len(examples) * (2.0 if stacked else 0.5)
+        return sum(ratios) + len(rows) * (2.0 if stacked else 0.5)
 
     stacked = fixed(True) + widest * growing(True) <= layout.PAGE_HEIGHT_MM
     cell = min(widest, (layout.PAGE_HEIGHT_MM - fixed(stacked)) / growing(stacked))
     blocks = [cell * (ratio + (2.0 if stacked else 0.5)) + _GAP * (2.0 if stacked else 0.5) for ratio in ratios]
-    tops = [top + sum(blocks[:i]) + i * (_HEADING + _BETWEEN) for i in range(len(blocks))]
-    return _Plan(columns * cell + gaps, fixed(stacked) + cell * growing(stacked), cell, tops, stacked)
+    tops = [top + sum(blocks[:i]) + i * (heading + _BETWEEN) for i in range(len(blocks))]
+    return _Plan(columns * cell + gaps, fixed(stacked) + cell * growing(stacked), cell, heading, tops, stacked)
 
 
-def _draw_block(figure: Figure, example: Example, plan: _Plan, *, top: float) -> None:
-    target = example.images[TARGET]
-    regions, height = zoom_regions(target), plan.cell * target.shape[0] / target.shape[1]
-    for column, (name, image) in enumerate(example.images.items()):
+def _draw_block(figure: Figure, row: ImageRow, plan: _Plan, *, top: float) -> None:
+    reference = row.images[row.reference]
+    regions, height = zoom_regions(reference), plan.cell * reference.shape[0] / reference.shape[1]
+    for column, (label, image) in enumerate(row.images.items()):
         left = _LEFT + column * (plan.cell + _GAP)
-        layout.add_text(figure, (left + plan.cell / 2.0, top - 1.0), method_label(name), ha="center")
-        whole, pixel = layout.add_axes(figure, (left, top, plan.cell, height)), example.pixel_size_nm
-        draw_image(whole, image, pixel_size_nm=pixel, scale_bar=column == 0)
-        for number, (region, colour) in enumerate(zip(regions, ZOOM_COLOURS, strict=True)):
+        heading = "\n".join(layout.wrap(label, width_mm=plan.cell))
+        layout.add_text(figure, (left + plan.cell / 2.0, top - 0.7), heading, ha="center", va="bottom")
+        whole, bar_nm = layout.add_axes(figure, (left, top, plan.cell, height)), None if column else row.pixel_size_nm
+        draw_image(whole, image, pixel_size_nm=bar_nm)
+        for number, (region, colour) in enumerate(zip(regions, _ZOOM_COLOURS, strict=True)):
             _frame(whole, region, colour)
             zoom = layout.add_axes(figure, _zoom_box(plan, number, left=left, top=top + height + _GAP))
             _draw_zoom(zoom, image, region, colour=colour)
             if column == 0:
-                draw_scale_bar(zoom, (region[2], region[2]), pixel_size_nm=pixel)
+                draw_scale_bar(zoom, width_px=region[2], pixel_size_nm=row.pixel_size_nm)
     bottom = top + height + _GAP + (2.0 * plan.cell + _GAP if plan.stacked else (plan.cell - _GAP) / 2.0)
-    label = f"{specimen_label(example.specimen)}\n{example.level} fluorescence"
-    middle = (_LEFT - 1.2, (top + bottom) / 2.0)
-    layout.add_text(figure, middle, label, rotation=90, ha="right", va="center", multialignment="center")
+    heading = "\n".join(layout.wrap(row.heading, width_mm=bottom - top))
+    layout.add_text(figure, (_LEFT - 1.2, (top + bottom) / 2.0), heading, rotation=90, ha="right", va="center")
 
 
 def _zoom_box(plan: _Plan, number: int, *, left: float, top: float) -> tuple[float, float, float, float]:
@@ -143,6 +149,5 @@ def _frame(axis: Axes, region: Region, colour: str) -> None:
 def _draw_zoom(axis: Axes, image: np.ndarray, region: Region, *, colour: str) -> None:
     """A region with the grey scale of the whole image, so that it is a part of it and nothing else."""
     y, x, side = region
-    limits = grey_limits(image)
-    draw_image(axis, image[y : y + side, x : x + side], pixel_size_nm=1.0, scale_bar=False, limits=limits)
+    draw_image(axis, image[y : y + side, x : x + side], limits=stretch(image))
     hide_ticks(axis, frame=colour)

@@ -1,24 +1,16 @@
 """Line profiles: the intensity across a structure in the image of every method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from oidn_jax.evaluation.example import TARGET, Example
 from oidn_jax.figures import layout
-from oidn_jax.figures.style import (
-    PALETTE,
-    draw_image,
-    grey_limits,
-    method_colours,
-    method_label,
-    publication_style,
-    save_figure,
-    specimen_label,
-)
+from oidn_jax.figures.images import ImageRow, draw_image, stretch
+from oidn_jax.figures.style import PALETTE, figure_style, save_print
 
 Line = tuple[tuple[float, float], tuple[float, float]]
 
@@ -29,60 +21,60 @@ _AVERAGED = (-1.0, 0.0, 1.0)  # parallel lines, pixels
 _STRUCTURE_SIGMA, _TENSOR_SIGMA = 1.5, 3.0
 
 
-def save_line_profiles(path: Path, examples: Sequence[Example]) -> list[Path]:
-    """For each example the ground truth with a line, and beside it the profile along it in each image; two in a row.
+def save_line_profiles(path: Path, rows: Sequence[ImageRow], *, colours: Mapping[str, str]) -> list[Path]:
+    """For each row the reference with a line, and beside it the profile along it in each image; two in a row.
 
     Profiles are the mean over three lines a pixel apart, each scaled from its own minimum to its maximum.
 
     Args:
         path: of the files, without suffix.
-        examples: with the target among their images.
+        rows: one per specimen.
+        colours: of the profiles, by the label of the image (`style.palette`).
 
     Returns:
         The files, `[path.png, path.pdf]`.
     """
-    with publication_style():
-        across = min(len(examples), 2)
+    with figure_style():
+        across = min(len(rows), 2)
         width = layout.FULL_WIDTH_MM
-        colours = method_colours([name for example in examples for name in example.images])
-        lines = layout.legend_lines([method_label(name) for name in colours], width_mm=width)
-        bottom = -(-len(examples) // across) * _PITCH_MM
-        figure = layout.new_figure(width, bottom + lines * layout.LEGEND_LINE_MM + 0.5)
-        handles, plot_width = {}, (width + 2.0) / across - _TO_PLOT_MM - (7.5 if across == 2 else 5.5)
-        for index, example in enumerate(examples):
+        labels = dict.fromkeys(label for row in rows for label in row.images)
+        bottom = -(-len(rows) // across) * _PITCH_MM
+        figure = layout.new_figure(width, bottom + layout.legend_height_mm(labels, width_mm=width) + 0.5)
+        handles: dict[str, Line2D] = {}
+        plot_width = (width + 2.0) / across - _TO_PLOT_MM - (7.5 if across == 2 else 5.5)
+        for index, row in enumerate(rows):
             left, top = index % across * (width + 2.0) / across + 1.0, index // across * _PITCH_MM
-            if len(examples) > 1:
+            if len(rows) > 1:
                 layout.add_letter(figure, (left, top + 0.8), index)
-            label = f"{specimen_label(example.specimen)}, {example.level} fluorescence"
-            layout.add_text(figure, (left + (4.0 if len(examples) > 1 else 0.0), top + 1.0), label, va="top")
+            layout.add_text(figure, (left + (4.0 if len(rows) > 1 else 0.0), top + 1.0), row.heading, va="top")
             image = layout.add_axes(figure, (left, top + 5.5, _IMAGE_MM, _IMAGE_MM))
-            target = example.images[TARGET]
-            draw_image(image, target, pixel_size_nm=example.pixel_size_nm)
-            line = profile_line(target)
+            reference = row.images[row.reference]
+            draw_image(image, reference, pixel_size_nm=row.pixel_size_nm)
+            line = profile_line(reference)
             (y0, x0), (y1, x1) = line
             image.plot([x0, x1], [y0, y1], color=PALETTE["yellow"], linewidth=1.0, solid_capstyle="butt")
             plot = layout.add_axes(figure, (left + _TO_PLOT_MM, top + 5.5, plot_width, _PLOT_MM))
-            handles |= _draw_profiles(plot, example, line, colours=colours)
+            handles |= _draw_profiles(plot, row, line, colours=colours)
         layout.add_legend(figure, list(handles.values()), top_mm=bottom)
-        return save_figure(figure, path)
+        return save_print(figure, path)
 
 
-def _draw_profiles(axis: Axes, example: Example, line: Line, *, colours: dict[str, str]) -> dict:
+def _draw_profiles(axis: Axes, row: ImageRow, line: Line, *, colours: Mapping[str, str]) -> dict[str, Line2D]:
     handles = {}
-    for name, image in example.images.items():
+    for label, image in row.images.items():
         position, profile = sample_profile(image, line)
         low, high = profile.min(), profile.max()
         scaled = (profile - low) / (high - low if high > low else 1.0)
-        (handles[name],) = axis.plot(
-            position * example.pixel_size_nm / 1000.0,
+        (handles[label],) = axis.plot(
+            position * row.pixel_size_nm / 1000.0,
             scaled,
-            color=colours[name],
-            label=method_label(name),
-            linestyle="--" if name == TARGET else "-",
+            color=colours[label],
+            label=label,
+            linestyle="--" if label == row.reference else "-",
             linewidth=1.0,
         )
     (y0, x0), (y1, x1) = line
-    length_um = np.hypot(y1 - y0, x1 - x0) * example.pixel_size_nm / 1000.0
+    length_um = np.hypot(y1 - y0, x1 - x0) * row.pixel_size_nm / 1000.0
     axis.set(xlim=(0.0, length_um), ylim=(-0.03, 1.08), xlabel="Position (µm)")
     axis.set(ylabel="Intensity, min–max", yticks=(0.0, 0.5, 1.0))
     return handles
@@ -97,7 +89,7 @@ def profile_line(target: np.ndarray) -> Line:
     """
     length = min(_LENGTH_PX, min(target.shape) / 3.0)
     margin = int(np.ceil(length / 2.0)) + 1
-    image = np.minimum(np.nan_to_num(target.astype(np.float64)), grey_limits(target)[1])
+    image = np.minimum(np.nan_to_num(target.astype(np.float64)), stretch(target)[1])
     smooth = gaussian_filter(image, _STRUCTURE_SIGMA)
     dy, dx = np.gradient(smooth)
     yy, xx, xy = (gaussian_filter(product, _TENSOR_SIGMA) for product in (dy * dy, dx * dx, dy * dx))

@@ -11,14 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from oidn_jax.figures import layout
-from oidn_jax.figures.style import (
-    PALETTE,
-    finite_or,
-    hide_ticks,
-    method_label,
-    publication_style,
-    save_figure,
-)
+from oidn_jax.figures.images import draw_image
+from oidn_jax.figures.style import PALETTE, figure_style, save_print
 
 _MAP_MM, _BAR_MM, _PLOT_MM = 23.0, 2.0, (22.0, 23.0)
 _MAP_LEFTS_MM, _BAR_LEFTS_MM, _PLOT_LEFTS_MM = (1.0, 25.5, 61.5), (49.5, 85.5), (108.0, 132.3, 156.6)
@@ -32,7 +26,7 @@ class PsfPanel:
     """What is shown of one network; PSFs have their centre on tap n // 2 and a sum of 1.
 
     Attributes:
-        name: of the method.
+        label: of the method.
         theoretical: (n, n) of the microscope.
         learned: (n, n).
         pixel_size_nm: of the taps.
@@ -41,7 +35,7 @@ class PsfPanel:
         energy_error: of the learned PSF, |sum - 1|.
     """
 
-    name: str
+    label: str
     theoretical: np.ndarray
     learned: np.ndarray
     pixel_size_nm: float
@@ -60,7 +54,7 @@ def save_psf_comparison(path: Path, panels: Sequence[PsfPanel]) -> list[Path]:
     Returns:
         The files, `[path.png, path.pdf]`.
     """
-    with publication_style():
+    with figure_style():
         bottom = len(panels) * _PITCH_MM
         figure = layout.new_figure(layout.FULL_WIDTH_MM, bottom + layout.LEGEND_LINE_MM + 0.5)
         for index, panel in enumerate(panels):
@@ -68,7 +62,7 @@ def save_psf_comparison(path: Path, panels: Sequence[PsfPanel]) -> list[Path]:
             if len(panels) > 1:
                 layout.add_letter(figure, (1.0, top + 0.8), index)
             errors = (
-                f"{method_label(panel.name)}: symmetry error {panel.symmetry_error:.3f} (theoretical "
+                f"{panel.label}: symmetry error {panel.symmetry_error:.3f} (theoretical "
                 f"{panel.theoretical_symmetry_error:.3f}), energy error {panel.energy_error:.1e}"
             )
             layout.add_text(figure, (5.0 if len(panels) > 1 else 1.0, top + 1.0), errors, va="top")
@@ -78,21 +72,20 @@ def save_psf_comparison(path: Path, panels: Sequence[PsfPanel]) -> list[Path]:
             Line2D([], [], color=colour, marker="o", markersize=1.8, label=name) for name, colour in _COLOURS.items()
         ]
         layout.add_legend(figure, handles, top_mm=bottom)
-        return save_figure(figure, path)
+        return save_print(figure, path)
 
 
 def _draw_maps(figure: Figure, panel: PsfPanel, *, top: float) -> None:
     highest, difference = _highest(panel), panel.learned - panel.theoretical
     largest = float(np.nan_to_num(np.abs(difference)).max()) or 1.0
-    shown = (
-        ("Theoretical", panel.theoretical, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
-        ("Learned", panel.learned, {"cmap": "magma", "vmin": 0.0, "vmax": highest}),
-        ("Learned − theoretical", difference, {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}),
+    maps = (
+        ("Theoretical", panel.theoretical, (0.0, highest), "magma"),
+        ("Learned", panel.learned, (0.0, highest), "magma"),
+        ("Learned − theoretical", difference, (-largest, largest), "PuOr_r"),
     )
-    for left, (title, values, how) in zip(_MAP_LEFTS_MM, shown, strict=True):
+    for left, (title, values, limits, colours) in zip(_MAP_LEFTS_MM, maps, strict=True):
         axis = layout.add_axes(figure, (left, top, _MAP_MM, _MAP_MM))
-        drawn = axis.imshow(values, interpolation="nearest", **how)
-        hide_ticks(axis)
+        drawn = draw_image(axis, values, limits=limits, colours=colours, interpolation="nearest")
         centre = len(values) // 2
         # Black with a white rim: seen on every colour.
         for colour, size, width in (("white", 5.0, 1.8), ("black", 4.0, 0.7)):
@@ -104,7 +97,7 @@ def _draw_maps(figure: Figure, panel: PsfPanel, *, top: float) -> None:
             place = _BAR_LEFTS_MM[0 if title == "Learned" else 1]
             bar = figure.colorbar(drawn, cax=layout.add_axes(figure, (place, top, _BAR_MM, _MAP_MM)))
             bar.locator = MaxNLocator(4)
-            bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- as in the stub of resolution.py
+            bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- the stub calls the spine a function
 
 
 def _highest(panel: PsfPanel) -> float:
@@ -112,22 +105,20 @@ def _highest(panel: PsfPanel) -> float:
 
 
 def _draw_profiles(figure: Figure, panel: PsfPanel, *, top: float) -> None:
-    psfs = {"theoretical": panel.theoretical, "learned": panel.learned}
-    centre = len(panel.learned) // 2
+    centre, taps_nm = len(panel.learned) // 2, panel.pixel_size_nm
     axes = [layout.add_axes(figure, (left, top, *_PLOT_MM)) for left in _PLOT_LEFTS_MM]
-    for line, (name, psf) in enumerate(psfs.items()):
+    for line, (psf, colour) in enumerate(zip((panel.theoretical, panel.learned), _COLOURS.values(), strict=True)):
         for axis, profile in zip(axes, (psf[centre], psf[:, centre]), strict=False):
-            position = (np.arange(len(profile)) - centre) * panel.pixel_size_nm
-            axis.plot(position, profile, color=_COLOURS[name], marker="o", markersize=1.8)
-            fwhm = full_width_at_half_maximum(profile) * panel.pixel_size_nm
-            _write_width(axis, f"{name}: {finite_or(fwhm, '{:.0f} nm'.format, otherwise='–')}", line=line)
+            position = (np.arange(len(profile)) - centre) * taps_nm
+            axis.plot(position, profile, color=colour, marker="o", markersize=1.8)
+            _write_width(axis, full_width_at_half_maximum(profile) * taps_nm, colour=colour, line=line)
         radius, mean = radial_profile(psf)
-        axes[2].plot(radius * panel.pixel_size_nm, mean, color=_COLOURS[name], marker="o", markersize=1.8)
+        axes[2].plot(radius * taps_nm, mean, color=colour, marker="o", markersize=1.8)
         # On both sides of the centre, at the distance of one tap: rings are not evenly spaced.
         even = np.arange(int(radius[-1]) + 1.0)
         across = np.interp(even, radius, mean)
-        fwhm = full_width_at_half_maximum(np.append(across[:0:-1], across)) * panel.pixel_size_nm
-        _write_width(axes[2], f"{name}: {finite_or(fwhm, '{:.0f} nm'.format, otherwise='–')}", line=line)
+        width = full_width_at_half_maximum(np.append(across[:0:-1], across))
+        _write_width(axes[2], width * taps_nm, colour=colour, line=line)
     for axis, title in zip(axes, ("FWHM along x", "FWHM along y", "FWHM of rings"), strict=True):
         axis.set_title(title)
         axis.set(ylim=(0.0, _highest(panel) / _CURVES_REACH), xlabel="Position (nm)")
@@ -138,8 +129,10 @@ def _draw_profiles(figure: Figure, panel: PsfPanel, *, top: float) -> None:
     axes[2].set_xlabel("Distance (nm)")
 
 
-def _write_width(axis: Axes, text: str, *, line: int) -> None:
-    axis.text(0.0, 0.99 - 0.14 * line, f" {text}", transform=axis.transAxes, va="top")
+def _write_width(axis: Axes, width_nm: float, *, colour: str, line: int) -> None:
+    """A width in the colour of its curve, which the legend names: three plots side by side have no room for words."""
+    text = f" {width_nm:.0f} nm" if np.isfinite(width_nm) else " –"
+    axis.text(0.0, 0.99 - 0.14 * line, text, transform=axis.transAxes, va="top", color=colour)
 
 
 def radial_profile(psf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,17 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from oidn_jax.figures import layout
-from oidn_jax.figures.style import (
-    GREY,
-    NO_VALUE,
-    PALETTE,
-    draw_image,
-    finite_or,
-    hide_ticks,
-    method_label,
-    publication_style,
-    save_figure,
-)
+from oidn_jax.figures.images import draw_image, stretch
+from oidn_jax.figures.style import GREY, NO_VALUE, PALETTE, figure_style, save_print
 from oidn_jax.metrics.decorrelation import Decorrelation
 
 
@@ -33,7 +24,7 @@ class DecorrelationPanel:
     """The decorrelation analysis of one image.
 
     Attributes:
-        name: of the method.
+        label: of the method.
         image: (h, w).
         pixel_size_nm: of the image.
         radii: (n,) frequencies of the first pass, 1 is Nyquist's.
@@ -46,7 +37,7 @@ class DecorrelationPanel:
         resolution_nm: 2 pixel_size_nm / kc; infinite without structure.
     """
 
-    name: str
+    label: str
     image: np.ndarray
     pixel_size_nm: float
     radii: np.ndarray
@@ -58,21 +49,29 @@ class DecorrelationPanel:
     a0: float
     resolution_nm: float
 
+    @property
+    def highest(self) -> float:
+        """The largest value of a curve; 1 without any."""
+        curves = (np.nan_to_num(values).max(initial=0.0) for values in (self.curves, self.refined_curves))
+        return float(max(curves)) or 1.0
+
     @classmethod
-    def of(cls, name: str, image: np.ndarray, found: Decorrelation, *, pixel_size_nm: float) -> "DecorrelationPanel":
-        """The panel of an image with what decorrelation analysis found in it."""
+    def from_analysis(
+        cls, label: str, image: np.ndarray, analysis: Decorrelation, *, pixel_size_nm: float
+    ) -> "DecorrelationPanel":
+        """The panel of an image with its decorrelation analysis."""
         return cls(
-            name=name,
+            label=label,
             image=image,
             pixel_size_nm=pixel_size_nm,
-            radii=np.asarray(found.radii),
-            curves=np.asarray(found.curves),
-            refined_radii=np.asarray(found.refined_radii),
-            refined_curves=np.asarray(found.refined_curves),
-            peaks=np.asarray(found.peaks),
-            kc=float(found.cutoff),
-            a0=float(found.amplitude),
-            resolution_nm=float(found.resolution_nm(pixel_size_nm=pixel_size_nm)),
+            radii=np.asarray(analysis.radii),
+            curves=np.asarray(analysis.curves),
+            refined_radii=np.asarray(analysis.refined_radii),
+            refined_curves=np.asarray(analysis.refined_curves),
+            peaks=np.asarray(analysis.peaks),
+            kc=float(analysis.cutoff),
+            a0=float(analysis.amplitude),
+            resolution_nm=float(analysis.resolution_nm(pixel_size_nm=pixel_size_nm)),
         )
 
 
@@ -81,20 +80,20 @@ class RollingFrcPanel:
     """A map of the local resolution.
 
     Attributes:
-        name: of the method.
+        label: of the method.
         image: (h, w).
         map_nm: resolution, on the field of the image; NaN where there is no value.
         pixel_size_nm: of the image.
         mean_nm: over the map; NaN without values.
-        max_nm: the worst; NaN without values.
+        worst_nm: NaN without values.
     """
 
-    name: str
+    label: str
     image: np.ndarray
     map_nm: np.ndarray
     pixel_size_nm: float
     mean_nm: float
-    max_nm: float
+    worst_nm: float
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -119,28 +118,25 @@ def save_decorrelation(path: Path, panels: Sequence[DecorrelationPanel], *, titl
     Returns:
         The files, `[path.png, path.pdf]`.
     """
-    with publication_style():
+    with figure_style():
         across, top = min(len(panels), 2), layout.TITLE_MM if title else 0.0
         width = layout.FULL_WIDTH_MM if across == 2 else layout.COLUMN_WIDTH_MM
         handles, bottom = _decorrelation_handles(), top + -(-len(panels) // across) * _PITCH_MM
-        lines = layout.legend_lines([str(handle.get_label()) for handle in handles], width_mm=width)
-        figure = layout.new_figure(width, bottom + lines * layout.LEGEND_LINE_MM + 0.5, title=title)
-        drawn = [np.nan_to_num(curves) for panel in panels for curves in (panel.curves, panel.refined_curves)]
-        highest = max(float(curves.max(initial=0.0)) for curves in drawn) or 1.0
+        legend = layout.legend_height_mm([str(handle.get_label()) for handle in handles], width_mm=width)
+        figure = layout.new_figure(width, bottom + legend + 0.5, title=title)
+        highest = max(panel.highest for panel in panels)
         for index, panel in enumerate(panels):
             left = (index % across) * (layout.FULL_WIDTH_MM + 2.0) / 2.0
             y = top + (index // across) * _PITCH_MM
             if len(panels) > 1:
                 layout.add_letter(figure, (left + 1.0, y + 0.8), index)
-            layout.add_text(
-                figure, (left + (5.0 if len(panels) > 1 else 1.0), y + 1.0), method_label(panel.name), va="top"
-            )
+            layout.add_text(figure, (left + (5.0 if len(panels) > 1 else 1.0), y + 1.0), panel.label, va="top")
             image = layout.add_axes(figure, (left + 1.0, y + 6.0, _IMAGE_MM, _IMAGE_MM))
             draw_image(image, panel.image, pixel_size_nm=panel.pixel_size_nm)
             axis = layout.add_axes(figure, (left + _TO_PLOT_MM, y + 8.0, *_PLOT_MM))
             draw_decorrelation(axis, panel, highest=highest)
         layout.add_legend(figure, handles, top_mm=bottom)
-        return save_figure(figure, path)
+        return save_print(figure, path)
 
 
 def draw_decorrelation(axis: Axes, panel: DecorrelationPanel, *, highest: float, unit: str = "nm") -> None:
@@ -153,14 +149,13 @@ def draw_decorrelation(axis: Axes, panel: DecorrelationPanel, *, highest: float,
         for curve, shade in zip(curves, _shades(colour, len(curves)), strict=True):
             axis.plot(radii, curve, color=shade, linewidth=0.5, linestyle=line)
     axis.plot(panel.radii, panel.curves[0], color="black", linewidth=1.2)
-    found = panel.peaks[panel.peaks[:, 0] > 0.0]
-    axis.plot(found[:, 0], found[:, 1], color="black", linestyle="none", marker="o", markersize=1.8)
+    peaks = panel.peaks[panel.peaks[:, 0] > 0.0]
+    axis.plot(peaks[:, 0], peaks[:, 1], color="black", linestyle="none", marker="o", markersize=1.8)
     text = "no cut-off found"
     if np.isfinite(panel.resolution_nm):
         axis.axvline(panel.kc, ymax=_CURVES_REACH, color=GREY, linewidth=0.8, linestyle=":")
         digits = 0 if unit == "nm" else 2
-        resolution = finite_or(panel.resolution_nm, lambda length: f"{length:.{digits}f} {unit}", otherwise="no value")
-        text = f"$k_c$ = {panel.kc:.2f}, {resolution}; $A_0$ = {panel.a0:.2f}"
+        text = f"$k_c$ = {panel.kc:.2f}, {panel.resolution_nm:.{digits}f} {unit}; $A_0$ = {panel.a0:.2f}"
     axis.set(xlim=(0.0, 1.0), ylim=(0.0, highest / _CURVES_REACH), xticks=np.linspace(0.0, 1.0, 6))
     axis.set(xlabel="Frequency / Nyquist frequency", ylabel="Decorrelation")
     axis.text(0.99, 0.98, text, transform=axis.transAxes, ha="right", va="top")
@@ -200,9 +195,10 @@ def _decorrelation_handles() -> list[Line2D]:
 # Rolling Fourier ring correlation
 # ---------------------------------------------------------------------------------------------------------------------
 
-_MOST_ACROSS, _LARGEST_MM, _GAP_MM, _HEADING_MM = 5, 55.0, 1.0, 7.5
+_MOST_ACROSS, _LARGEST_MM, _GAP_MM, _LETTER_MM = 5, 55.0, 1.0, 3.5
 _BAR_MM, _BESIDE_MM = 2.5, 15.0
 _ROBUST = (2.0, 98.0)  # percentiles
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 Colours = tuple[ScalarMappable, str]
 
 
@@ -220,31 +216,57 @@ def save_rolling_frc(path: Path, panels: Sequence[RollingFrcPanel], *, title: st
     Returns:
         The files, `[path.png, path.pdf]`.
     """
-    with publication_style():
+    with figure_style():
         rows, top = -(-len(panels) // _MOST_ACROSS), layout.TITLE_MM if title else 0.0
         across = -(-len(panels) // rows)
-        width = layout.FULL_WIDTH_MM if across > 2 else layout.COLUMN_WIDTH_MM
-        fitting = ((layout.PAGE_HEIGHT_MM - top - 4.0) / rows - _HEADING_MM - 2.0) / 2.0
-        cell = min((width - 1.0 - _BESIDE_MM) / across, fitting, _LARGEST_MM) - _GAP_MM
-        pitch = _HEADING_MM + 2.0 * (cell + _GAP_MM) + 2.0
+        cell, heading = _cell_and_heading(panels, rows=rows, across=across, top=top)
+        pitch = heading + 2.0 * (cell + _GAP_MM) + 2.0
         colours, unknown = map_colours(panels), not all(np.isfinite(panel.map_nm).all() for panel in panels)
         height = top + rows * pitch + (4.0 if unknown else 0.0)
         beside = _BESIDE_MM if colours else 0.0
         figure = layout.new_figure(1.0 + across * (cell + _GAP_MM) + beside, height, title=title)
         for index, panel in enumerate(panels):
             left, y = 1.0 + (index % across) * (cell + _GAP_MM), top + (index // across) * pitch
-            _draw_rolling_frc(figure, panel, (left, y, cell), colours=colours)
             if len(panels) > 1:
                 layout.add_letter(figure, (left, y + 0.8), index)
+            text = "\n".join(_heading(panel, cell=cell, several=len(panels) > 1))
+            layout.add_text(figure, (left + cell / 2.0, y + 1.0), text, ha="center", va="top")
+            image = layout.add_axes(figure, (left, y + heading, cell, cell))
+            draw_image(image, panel.image, pixel_size_nm=panel.pixel_size_nm)
+            draw_map(layout.add_axes(figure, (left, y + heading + cell + _GAP_MM, cell, cell)), panel, colours=colours)
         if colours is not None:
-            left, y = 1.5 + across * (cell + _GAP_MM), top + _HEADING_MM + cell + _GAP_MM
+            left, y = 1.5 + across * (cell + _GAP_MM), top + heading + cell + _GAP_MM
             bar = figure.colorbar(colours[0], cax=layout.add_axes(figure, (left, y, _BAR_MM, cell)), extend=colours[1])
             bar.set_label("Local resolution (nm)")
             bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue] -- the stub calls the spine a function
         if unknown:
             patch = Patch(facecolor=NO_VALUE, label="no value")
             figure.legend(handles=[patch], loc="lower left", borderaxespad=0.5, handlelength=1.0)
-        return save_figure(figure, path)
+        return save_print(figure, path)
+
+
+def _cell_and_heading(panels: Sequence[RollingFrcPanel], *, rows: int, across: int, top: float) -> tuple[float, float]:
+    """The side of an image and the height of the text above it, mm, so that texts fit above images."""
+    width = layout.FULL_WIDTH_MM if across > 2 else layout.COLUMN_WIDTH_MM
+    lines = 2
+    while True:
+        heading = 1.3 + layout.LINE_MM * lines
+        fitting = ((layout.PAGE_HEIGHT_MM - top - 4.0) / rows - heading - 2.0) / 2.0
+        cell = min((width - 1.0 - _BESIDE_MM) / across, fitting, _LARGEST_MM) - _GAP_MM
+        needed = max(len(_heading(panel, cell=cell, several=len(panels) > 1)) for panel in panels)
+        if needed <= lines:
+            return cell, heading
+        lines = needed
+
+
+def _heading(panel: RollingFrcPanel, *, cell: float, several: bool) -> list[str]:
+    """Lines of text above an image: its label, beside the letter if there are several, and its numbers."""
+    numbers = "no value"
+    if np.isfinite(panel.mean_nm):
+        worst = f"{panel.worst_nm:.0f}" if np.isfinite(panel.worst_nm) else "∞"
+        numbers = f"mean {panel.mean_nm:.0f},|max {worst} nm".replace(" ", _NO_BREAK).replace("|", " ")
+    label_mm = cell - (2.0 * _LETTER_MM if several else 0.0)
+    return layout.wrap(panel.label, width_mm=label_mm) + layout.wrap(numbers, width_mm=cell)
 
 
 def map_colours(panels: Sequence[RollingFrcPanel]) -> Colours | None:
@@ -252,7 +274,7 @@ def map_colours(panels: Sequence[RollingFrcPanel]) -> Colours | None:
     values = np.concatenate([panel.map_nm[np.isfinite(panel.map_nm)] for panel in panels])
     if not values.size:
         return None
-    low, high = (float(limit) for limit in np.percentile(values, _ROBUST))
+    low, high = stretch(values, percentiles=_ROBUST)
     if low == high:
         low, high = 0.95 * low, 1.05 * high
     beyond = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
@@ -264,27 +286,8 @@ def _viridis() -> Colormap:
     return matplotlib.colormaps["viridis"].with_extremes(bad=NO_VALUE)
 
 
-def _draw_rolling_frc(
-    figure: Figure,
-    panel: RollingFrcPanel,
-    place_mm: tuple[float, float, float],
-    *,
-    colours: Colours | None,
-) -> None:
-    left, y, cell = place_mm
-    numbers = "no value"
-    if np.isfinite(panel.mean_nm):
-        numbers = f"mean {panel.mean_nm:.0f}, max {finite_or(panel.max_nm, '{:.0f}'.format, otherwise='∞')} nm"
-    heading = f"{method_label(panel.name)}\n{numbers}"
-    layout.add_text(figure, (left + cell / 2.0, y + 1.0), heading, ha="center", va="top", linespacing=1.1)
-    image = layout.add_axes(figure, (left, y + _HEADING_MM, cell, cell))
-    draw_image(image, panel.image, pixel_size_nm=panel.pixel_size_nm)
-    draw_map(layout.add_axes(figure, (left, y + _HEADING_MM + cell + _GAP_MM, cell, cell)), panel, colours=colours)
-
-
 def draw_map(axis: Axes, panel: RollingFrcPanel, *, colours: Colours | None) -> None:
     """The map alone, in the colours of `map_colours`; grey where there is no value."""
     h, w = panel.image.shape
-    low, high = colours[0].get_clim() if colours else (0.0, 1.0)
-    axis.imshow(panel.map_nm, cmap=_viridis(), vmin=low, vmax=high, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
-    hide_ticks(axis)
+    limits = colours[0].get_clim() if colours else (0.0, 1.0)
+    draw_image(axis, panel.map_nm, limits=limits, colours=_viridis(), extent=(-0.5, w - 0.5, h - 0.5, -0.5))

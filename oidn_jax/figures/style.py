@@ -1,22 +1,22 @@
-"""What the figures for print share: font, colours, names, images with scale bars, and how a figure becomes files."""
+"""What all figures share: fonts and sizes, colours, and the one way into a file."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from matplotlib.patches import Rectangle
-from matplotlib.transforms import Bbox
 
-from oidn_jax.evaluation.scores import SCORES
+from oidn_jax.data.atomic import check_target, write_atomically
+from oidn_jax.errors import IllegalValue
 
-DPI = 300
+PRINT_DPI, SCREEN_DPI = 300, 100
+PRINT_PT, SCREEN_PT = 7.0, 10.0
+FORMATS = ("png", "pdf", "svg")
+
 # M. Okabe, K. Ito, "Color universal design" (2008).
 PALETTE = {
     "black": "#000000",
@@ -31,186 +31,126 @@ PALETTE = {
 GREY = "#8C8C8C"
 LIGHT_GREY = "#D9D9D9"
 NO_VALUE = "#BDBDBD"
-ZOOM_COLOURS = (PALETTE["orange"], PALETTE["sky blue"])
 
-_METHODS = {
-    "widefield": ("Widefield", GREY),
-    "wiener": ("Wiener SIM", PALETTE["blue"]),
-    "hifi": ("HiFi-SIM", PALETTE["green"]),
-    "oidn": ("OIDN", PALETTE["vermilion"]),
-    "target": ("Ground truth", PALETTE["black"]),
-}
 # Yellow is too bright for lines on white: the last is wine of P. Tol's palette, as safe.
-_OTHER_COLOURS = (PALETTE["purple"], PALETTE["orange"], PALETTE["sky blue"], "#882255")
-_SPECIMENS = {"f_actin": "F-actin", "ccps": "CCPs", "er": "ER", "microtubules": "Microtubules"}
-# Arial's metrics first, then what comes with matplotlib.
+_COLOURS_IN_TURN = (
+    *(PALETTE[name] for name in ("purple", "orange", "sky blue")),
+    "#882255",
+    *(PALETTE[name] for name in ("blue", "green", "vermilion", "black")),
+    GREY,
+)
+# Arial's metrics first; the last comes with matplotlib, is wider by an eighth, and may be all there is.
 _FONTS = ("Arial", "Liberation Sans", "DejaVu Sans")
-_BAR_PT, _BAR_MARGIN = 1.5, 0.05
+# matplotlib looks for every one of these, and its own `cal` is a font that few machines have.
+_MATH_FONTS = {"rm": "", "sf": "", "tt": "", "cal": "", "it": ":italic", "bf": ":bold", "bfit": ":bold:italic"}
+# About the size of a figure, for the message when the disk is full.
+_TYPICAL_BYTES = 1 << 21
 
 
-def publication_style() -> AbstractContextManager[None]:
-    """matplotlib's settings while a figure is made and saved; what the reader's matplotlibrc says does not matter."""
-    fonts = _installed_fonts()
+def figure_style(font_pt: float = PRINT_PT) -> AbstractContextManager[None]:
+    """matplotlib's settings while a figure is made and saved; what the reader's matplotlibrc says does not matter.
+
+    Args:
+        font_pt: size of the text; lines and ticks grow with it.
+    """
+    installed = set(fontManager.get_font_names())
+    fonts = [name for name in _FONTS if name in installed]
+    line = font_pt / PRINT_PT
     settings: dict[Any, Any] = {  # pyright's stub has a literal for each name
         "font.family": fonts,
-        "font.size": 7,
-        "axes.titlesize": 7,
-        "axes.labelsize": 7,
-        "axes.labelpad": 2,
-        "axes.titlepad": 3,
-        "axes.linewidth": 0.5,
+        "font.size": font_pt,
+        "axes.titlesize": font_pt,
+        "axes.labelsize": font_pt,
+        "axes.labelpad": 2 * line,
+        "axes.titlepad": 3 * line,
+        "axes.linewidth": 0.5 * line,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.unicode_minus": True,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "legend.fontsize": 7,
+        "legend.fontsize": font_pt,
         "legend.frameon": False,
         "legend.handlelength": 1.5,
         "legend.handletextpad": 0.5,
         "legend.columnspacing": 1.4,
         "legend.borderpad": 0.0,
-        "lines.linewidth": 0.8,
-        "patch.linewidth": 0.5,
-        **{f"{axis}tick.{name}": size for axis in "xy" for name, size in _TICKS.items()},
+        "lines.linewidth": 0.8 * line,
+        "patch.linewidth": 0.5 * line,
         "figure.facecolor": "white",
+        "figure.titlesize": font_pt + 1,
         "savefig.facecolor": "auto",
         "savefig.bbox": None,
         "text.usetex": False,
         "mathtext.fontset": "custom",
-        **{f"mathtext.{name}": fonts[0] + style for name, style in _MATH.items()},
         "pdf.fonttype": 42,
         "pdf.compression": 6,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "oidn_jax",
     }
+    for axis in ("xtick", "ytick"):
+        settings[f"{axis}.labelsize"] = font_pt
+        settings[f"{axis}.major.width"] = 0.5 * line
+        settings[f"{axis}.minor.width"] = 0.4 * line
+        settings[f"{axis}.major.size"] = 2.0 * line
+        settings[f"{axis}.minor.size"] = 1.2 * line
+        settings[f"{axis}.major.pad"] = 1.5 * line
+    for name, variant in _MATH_FONTS.items():
+        settings[f"mathtext.{name}"] = fonts[0] + variant
     return matplotlib.rc_context(settings)
 
 
-_TICKS = {"major.width": 0.5, "minor.width": 0.4, "major.size": 2.0, "minor.size": 1.2, "major.pad": 1.5}
+def palette(labels: Iterable[str], *, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A colour for each label: `known` ones have their own, others take in turn what is left."""
+    known, labels = known or {}, list(dict.fromkeys(labels))
+    shown = {known[label] for label in labels if label in known}
+    free = [colour for colour in _COLOURS_IN_TURN if colour not in shown]
+    # The colours of known labels come last, so that a new method is not taken for a known one.
+    free.sort(key=lambda colour: colour in known.values())
+    others = itertools.cycle(free)
+    return {label: known[label] if label in known else next(others) for label in labels}
 
-# All of them: matplotlib looks for every one, and its own `cal` is a font that few machines have.
-_MATH = {"rm": "", "sf": "", "tt": "", "cal": "", "it": ":italic", "bf": ":bold", "bfit": ":bold:italic"}
 
-
-@cache
-def _installed_fonts() -> list[str]:
-    installed = set(fontManager.get_font_names())
-    return [name for name in _FONTS if name in installed]
-
-
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Writes PATH.png, at 300 dpi, and PATH.pdf, with text as text; a figure drawn twice gives the same bytes.
+def check_figure(path: Path, *, overwrite: bool, field: str = "plot") -> None:
+    """Refuses a file for a figure before anything is computed.
 
     Args:
-        figure: made under `publication_style`.
-        path: without suffix; its folder is created.
+        path: the file.
+        overwrite: whether it may replace an existing one.
+        field: the setting that names the file, for the message.
+
+    Raises:
+        InputError: a suffix that is none of `FORMATS`; a folder, or an existing file without `overwrite`.
+    """
+    if path.suffix.lower()[1:] not in FORMATS:
+        raise IllegalValue(field, str(path), f"its name must end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}")
+    check_target(path, overwrite=overwrite)
+
+
+def save(figure: Figure, path: Path, *, dpi: int = SCREEN_DPI, overwrite: bool = False) -> Path:
+    """Writes a figure whole or not at all, in the format of the suffix; drawn twice it gives the same bytes.
+
+    Args:
+        figure: made under `figure_style`, which must still hold.
+        path: ends in one of `FORMATS`; missing folders are made.
+        dpi: pixels per inch, also of the images in PDF and SVG.
+        overwrite: replace an existing file.
 
     Returns:
-        The two files.
+        The path.
+
+    Raises:
+        InputError: as `check_figure`, or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    png, pdf = (path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "pdf"))
-    with publication_style():
-        figure.savefig(png, format="png", dpi=DPI)
-        # The date is the one thing that would differ from run to run.
-        figure.savefig(pdf, format="pdf", dpi=DPI, metadata={"CreationDate": None})
-    return [png, pdf]
-
-
-def method_label(name: str) -> str:
-    """How a method is called in print, as "Wiener SIM" for "wiener"; a name that is not known stays as it is."""
-    return _METHODS[name][0] if name in _METHODS else name
-
-
-def specimen_label(name: str) -> str:
-    """How a specimen is called in print, as "F-actin" for "f_actin"; a name that is not known stays as it is."""
-    return _SPECIMENS.get(name, name)
-
-
-def score_label(name: str) -> str:
-    """How a score is called in print, with its unit; a name that is not known stays as it is."""
-    return SCORES[name].label if name in SCORES else name
-
-
-def method_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each method: known ones have their own, others take in turn what is left of the palette."""
-    free = [*_OTHER_COLOURS, *(colour for name, (_, colour) in _METHODS.items() if name not in names)]
-    others = [name for name in dict.fromkeys(names) if name not in _METHODS]
-    return {name: _METHODS[name][1] if name in _METHODS else free[others.index(name) % len(free)] for name in names}
-
-
-def grey_limits(image: np.ndarray) -> tuple[float, float]:
-    """What is drawn black and white: the minimum and the 99.9th percentile of the finite values."""
-    finite = image[np.isfinite(image)]
-    return (float(finite.min()), float(np.percentile(finite, 99.9))) if finite.size else (0.0, 1.0)
-
-
-def draw_image(
-    axis: Axes,
-    image: np.ndarray,
-    *,
-    pixel_size_nm: float,
-    scale_bar: bool = True,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """A grey image without ticks, from `limits[0]` black to `limits[1]` white (`grey_limits` unless given)."""
-    low, high = limits or grey_limits(image)
-    axis.imshow(image, cmap="gray", vmin=low, vmax=high)
-    hide_ticks(axis)
-    if scale_bar:
-        draw_scale_bar(axis, (image.shape[0], image.shape[1]), pixel_size_nm=pixel_size_nm)
-
-
-def hide_ticks(axis: Axes, *, frame: str | None = None) -> None:
-    """Takes ticks and spines away, or leaves a frame of a colour."""
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set_visible(frame is not None)
-        if frame is not None:
-            spine.set(color=frame, linewidth=1.2)
-
-
-def scale_bar_um(width_um: float) -> float:
-    """1, 2 or 5 times a power of ten, the longest that is at most a quarter of a width."""
-    quarter = width_um / 4.0
-    decade = 10.0 ** np.floor(np.log10(quarter))
-    return float(max(step * decade for step in (1, 2, 5) if step * decade <= quarter))
-
-
-def length_label(length_um: float) -> str:
-    """A length with its unit: nm below 1 µm."""
-    return f"{length_um:g} µm" if length_um >= 1.0 else f"{1000.0 * length_um:g} nm"
-
-
-def draw_scale_bar(
-    axis: Axes, shape: tuple[int, int], *, pixel_size_nm: float, colour: str = "white", backing: str | None = "black"
-) -> None:
-    """A bar in the lower right corner, with its length above it."""
-    length_um = scale_bar_um(shape[1] * pixel_size_nm / 1000.0)
-    right, y = shape[1] * (1.0 - _BAR_MARGIN) - 0.5, shape[0] * (1.0 - _BAR_MARGIN) - 0.5
-    left = right - length_um * 1000.0 / pixel_size_nm
-    (bar,) = axis.plot([left, right], [y, y], color=colour, linewidth=_BAR_PT, solid_capstyle="butt")
-    # Ends where the bar ends: a label is often longer than its bar, and centred on it would leave the image.
-    label = axis.annotate(
-        length_label(length_um),
-        (right, y),
-        (0.0, _BAR_PT),
-        textcoords="offset points",
-        color=colour,
-        ha="right",
-        va="bottom",
+    check_figure(path, overwrite=overwrite)
+    kind = path.suffix.lower()[1:]
+    # The date is the one thing that would differ from run to run.
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    write_atomically(
+        path, lambda part: figure.savefig(part, format=kind, dpi=dpi, metadata=metadata), n_bytes=_TYPICAL_BYTES
     )
-    if backing is not None:
-        _add_backing(axis, Bbox.union([bar.get_window_extent(), label.get_window_extent()]), colour=backing)
+    return path
 
 
-def _add_backing(axis: Axes, extent: Bbox, *, colour: str) -> None:
-    """A dark veil under a scale bar: unseen on a dark background, and what makes it legible on a bright one."""
-    pad = axis.get_figure(root=True).dpi / 72.0  # type: ignore[union-attr]
-    (x0, y0), (x1, y1) = axis.transData.inverted().transform(extent.padded(pad))
-    axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, color=colour, alpha=0.6, linewidth=0.0, zorder=1.5))
-
-
-def finite_or(value: float, text: Callable[[float], str], *, otherwise: str) -> str:
-    """A number in words, or what to say where there is none."""
-    return text(value) if np.isfinite(value) else otherwise
+def save_print(figure: Figure, path: Path) -> list[Path]:
+    """Writes PATH.png and PATH.pdf at 300 dpi, in place of those there are; gives the two files."""
+    files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "pdf")]
+    return [save(figure, file, dpi=PRINT_DPI, overwrite=True) for file in files]

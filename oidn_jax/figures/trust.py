@@ -1,98 +1,112 @@
 """The picture of a trust map: the image, what contradicts it, and how large the residuals are."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Real
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from oidn_jax.classical.consistency import Consistency
-from oidn_jax.data.atomic import check_target, write_atomically
-from oidn_jax.figures.preview import draw_scale_bar
+from oidn_jax.figures.images import draw_image, hide_ticks
+from oidn_jax.figures.style import SCREEN_PT, figure_style, save
 
-_CONTRAST_PERCENTILES = (0.1, 99.9)
 # Two hues that red-green blindness tells apart.
-_MISSING, _INVENTED = (0.30, 0.72, 1.0), (1.0, 0.45, 0.0)
-_DIVERGING = LinearSegmentedColormap.from_list("judged", [_INVENTED, (0.97, 0.97, 0.97), (0.0, 0.35, 0.75)])
-_PICTURE_BYTES = 3_000_000
+_MISSING, _INVENTED = "#4CB8FF", "#FF7300"
+_DIVERGING = LinearSegmentedColormap.from_list("judged", [_INVENTED, "#F7F7F7", "#0059BF"])
 
 
-def draw_trust(
-    path: Path,
-    image: Float32[np.ndarray, "h2 w2"],
-    found: Consistency,
-    *,
-    pixel_size_nm: float | None,
-    title: str,
-    overwrite: bool,
-) -> None:
-    """Six panels of one time point: image, image with marks, evidence, chi-square, average residual, histogram.
+@dataclass(frozen=True)
+class TrustPage:
+    """What the raw frames of one time point say about its image.
 
-    Args:
-        path: the PNG to write.
-        image: on the fine grid.
-        found: what the raw frames say of it.
-        pixel_size_nm: of the raw frames; None for no scale bar.
-        title: of the figure.
-        overwrite: replace an existing file.
+    Attributes:
+        title: of the page.
+        image: (h2, w2).
+        evidence: (h2, w2), standard normal where image and frames agree; positive where light is missing in the image.
+        threshold: the |evidence| beyond which a place is contradicted.
+        chi_square: (h2, w2), 1 for noise alone.
+        mean_residual: (h, w), of the average frame, in units of its noise.
+        residual: (frames, h, w), in units of the noise; 0 at the border, where nothing is said.
+        reduced_chi_square: of all residuals.
+        pixel_size_nm: of the image; None for no scale bar.
     """
-    check_target(path, overwrite=overwrite)
-    size = height, width = found.mean_residual.shape[0], found.mean_residual.shape[1]
-    figure = Figure(figsize=(15, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, 3).ravel()
-    grey = _stretched(image)
-    extent = (0, width, height, 0)
-    panels[0].imshow(grey, cmap="gray", extent=extent)
-    panels[0].set_title("image")
-    if pixel_size_nm is not None:
-        draw_scale_bar(panels[0], size, pixel_size_nm)
-    threshold = float(found.threshold)
-    panels[1].imshow(_marked(grey, np.asarray(found.evidence), threshold), extent=extent)
-    panels[1].set_title(
-        f"contradicted beyond chance (|evidence| > {threshold:.1f})\nblue: missing, orange: not in the data"
-    )
-    largest = max(2.0 * threshold, 1.0)
-    drawn = panels[2].imshow(found.evidence, cmap=_DIVERGING, vmin=-largest, vmax=largest, extent=extent)
-    panels[2].set_title("evidence, standard deviations\n+ light is missing in the image, - not in the data")
-    figure.colorbar(drawn, ax=panels[2], shrink=0.8)
-    drawn = panels[3].imshow(found.chi_square, cmap="magma", vmin=0.0, vmax=3.0, extent=extent)
-    panels[3].set_title("reduced chi-square (1: noise alone)")
-    figure.colorbar(drawn, ax=panels[3], shrink=0.8)
-    drawn = panels[4].imshow(found.mean_residual, cmap=_DIVERGING, vmin=-4, vmax=4, extent=extent)
-    panels[4].set_title("residual of the average frame, units of its noise")
-    figure.colorbar(drawn, ax=panels[4], shrink=0.8)
-    for panel in panels[:5]:
-        panel.set_axis_off()
-    _draw_histogram(panels[5], found)
-    figure.suptitle(title)
-    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=100), n_bytes=_PICTURE_BYTES)
+
+    title: str
+    image: Real[np.ndarray, "h2 w2"]
+    evidence: Real[np.ndarray, "h2 w2"]
+    threshold: float
+    chi_square: Real[np.ndarray, "h2 w2"]
+    mean_residual: Real[np.ndarray, "h w"]
+    residual: Real[np.ndarray, "frames h w"]
+    reduced_chi_square: float
+    pixel_size_nm: float | None
 
 
-def _stretched(image: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(image, _CONTRAST_PERCENTILES)
-    return np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
+def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
+    """Six panels: image, image with marks, evidence, chi-square, average residual, histogram; a PNG.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    height, width = page.image.shape
+    with figure_style(SCREEN_PT):
+        figure = Figure(figsize=(15, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(2, 3).ravel()
+        grey = draw_image(panels[0], page.image, pixel_size_nm=page.pixel_size_nm)
+        panels[0].set_title("image")
+        panels[1].imshow(_marked(grey.norm(page.image).filled(0.0), page.evidence, threshold=page.threshold))
+        hide_ticks(panels[1])
+        panels[1].set_title(
+            f"contradicted beyond chance (|evidence| > {page.threshold:.1f})\nblue: missing, orange: not in the data"
+        )
+        largest = max(2.0 * page.threshold, 1.0)
+        for axes, values, limits, colours, title in (
+            (
+                panels[2],
+                page.evidence,
+                (-largest, largest),
+                _DIVERGING,
+                "evidence, standard deviations\n+ light is missing in the image, − not in the data",
+            ),
+            (panels[3], page.chi_square, (0.0, 3.0), "magma", "reduced chi-square (1: noise alone)"),
+            (
+                panels[4],
+                page.mean_residual,
+                (-4.0, 4.0),
+                _DIVERGING,
+                "residual of the average frame, units of its noise",
+            ),
+        ):
+            figure.colorbar(draw_image(axes, values, limits=limits, colours=colours), ax=axes, shrink=0.8)
+            axes.set_title(title)
+        _draw_histogram(panels[5], page)
+        figure.suptitle(page.title)
+        return save(figure, path, overwrite=overwrite)
 
 
-def _marked(grey: np.ndarray, evidence: np.ndarray, threshold: float) -> np.ndarray:
-    """The image in grey with contradicted places in colour."""
-    picture = np.repeat(grey[..., None], 3, axis=-1)
-    for where, colour in ((evidence > threshold, _MISSING), (evidence < -threshold, _INVENTED)):
-        picture[where] = 0.35 * picture[where] + 0.65 * np.array(colour)
+def _marked(
+    grey: Real[np.ndarray, "h w"], evidence: Real[np.ndarray, "h w"], *, threshold: float
+) -> Float32[np.ndarray, "h w 3"]:
+    """An image in [0, 1] in grey, with contradicted places in colour."""
+    picture = np.repeat(np.clip(grey, 0.0, 1.0)[..., None], 3, axis=-1).astype(np.float32)
+    for contradicted, colour in ((evidence > threshold, _MISSING), (evidence < -threshold, _INVENTED)):
+        picture[contradicted] = 0.35 * picture[contradicted] + 0.65 * np.array(to_rgb(colour))
     return picture
 
 
-def _draw_histogram(axes: Axes, found: Consistency) -> None:
+def _draw_histogram(axes: Axes, page: TrustPage) -> None:
     """Residuals of all pixels and frames against the standard normal distribution."""
-    inside = found.residual[:, found.residual.any(axis=0)]
+    inside = page.residual[:, page.residual.any(axis=0)]
     bins = np.linspace(-6.0, 6.0, 97)
-    axes.hist(inside.ravel(), bins=bins.tolist(), density=True, color="0.7", label="frames")
+    density, _ = np.histogram(inside, bins)
+    density = density / max(inside.size, 1) / (bins[1] - bins[0])
+    axes.stairs(density, bins, fill=True, color="0.7", label="frames")
     axes.plot(bins, np.exp(-(bins**2) / 2) / np.sqrt(2 * np.pi), color="black", label="noise alone")
-    axes.set(
-        yscale="log", ylim=(1e-5, 1.0), xlim=(-6, 6), xlabel="residual / expected noise", ylabel="probability density"
-    )
-    axes.set_title(f"reduced chi-square {float(found.reduced_chi_square):.3f}")
-    axes.legend(frameon=False)
+    axes.set(yscale="log", ylim=(1e-5, 1.0), xlim=(-6, 6))
+    axes.set(xlabel="residual / expected noise", ylabel="probability density")
+    axes.set_title(f"reduced chi-square {page.reduced_chi_square:.3f}")
+    axes.legend()

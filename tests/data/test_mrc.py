@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import mrc
@@ -9,7 +10,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from oidn_jax.data import InputError, inspect_raw_stack, read_raw_stack
+from oidn_jax.data import InputError, open_raw_stack
 
 FRAMES = np.random.default_rng(0).integers(0, 30000, (9, 20, 24)).astype(np.uint16)
 TWICE = np.stack([FRAMES, FRAMES[::-1]])
@@ -37,27 +38,32 @@ def save(path, content):
 
 
 def refusal(path):
-    with pytest.raises(InputError) as cheap:
-        inspect_raw_stack(path)
-    with pytest.raises(InputError) as full:
-        read_raw_stack(path)
-    assert str(cheap.value) == str(full.value)
-    assert "\n" not in str(full.value)
-    return str(full.value)
+    with pytest.raises(InputError) as error:
+        open_raw_stack(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("extended", [0, 1024])
-@pytest.mark.parametrize("suffix", [".mrc", ".dv", ".otf", ".tif", ""])
-def test_priism(tmp_path, order, extended, suffix):
-    path = save(tmp_path / f"cell{suffix}", priism(FRAMES, order=order, extended=extended))
-    stack = read_raw_stack(path)
-    assert inspect_raw_stack(path) == stack.frames.shape == (1, 9, 20, 24)
-    assert stack.frames.dtype == np.dtype("=u2")
+@pytest.mark.parametrize(
+    ("name", "order", "extended"),
+    [
+        ("cell.mrc", "<", 0),
+        ("cell.mrc", ">", 1024),
+        ("cell.dv", "<", 1024),
+        ("cell.otf", ">", 0),
+        ("cell.tif", "<", 0),
+        ("cell", "<", 0),
+    ],
+)
+def test_priism(tmp_path, name, order, extended):
+    path = save(tmp_path / name, priism(FRAMES, order=order, extended=extended))
+    stack = open_raw_stack(path)
+    assert stack.shape == (1, 9, 20, 24)
+    assert stack.dtype == np.dtype("=u2")
     assert stack.pixel_size_nm == pytest.approx(62.6, rel=1e-6)
     assert stack.time_interval_s is None
     assert stack.source == path
-    np.testing.assert_array_equal(stack.frames[0], FRAMES)
+    np.testing.assert_array_equal(stack.read(0), FRAMES)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -65,10 +71,34 @@ def test_priism(tmp_path, order, extended, suffix):
 def test_priism_modes_agree_with_the_mrc_library(tmp_path, order, mode, dtype):
     frames = (FRAMES.astype(float) / 150 + 0.25).astype(dtype)
     path = save(tmp_path / "cell.dv", priism(frames, order=order, mode=mode))
-    stack = read_raw_stack(path)
-    assert stack.frames.dtype == np.dtype(dtype)
-    np.testing.assert_array_equal(stack.frames[0], frames)
-    np.testing.assert_array_equal(stack.frames[0], mrc.imread(path))
+    read = open_raw_stack(path).read(0)
+    assert read.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(read, frames)
+    np.testing.assert_array_equal(read, mrc.imread(path))
+
+
+def test_a_time_point_is_read_without_the_others(tmp_path):
+    """One of 100 in a file of 150 MB, of which nearly all is never written and takes no room on the disk."""
+    path = tmp_path / "long.dv"
+    header = bytearray(priism(np.zeros((1, 256, 320), np.uint16), times=100)[:1024])
+    struct.pack_into("<i", header, 8, 900)
+    wanted = np.random.default_rng(0).integers(0, 30000, (9, 256, 320)).astype("<u2")
+    with path.open("wb") as file:
+        file.write(header)
+        file.seek(1024 + 57 * wanted.nbytes)
+        file.write(wanted.tobytes())
+        file.truncate(1024 + 100 * wanted.nbytes)
+    tracemalloc.start()
+    stack = open_raw_stack(path)
+    assert stack.shape == (100, 9, 256, 320)
+    frames = stack.read(57)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(frames, wanted)
+    assert peak < 2 * wanted.nbytes
+    os.truncate(path, 1024 + 57 * wanted.nbytes)
+    with pytest.raises(InputError, match="has become shorter while it was read"):
+        stack.read(57)
 
 
 @pytest.mark.parametrize(
@@ -91,33 +121,34 @@ def test_priism_modes_agree_with_the_mrc_library(tmp_path, order, mode, dtype):
 def test_priism_time_and_waves(tmp_path, fields, stored):
     path = save(tmp_path / "cell.dv", priism(stored.reshape(-1, 20, 24), **fields))
     expected = FRAMES[None] if stored.size == FRAMES.size else TWICE
-    np.testing.assert_array_equal(read_raw_stack(path).frames, expected)
+    stack = open_raw_stack(path)
+    np.testing.assert_array_equal([stack.read(time) for time in range(stack.shape[0])], expected)
 
 
-@pytest.mark.parametrize("spacing", [(0, 0, 0), (1, 1, 1), (1e-4, 1e-4, 1e-4), (62.6, 62.6, 160), (float("nan"),) * 3])
-def test_an_implausible_spacing_is_no_pixel_size(tmp_path, spacing):
-    path = save(tmp_path / "cell.mrc", priism(FRAMES, spacing=spacing))
-    assert read_raw_stack(path).pixel_size_nm is None
-    assert read_raw_stack(path, pixel_size_nm=62.6).pixel_size_nm == 62.6
+def test_an_implausible_spacing_is_no_pixel_size(tmp_path):
+    for spacing in ((0, 0, 0), (1, 1, 1), (1e-4, 1e-4, 1e-4), (62.6, 62.6, 160), (float("nan"),) * 3):
+        path = save(tmp_path / "cell.mrc", priism(FRAMES, spacing=spacing))
+        assert open_raw_stack(path).pixel_size_nm is None
+    assert open_raw_stack(path, pixel_size_nm=62.6).pixel_size_nm == 62.6
 
 
 def test_pixels_that_are_not_square(tmp_path):
     path = save(tmp_path / "cell.mrc", priism(FRAMES, spacing=(0.06, 0.07, 0.1)))
-    with pytest.raises(InputError, match=r"70 nm in y and 60 nm in x.*--pixel-size-nm"):
-        read_raw_stack(path)
+    with pytest.raises(InputError, match=r"70 nm in y and 60 nm in x.*`pixel_size_nm`"):
+        open_raw_stack(path)
 
 
-@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i2", "<u2", ">u2", "<f4", ">f4"])
+@pytest.mark.parametrize("dtype", ["i1", "<i2", ">u2", ">f4"])
 def test_mrc2014(tmp_path, dtype):
     frames = (FRAMES // 300).astype(dtype)
     path = tmp_path / "cell.mrc"
     with mrcfile.new(path) as file:
         file.set_data(frames)
         file.voxel_size = 626.0
-    stack = read_raw_stack(path)
-    assert stack.frames.dtype == np.dtype(dtype).newbyteorder("=")
+    stack = open_raw_stack(path)
+    assert stack.read(0).dtype == np.dtype(dtype).newbyteorder("=")
     assert stack.pixel_size_nm == pytest.approx(62.6, rel=1e-6)
-    np.testing.assert_array_equal(stack.frames[0], frames)
+    np.testing.assert_array_equal(stack.read(0), frames)
 
 
 def test_mrc2014_without_voxel_size(tmp_path):
@@ -125,33 +156,33 @@ def test_mrc2014_without_voxel_size(tmp_path):
     with mrcfile.new(path) as file:
         file.set_data(FRAMES)
         file.voxel_size = 1.0
-    assert read_raw_stack(path).pixel_size_nm is None
+    assert open_raw_stack(path).pixel_size_nm is None
 
 
 def test_a_header_without_either_mark_has_no_unit(tmp_path):
     content = bytearray(priism(FRAMES, spacing=(626, 626, 1600)))
     content[96:98] = bytes(2)
-    stack = read_raw_stack(save(tmp_path / "old.mrc", content))
-    np.testing.assert_array_equal(stack.frames[0], FRAMES)
+    stack = open_raw_stack(save(tmp_path / "old.mrc", content))
+    np.testing.assert_array_equal(stack.read(0), FRAMES)
     assert stack.pixel_size_nm is None
     assert "is not a TIFF or MRC file" in refusal(save(tmp_path / "old.dat", content))
 
 
 @pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
 def test_a_real_acquisition():
-    stack = read_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc")
-    assert stack.frames.shape == (1, 9, 256, 256)
-    assert stack.frames.dtype == np.uint16
+    stack = open_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc")
+    assert stack.shape == (1, 9, 256, 256)
+    assert stack.dtype == np.uint16
+    assert stack.read(0).min() < stack.read(0).max()
     assert stack.pixel_size_nm == pytest.approx(62.6, abs=0.1)
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", [3, 4])
-def test_complex_files(tmp_path, mode):
-    message = refusal(save(tmp_path / "otf.otf", priism(FRAMES, mode=mode) * 4))
-    assert f"complex numbers (mode {mode})" in message
+def test_complex_files(tmp_path):
+    message = refusal(save(tmp_path / "otf.otf", priism(FRAMES, mode=4) * 4))
+    assert "complex numbers (mode 4)" in message
     assert "give a file of raw SIM frames" in message
 
 
@@ -163,13 +194,12 @@ def test_truncated_pixels_count_the_extended_header(tmp_path):
     content = priism(FRAMES, extended=512)
     path = save(tmp_path / "cell.mrc", content[:-1])
     assert f"truncated: {len(content) - 1} bytes found, {len(content)} needed" in refusal(path)
-    assert read_raw_stack(save(path, content + b"more")).frames.shape == (1, 9, 20, 24)
+    assert open_raw_stack(save(path, content + b"more")).shape == (1, 9, 20, 24)
 
 
-@pytest.mark.parametrize("kept", [1, 500, 1023])
-def test_a_truncated_header(tmp_path, kept):
-    message = refusal(save(tmp_path / "cell.mrc", priism(FRAMES)[:kept]))
-    assert f"truncated or not an MRC file: {kept} bytes found, 1024 needed" in message
+def test_a_truncated_header(tmp_path):
+    message = refusal(save(tmp_path / "cell.mrc", priism(FRAMES)[:1023]))
+    assert "truncated or not an MRC file: 1023 bytes found, 1024 needed" in message
 
 
 def test_a_text_named_mrc(tmp_path):

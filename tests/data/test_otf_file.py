@@ -33,9 +33,7 @@ def refusal(path):
     return str(error.value)
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("mode", [2, 4])
-@pytest.mark.parametrize("factor", [1, 3000.0, -0.5])
+@pytest.mark.parametrize(("order", "mode", "factor"), [("<", 2, 1), ("<", 4, 3000.0), (">", 2, -0.5), (">", 4, 1)])
 def test_both_modes_and_orders(tmp_path, order, mode, factor):
     path = save(tmp_path / "otf.mrc", factor * OTF, order=order, mode=mode)
     otf = read_radial_otf(str(path))
@@ -80,21 +78,15 @@ def test_a_measured_otf():
     ("samples", "options", "words"),
     [
         (OTF, {"mode": 6}, r"has the mode 6; a radial OTF has 4 \(complex64\) or 2 \(float32\)"),
-        (OTF, {"mode": 3}, "has the mode 3"),
         (OTF, {"stamp": 0}, "is not a Priism file"),
         (np.stack([OTF, OTF]), {}, "holds 1 sections of 2 rows; a radial OTF is one row"),
-        (OTF[None, None].repeat(3, 0), {}, "holds 3 sections of 1 rows"),
         (OTF[:7], {}, "holds 7 samples; a radial OTF needs at least 8"),
         (OTF, {"spacing": 0.0}, "the spacing in .* is 0; it must be positive, in cycles per micrometre"),
-        (OTF, {"spacing": -0.25}, "the spacing in .* is -0.25"),
         (OTF, {"spacing": float("nan")}, "the spacing in .* is nan"),
         (OTF, {"spacing": 1.0}, "the spacing in .* is not set"),
         (np.where(OTF == 1, 0, OTF), {}, "is 0 at zero frequency"),
-        (0 * OTF, {}, "is 0 at zero frequency"),
-        (np.where(OTF == 0, np.nan, OTF), {}, "1 NaN or infinite samples"),
         (np.where(OTF == 0, np.inf, OTF), {"mode": 2}, "1 NaN or infinite samples"),
         (OTF + 0.02j, {}, "an imaginary part of 0.02 of its largest sample, more than 0.01; .* centre the PSF"),
-        (OTF * 1j, {}, "an imaginary part of 1 of its largest sample"),
     ],
 )
 def test_files_of_another_kind(tmp_path, samples, options, words):

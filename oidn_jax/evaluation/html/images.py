@@ -9,24 +9,22 @@ from jaxtyping import Num, UInt8
 from PIL import Image
 
 from oidn_jax.errors import InputError
+from oidn_jax.figures.images import stretch
 
-WHITE_PERCENTILE = 99.9
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def to_grey(image: Num[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """`round(255 clip((image - low) / (high - low), 0, 1))`, low the minimum and high the 99.9th percentile.
+    """`round(255 clip((image - low) / (high - low), 0, 1))` between the limits of `figures.images.stretch`.
 
-    Both are of the finite pixels. Where they are equal, as with a few bright points on a constant background, high is
-    the maximum; a constant image is black. NaN counts as the minimum.
+    Where these are equal, as with a few bright points on a constant background, they are minimum and maximum of the
+    finite pixels; a constant image is black, and NaN is.
     """
     values = np.asarray(image, np.float64)
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return np.zeros(values.shape, np.uint8)
-    low, high, highest = finite.min(), np.percentile(finite, WHITE_PERCENTILE), finite.max()
-    high = high if high > low else highest
-    if high == low:
+    low, high = stretch(values)
+    if high <= low:
+        low, high = stretch(values, percentiles=(0.0, 100.0))
+    if high <= low or not np.isfinite(values).any():
         return np.zeros(values.shape, np.uint8)
     values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     return np.round(255 * np.clip((values - low) / (high - low), 0, 1)).astype(np.uint8)

@@ -1,0 +1,166 @@
+"""What the raw frames, the estimated illumination and the result say of a reconstruction.
+
+Computed with the functions that reconstruct. Frequencies are in cycles per raw pixel; spectra are log10 of the modulus
+with the zero frequency at index n // 2. `figures.diagnostics` draws the page.
+
+Source: the checks of SIMcheck, Ball et al., Sci. Rep. 5 (2015), and of fairSIM, Müller et al., Nat. Commun. 7 (2016).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from oidn_jax.classical.bands import Transfer, fine_frequencies, move_bands, repeat_spectrum
+from oidn_jax.classical.estimation import Estimate, measure_brightness
+from oidn_jax.classical.images import ClassicalOptions, transfer_of_image
+from oidn_jax.classical.peaks import correlogram
+from oidn_jax.classical.spectra import taper
+from oidn_jax.optics.fourier import fft2, frequencies
+from oidn_jax.optics.illumination import phase_matrix
+from oidn_jax.optics.transfer import TransferFunction
+
+_SCALE = 2
+_LARGEST_BANDS = 512  # raw pixels: a picture shows no more
+_PSF_GRID, _PSF_REACH = 64, 8.0  # raw pixels: period, and how far from the centre
+
+
+class Profiles(NamedTuple):
+    """Transfer functions over frequency and PSFs over position (raw pixels), the largest value 1.
+
+    Rows of `otf` and `psf`: of the raw frames; and, for a method that has an effective transfer function, that along
+    the first wave vector and across it.
+    """
+
+    frequency: Array
+    otf: Array
+    position: Array
+    psf: Array
+
+
+class Diagnostics(NamedTuple):
+    """What there is to say.
+
+    Attributes:
+        estimate: of the illumination.
+        cutoff: scalar, of the OTF.
+        brightness: (orientations, phases), mean of each frame over the mean of all.
+        raw_spectrum: (h, w), root mean square over the frames.
+        correlogram: (orientations, h, w), Z as in `classical.peaks`.
+        at_rest: (orientations, h2, w2), C0 on the fine grid, NaN outside its support |k| < k_c.
+        moved: (orientations, h2, w2), C+ at its place, NaN outside its support |k + p| < k_c.
+        result_spectrum: (h2, w2).
+        residual_peak: (orientations,), modulus of the result's spectrum at p, within 1.5 frequency pixels, over the
+            median of the ring of the same |k|; about 2 for noise.
+        condition: (orientations,), condition number of what mixes the bands into frames, at best sqrt(2) / m.
+        profiles: of the transfer function and the PSF.
+    """
+
+    estimate: Estimate
+    cutoff: Array
+    brightness: Array
+    raw_spectrum: Array
+    correlogram: Array
+    at_rest: Array
+    moved: Array
+    result_spectrum: Array
+    residual_peak: Array
+    condition: Array
+    profiles: Profiles
+
+
+@partial(jax.jit, static_argnames="method")
+def diagnose(
+    raw_frames: Float[Array, "frames h w"],
+    sr_image: Float[Array, "h2 w2"],
+    estimate: Estimate,
+    *,
+    otf: TransferFunction,
+    method: str,
+    options: ClassicalOptions = ClassicalOptions(),  # noqa: B008 -- immutable
+) -> Diagnostics:
+    """Compares an image with the frames it was made of.
+
+    Args:
+        raw_frames: camera offset subtracted, orientation slow and phase fast.
+        sr_image: what was reconstructed, two pixels per raw pixel.
+        estimate: illumination of these frames.
+        otf: of a raw frame.
+        method: that gave the image; static under jit. Wiener SIM and HiFi-SIM have an effective OTF, others have none.
+        options: of Wiener SIM and HiFi-SIM.
+    """
+    given = estimate.illumination
+    brightness = measure_brightness(raw_frames, orientations=len(given.brightness))
+    frames = raw_frames.reshape(*brightness.shape, *raw_frames.shape[1:])
+    spectrum = jnp.abs(fft2(taper(sr_image)))
+    at_rest, moved = _band_spectra(raw_frames, estimate, otf)
+    effective = transfer_of_image(raw_frames, given, otf, method=method, options=options)
+    return Diagnostics(
+        estimate=estimate,
+        cutoff=otf.cutoff,
+        brightness=brightness,
+        raw_spectrum=_displayed(jnp.sqrt((jnp.abs(fft2(taper(raw_frames))) ** 2).mean(0))),
+        correlogram=_centred(correlogram(frames / brightness[..., None, None], cutoff=otf.cutoff)),
+        at_rest=at_rest,
+        moved=moved,
+        result_spectrum=_displayed(spectrum),
+        residual_peak=jax.vmap(partial(_over_ring, spectrum))(given.wave_vector / _SCALE),
+        condition=jax.vmap(jnp.linalg.cond)(phase_matrix(given)),
+        profiles=_profiles(effective, given.wave_vector[0], otf),
+    )
+
+
+def _centred(spectrum: Array) -> Array:
+    return jnp.roll(spectrum, [n // 2 for n in spectrum.shape[-2:]], (-2, -1))
+
+
+def _displayed(spectrum: Array) -> Array:
+    return _centred(jnp.log10(jnp.maximum(jnp.abs(spectrum), 1e-12)))
+
+
+def _band_spectra(raw_frames: Array, estimate: Estimate, otf: TransferFunction) -> tuple[Array, Array]:
+    """C0, and C+ at its place, on the fine grid, of the middle of the frames."""
+    # Phases refer to pixel n // 2, which stays there.
+    rows, columns = (slice(n // 2 - min(n, _LARGEST_BANDS) // 2, None) for n in raw_frames.shape[1:])
+    frames = raw_frames[:, rows, columns][:, :_LARGEST_BANDS, :_LARGEST_BANDS]
+    bands = move_bands(taper(frames), estimate.illumination)
+    ky, kx = fine_frequencies((frames.shape[1], frames.shape[2]), scale=_SCALE)
+
+    def supported(spectrum: Array, centre: Array) -> Array:
+        inside = jnp.hypot(ky - centre[0], kx - centre[1]) < otf.cutoff
+        return jnp.where(_centred(inside), _displayed(repeat_spectrum(spectrum, scale=_SCALE)), jnp.nan)
+
+    vector = estimate.illumination.wave_vector
+    return jax.vmap(supported)(bands.at_rest, jnp.zeros_like(vector)), jax.vmap(supported)(bands.moved, -vector)
+
+
+def _over_ring(modulus: Float[Array, "h w"], vector: Float[Array, "2"]) -> Float[Array, ""]:
+    """Peak of a spectrum, zero frequency first, at a vector in cycles per pixel, over the median of its ring."""
+    ky, kx = (jnp.asarray(frequencies(n), jnp.float32) for n in modulus.shape)
+    ring = jnp.abs(jnp.hypot(ky[:, None], kx[None, :]) - jnp.linalg.norm(vector)) < 2.0 / max(modulus.shape)
+    away = [jnp.abs((k - v + 0.5) % 1.0 - 0.5) * len(k) for k, v in zip((ky, kx), vector, strict=True)]
+    near = jnp.hypot(away[0][:, None], away[1][None, :]) < 1.5
+    return jnp.where(near, modulus, 0.0).max() / jnp.nanmedian(jnp.where(ring & ~near, modulus, jnp.nan))
+
+
+def _profiles(effective: Transfer | None, vector: Float[Array, "2"], otf: TransferFunction) -> Profiles:
+    """PSF(x) = sum_k H(k) exp(2 pi i x k.u) along the direction u of a profile, over its value at 0."""
+    along = vector / jnp.linalg.norm(vector)
+    across = jnp.stack([-along[1], along[0]])
+    drawn = [(otf, along)] + ([] if effective is None else [(effective, along), (effective, across)])
+    frequency = jnp.linspace(0.0, otf.cutoff + jnp.linalg.norm(vector), 300)
+    position = jnp.linspace(0.0, _PSF_REACH, 321)
+    ky, kx = fine_frequencies((_PSF_GRID, _PSF_GRID), scale=_SCALE)
+    otfs, psfs = [], []
+    for transfer, (y, x) in drawn:
+        otfs.append(transfer(y * frequency[None], x * frequency[None])[0])
+        waves = [jnp.exp(2j * jnp.pi * position[:, None] * k.reshape(1, -1)) for k in (y * ky, x * kx)]
+        psfs.append(jnp.einsum("ny,yx,nx->n", waves[0], transfer(ky, kx), waves[1]).real)
+    return Profiles(
+        frequency=frequency,
+        otf=jnp.stack([h / h.max() for h in otfs]),
+        position=position,
+        psf=jnp.stack([psf / psf[0] for psf in psfs]),
+    )

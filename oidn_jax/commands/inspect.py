@@ -1,0 +1,55 @@
+"""`oidn-jax inspect`: what a raw file says of itself."""
+
+import argparse
+
+from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.commands.run import run
+
+DESCRIPTION = """\
+What raw SIM files say of themselves, with nothing known of the microscope: contrast of the stripes, gain and offset
+of the camera, photo-electrons, brightness of the frames, bleaching, and warnings about what spoils a reconstruction."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line, prints a report of each file."""
+    options = _parser().parse_args(arguments)
+    run(lambda: inspect(options))
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser("oidn-jax inspect", DESCRIPTION)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV")
+    parser.add_argument("--orientations", type=int, default=3, metavar="N", help="illumination directions; default: 3")
+    parser.add_argument("--phases", type=int, default=3, metavar="N", help="frames of each direction; default: 3")
+    parser.add_argument(
+        "--frame-order",
+        choices=("orientation-phase", "phase-orientation"),
+        default="orientation-phase",
+        help="which of the two changes slowly in the file, named first; default: %(default)s",
+    )
+    parser.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
+    return parser
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Opens every file before the first is judged, then prints the reports."""
+    from oidn_jax.acquisition.raw_report import describe_raw, format_lines
+    from oidn_jax.data.raw_stack import open_raw_stack
+
+    stacks = [
+        open_raw_stack(
+            file,
+            orientations=options.orientations,
+            phases=options.phases,
+            frame_order=options.frame_order,
+            pixel_size_nm=options.pixel_size_nm,
+        )
+        for file in options.files
+    ]
+    for number, stack in enumerate(stacks):
+        times, frames, height, width = stack.shape
+        pixel = "pixel size unknown" if stack.pixel_size_nm is None else f"{stack.pixel_size_nm:g} nm per pixel"
+        length = f"{times} time points of " if times > 1 else ""
+        print("\n" * (number > 0) + f"{stack.source}: {length}{frames} frames of {height} x {width} pixels, {pixel}")
+        report = describe_raw(stack, orientations=options.orientations, phases=options.phases)
+        print("\n".join(format_lines(report)), flush=True)

@@ -1,0 +1,42 @@
+"""The command `oidn-jax`: the first word chooses what to do, and only what it needs is imported."""
+
+import sys
+from importlib import import_module
+
+from oidn_jax.version import __version__
+
+COMMANDS = {
+    "train": "train a network",
+    "evaluate": "score networks and classical methods on scenes whose truth is known",
+    "reconstruct": "reconstruct raw files, or judge an image that was made elsewhere",
+    "measure": "measure the resolution of an image, or of two images of one object",
+    "inspect": "tell what a raw file says of itself: stripes, camera, light, bleaching",
+    "laws": "check the model of image formation for a microscope",
+    "export": "write simulated cells as files that other programs read",
+}
+HELP = f"""oidn-jax {__version__}: structured illumination microscopy, from raw frames to super-resolved images.
+
+usage: oidn-jax COMMAND [--flag=value ...]
+
+{chr(10).join(f"  {name:12} {text}" for name, text in COMMANDS.items())}
+
+oidn-jax COMMAND --help tells what a command takes; oidn-jax --version the version."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Hands the rest of the command line to the command that its first word names."""
+    words = sys.argv[1:] if arguments is None else arguments
+    first = words[0] if words else "--help"
+    if first in ("--help", "-h", "help"):
+        print(HELP)
+    elif first == "--version":
+        print(__version__)
+    elif first in COMMANDS:
+        import_module(f"oidn_jax.commands.{first}").main(words[1:])
+    else:
+        print(f"error: oidn-jax has no command {first!r}; legal: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

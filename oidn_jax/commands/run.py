@@ -1,0 +1,46 @@
+"""How every command ends: a user's mistake is one line on stderr and exit code 2.
+
+The library names a setting in backticks (`pixel_size_nm`, `train.patch`); here it becomes the flag that sets it.
+"""
+
+import sys
+from collections.abc import Callable
+
+from oidn_jax.errors import InputError
+
+
+def flag(setting: str) -> str | None:
+    """The flag of a setting: `--pixel-size-nm` of pixel_size_nm, `--config.train.patch` of train.patch.
+
+    None for a text in backticks that is no setting.
+    """
+    if not setting.replace(".", "_").isidentifier():
+        return None
+    return f"--config.{setting}" if "." in setting else f"--{setting.replace('_', '-')}"
+
+
+def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) -> None:
+    """Runs a command: a user's mistake prints `error: ...` on stderr and exits with 2, Ctrl-C exits with 130.
+
+    Anything else is a bug of ours and keeps its traceback.
+
+    Args:
+        body: the command.
+        spell: the flag of a setting, where a command has others than `flag` gives.
+    """
+    from absl import logging  # imported here, so that help is instant
+
+    logging.set_verbosity(logging.ERROR)  # orbax's remarks about its options are not for users
+    try:
+        body()
+    except InputError as error:
+        print(f"error: {error.spelled(spell)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def warn(message: str, *, spell: Callable[[str], str | None] = flag) -> None:
+    """Prints `warning: ...` on stderr, settings in backticks as flags."""
+    print(f"warning: {InputError(message).spelled(spell)}", file=sys.stderr)
