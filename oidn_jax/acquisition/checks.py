@@ -54,11 +54,9 @@ def survey_pixels(stack: RawStack) -> PixelSurvey:
         with np.errstate(invalid="ignore"):
             means[time] = frames.mean(axis=(1, 2), dtype=np.float64)
         if is_integer:
-            largest_here = int(high.max())
-            if largest is None or largest_here > largest:
-                largest, at_largest = largest_here, 0
-            if largest_here == largest:
-                at_largest += np.count_nonzero(frames == largest)
+            if largest is None or high.max() > largest:
+                largest, at_largest = int(high.max()), 0
+            at_largest += np.count_nonzero(frames == largest)
     if largest is not None and largest in (np.iinfo(stack.dtype).max, *_CAMERA_CEILINGS):
         return PixelSurvey(not_finite, constant, means, largest, at_largest / math.prod(stack.shape))
     return PixelSurvey(not_finite, constant, means, None, 0.0)
