@@ -6,20 +6,11 @@
 Grazing incidence, illumination NA 1.35; six signal levels, as BioSR has for this specimen.
 """
 
-from typing import Any
+from ml_collections import ConfigDict
 
-from configs.variants import specimen_config
+from oidn_jax.config import specimen_config
 
 
-def get_config(variant: str = "paper") -> Any:
-    """The configuration of a variant of `configs.variants`."""
-    return specimen_config(
-        "er",
-        variant,
-        {
-            "density": (1.5, 3.5),
-            "illumination_na": 1.35,
-            "mean_photons": (15.0, 31.0, 66.0, 137.0, 287.0, 600.0),
-            "fluorescence": {"low": (1, 2), "medium": (3, 4), "high": (5, 6)},
-        },
-    )
+def get_config(variant: str = "paper") -> ConfigDict:
+    """The configuration of a variant: `paper`, `quick`, a channel, or both, as `quick,560`."""
+    return specimen_config("er", variant)

@@ -6,11 +6,11 @@
 Grazing incidence, illumination NA 1.35; nine signal levels.
 """
 
-from typing import Any
+from ml_collections import ConfigDict
 
-from configs.variants import specimen_config
+from oidn_jax.config import specimen_config
 
 
-def get_config(variant: str = "paper") -> Any:
-    """The configuration of a variant of `configs.variants`."""
-    return specimen_config("microtubules", variant, {"density": (0.7, 2.5), "illumination_na": 1.35})
+def get_config(variant: str = "paper") -> ConfigDict:
+    """The configuration of a variant: `paper`, `quick`, a channel, or both, as `quick,560`."""
+    return specimen_config("microtubules", variant)

@@ -4,10 +4,11 @@ Contract: pixels no reconstruction can use are an `InputError`; pixels it can us
 line of warning each.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Int, Real
 
 from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack
 from oidn_jax.errors import InputError
@@ -23,66 +24,42 @@ class PixelSurvey:
     """What one pass over all frames tells.
 
     Attributes:
-        not_finite: number of NaN or infinite pixels.
-        first_not_finite: (time, frame, y, x) of the first one.
-        constant: number of frames of one value everywhere.
-        first_constant: (time, frame) of the first one.
-        constant_value: its value.
+        not_finite: NaN or infinite pixels of each frame.
+        constant: frames of one value everywhere.
+        means: of each frame.
         full_scale: the largest value a pixel can have, if pixels have reached it: the largest value of the dtype, or
             4095 or 16383 when that is exactly the largest value in the stack. None for floats.
         saturated: fraction of the pixels at full scale.
-        means: of each frame.
     """
 
-    not_finite: int
-    first_not_finite: tuple[int, ...] | None
-    constant: int
-    first_constant: tuple[int, int] | None
-    constant_value: float | None
+    not_finite: Int[np.ndarray, "time frames"]
+    constant: Bool[np.ndarray, "time frames"]
+    means: Float[np.ndarray, "time frames"]
     full_scale: int | None
     saturated: float
-    means: Float[np.ndarray, "time frames"]
 
 
 def survey_pixels(stack: RawStack) -> PixelSurvey:
     """Looks at every pixel of a stack, one time point at a time."""
-    times, count, ny, nx = stack.shape
+    frames_shape = stack.shape[:2]
+    not_finite, constant, means = np.zeros(frames_shape, int), np.zeros(frames_shape, bool), np.zeros(frames_shape)
     is_integer = stack.dtype.kind in "ui"
-    not_finite, first_not_finite = 0, None
-    constant, first_constant, constant_value = 0, None, None
-    largest, at_largest = -np.inf, 0
-    means = np.empty((times, count))
-    for time in range(times):
+    largest, at_largest = None, 0
+    for time in range(stack.shape[0]):
         frames = stack.read(time)
-        if not is_integer:
-            bad = ~np.isfinite(frames)
-            if bad.any() and first_not_finite is None:
-                first_not_finite = (time, *(int(i) for i in np.unravel_index(bad.argmax(), bad.shape)))
-            not_finite += int(bad.sum())
+        not_finite[time] = np.count_nonzero(~np.isfinite(frames), axis=(1, 2))
         low, high = frames.min(axis=(1, 2)), frames.max(axis=(1, 2))
-        even = low == high
-        if even.any() and first_constant is None:
-            first_constant = time, int(even.argmax())
-            constant_value = low[even.argmax()].item()
-        constant += int(even.sum())
-        if is_integer and high.max() >= largest:
-            at_largest = np.count_nonzero(frames == high.max()) + (at_largest if high.max() == largest else 0)
-            largest = int(high.max())
+        constant[time] = low == high
         # Frames that are not finite are refused before anybody asks for their mean.
         with np.errstate(invalid="ignore"):
             means[time] = frames.mean(axis=(1, 2), dtype=np.float64)
-    ceilings = (np.iinfo(stack.dtype).max, *_CAMERA_CEILINGS) if is_integer else ()
-    reached = largest in ceilings
-    return PixelSurvey(
-        not_finite=not_finite,
-        first_not_finite=first_not_finite,
-        constant=constant,
-        first_constant=first_constant,
-        constant_value=constant_value,
-        full_scale=int(largest) if reached else None,
-        saturated=at_largest / (times * count * ny * nx) if reached else 0.0,
-        means=means,
-    )
+        if is_integer:
+            if largest is None or high.max() > largest:
+                largest, at_largest = int(high.max()), 0
+            at_largest += np.count_nonzero(frames == largest)
+    if largest is not None and largest in (np.iinfo(stack.dtype).max, *_CAMERA_CEILINGS):
+        return PixelSurvey(not_finite, constant, means, largest, at_largest / math.prod(stack.shape))
+    return PixelSurvey(not_finite, constant, means, None, 0.0)
 
 
 def full_scale(stack: RawStack) -> tuple[int | None, float]:
@@ -126,21 +103,27 @@ def check_pixels(
             f"{phases}; give the numbers it was opened with"
         )
     survey = survey_pixels(stack) if survey is None else survey
-    if survey.first_not_finite is not None:
-        time, frame, y, x = survey.first_not_finite
+    if survey.not_finite.any():
+        time, frame = _first(survey.not_finite > 0)
+        y, x = _first(~np.isfinite(stack.read(time)[frame]))
         raise InputError(
-            f"{stack.source} has {survey.not_finite} NaN or infinite pixels, the first at time {time}, frame {frame}, "
-            f"y {y}, x {x} (counted from 0); replace them before reconstruction"
+            f"{stack.source} has {survey.not_finite.sum()} NaN or infinite pixels, the first at time {time}, frame "
+            f"{frame}, y {y}, x {x} (counted from 0); replace them before reconstruction"
         )
-    if survey.first_constant is not None:
-        time, frame = survey.first_constant
+    if survey.constant.any():
+        time, frame = _first(survey.constant)
         raise InputError(
-            f"{stack.source} has {survey.constant} frames of one value everywhere, the first at time {time}, frame "
-            f"{frame} (counted from 0, value {survey.constant_value:g}); every frame must hold an image: record "
-            "it again"
+            f"{stack.source} has {survey.constant.sum()} frames of one value everywhere, the first at time {time}, "
+            f"frame {frame} (counted from 0, value {stack.read(time)[frame, 0, 0]}); every frame must hold an image: "
+            "record it again"
         )
     warnings = (_saturation(stack, survey), _frame_order(stack, orientations, phases))
     return [warning for warning in warnings if warning is not None]
+
+
+def _first(mask: Bool[np.ndarray, "rows columns"]) -> tuple[int, int]:
+    row, column = np.argwhere(mask)[0].tolist()
+    return row, column
 
 
 def _saturation(stack: RawStack, survey: PixelSurvey) -> str | None:

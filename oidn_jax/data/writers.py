@@ -77,7 +77,7 @@ class ImageWriter:
             raise ValueError(f"{self.path} was announced to have {self.shape[0]} time points; no more can be written")
         # A float64 beyond the float32 range becomes infinite, which the next check reports.
         with np.errstate(over="ignore"):
-            pixels = image.astype(_STORED)
+            pixels = image.astype(_STORED, order="C")
         not_finite = np.count_nonzero(np.isinf(pixels) if self._allow_nan else ~np.isfinite(pixels))
         if not_finite:
             raise ValueError(f"the image has {not_finite} NaN or infinite pixels as float32; all must be finite")

@@ -131,7 +131,7 @@ def _draw_block(figure: Figure, row: ImageRow, plan: _Plan, *, top: float) -> No
                 draw_scale_bar(zoom, width_px=region[2], pixel_size_nm=row.pixel_size_nm)
     bottom = top + height + _GAP + (2.0 * plan.cell + _GAP if plan.stacked else (plan.cell - _GAP) / 2.0)
     heading = "\n".join(layout.wrap(row.heading, width_mm=bottom - top))
-    layout.add_text(figure, (_LEFT - 1.2, (top + bottom) / 2.0), heading, rotation=90, ha="right", va="center")
+    layout.add_text(figure, (_LEFT - 1.2, (top + bottom) / 2.0), heading, rotation=90.0, ha="right", va="center")
 
 
 def _zoom_box(plan: _Plan, number: int, *, left: float, top: float) -> tuple[float, float, float, float]:

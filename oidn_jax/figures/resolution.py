@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -229,8 +228,8 @@ def save_rolling_frc(path: Path, panels: Sequence[RollingFrcPanel], *, title: st
             left, y = 1.0 + (index % across) * (cell + _GAP_MM), top + (index // across) * pitch
             if len(panels) > 1:
                 layout.add_letter(figure, (left, y + 0.8), index)
-            text = "\n".join(_heading(panel, cell=cell, several=len(panels) > 1))
-            layout.add_text(figure, (left + cell / 2.0, y + 1.0), text, ha="center", va="top")
+            place = (left + _letter_mm(panels), y + 1.0)
+            layout.add_text(figure, place, "\n".join(_heading(panel, width_mm=cell - _letter_mm(panels))), va="top")
             image = layout.add_axes(figure, (left, y + heading, cell, cell))
             draw_image(image, panel.image, pixel_size_nm=panel.pixel_size_nm)
             draw_map(layout.add_axes(figure, (left, y + heading + cell + _GAP_MM, cell, cell)), panel, colours=colours)
@@ -253,20 +252,24 @@ def _cell_and_heading(panels: Sequence[RollingFrcPanel], *, rows: int, across: i
         heading = 1.3 + layout.LINE_MM * lines
         fitting = ((layout.PAGE_HEIGHT_MM - top - 4.0) / rows - heading - 2.0) / 2.0
         cell = min((width - 1.0 - _BESIDE_MM) / across, fitting, _LARGEST_MM) - _GAP_MM
-        needed = max(len(_heading(panel, cell=cell, several=len(panels) > 1)) for panel in panels)
+        needed = max(len(_heading(panel, width_mm=cell - _letter_mm(panels))) for panel in panels)
         if needed <= lines:
             return cell, heading
         lines = needed
 
 
-def _heading(panel: RollingFrcPanel, *, cell: float, several: bool) -> list[str]:
-    """Lines of text above an image: its label, beside the letter if there are several, and its numbers."""
+def _letter_mm(panels: Sequence[RollingFrcPanel]) -> float:
+    """The room for the letter of a panel, if there are several."""
+    return _LETTER_MM if len(panels) > 1 else 0.0
+
+
+def _heading(panel: RollingFrcPanel, *, width_mm: float) -> list[str]:
+    """Lines of text above an image: its label and its numbers."""
     numbers = "no value"
     if np.isfinite(panel.mean_nm):
         worst = f"{panel.worst_nm:.0f}" if np.isfinite(panel.worst_nm) else "∞"
         numbers = f"mean {panel.mean_nm:.0f},|max {worst} nm".replace(" ", _NO_BREAK).replace("|", " ")
-    label_mm = cell - (2.0 * _LETTER_MM if several else 0.0)
-    return layout.wrap(panel.label, width_mm=label_mm) + layout.wrap(numbers, width_mm=cell)
+    return layout.wrap(f"{panel.label}\n{numbers}", width_mm=width_mm)
 
 
 def map_colours(panels: Sequence[RollingFrcPanel]) -> Colours | None:

@@ -10,7 +10,7 @@ from oidn_jax.figures import layout
 from oidn_jax.figures.images import draw_image, stretch
 from oidn_jax.figures.style import figure_style, save_print
 
-_GAP_MM, _TOP_MM, _TEXT_MM, _BAR_MM, _BESIDE_MM, _RIM_MM = 1.5, 5.0, 34.0, 2.0, 14.0, 1.0
+_GAP_MM, _TOP_MM, _TEXT_MM, _BAR_MM, _BESIDE_MM, _RIM_MM = 1.5, 5.0, 34.0, 2.0, 14.0, 1.8
 _LARGEST_MM, _SMALLEST_MM = 43.0, 20.0
 
 

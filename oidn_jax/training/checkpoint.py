@@ -1,48 +1,71 @@
 """Checkpoints: the one place that knows orbax.
 
 A workdir holds `checkpoints/last` (to resume from) and `checkpoints/best` (highest validation SSIM), each with one
-checkpoint of two items: `state`, the whole training state, and `record`, a JSON with the configuration, the version
-and the scores. orbax writes to a temporary folder and renames it, so an unfinished checkpoint is never seen.
+checkpoint of three items: `state`, the whole training state; `record`, a JSON with the configuration, the version and
+the scores; and `model`, the trained model by itself (`models.weights`), which all but a resumed run reads. orbax writes
+to a temporary folder and renames it, so an unfinished checkpoint is never seen.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
-from oidn_jax import __version__
 from oidn_jax.errors import InputError
 from oidn_jax.models.trained import TrainedModel
+from oidn_jax.models.weights import KINDS, newest_step, write_model
 from oidn_jax.training import parallel
-from oidn_jax.training.state import TrainState, build_model, build_optimizer, initial_state
+from oidn_jax.training.old_workdir import upgraded_configuration
+from oidn_jax.training.settings import TrainingRun
+from oidn_jax.training.state import TrainState
+from oidn_jax.version import __version__
 
-KINDS = ("best", "last")
-# Fields of `config.model` that change how a network is computed, and those that only its first step depends on.
-COMPUTATION_FIELDS = ("dtype", "remat")
-INITIAL_FIELDS = ("psf_init", "na", "emission_wavelength_nm", "pixel_size_nm")
-
-
-class Section(dict):
-    """A nested dict whose fields are also attributes: a configuration read back from a checkpoint."""
-
-    def __getattr__(self, name: str) -> Any:
-        """The field `name`."""
-        try:
-            value = self[name]
-        except KeyError as error:
-            raise AttributeError(name) from error
-        return Section(value) if isinstance(value, dict) else value
+# Fields of networks that change how they are computed, and one that only the first step depends on.
+COMPUTATION_FIELDS = ("model.dtype", "model.remat")
+INITIAL_FIELDS = ("model.psf_init",)
 
 
-def plain_config(config: Any) -> dict[str, Any]:
-    """A configuration as nested dicts, lists and numbers: what its JSON form gives back."""
-    return json.loads(json.dumps(config.to_dict() if hasattr(config, "to_dict") else config))
+class _ModelHandler(ocp.CheckpointHandler):
+    """Writes a trained model as an item of a checkpoint, complete or not at all like the others."""
+
+    def save(self, directory: Any, args: "_SaveModel") -> None:
+        if parallel.is_main_process():
+            write_model(Path(directory), args.model)
+
+    def restore(self, directory: Any, args: Any = None) -> None:
+        raise ValueError("models.weights reads models")
+
+
+@ocp.args.register_with_handler(_ModelHandler, for_save=True)
+@dataclass
+class _SaveModel(ocp.args.CheckpointArgs):
+    model: TrainedModel
+
+
+def trained_model(run: TrainingRun, params: Any, *, step: int, scores: Mapping[str, float]) -> TrainedModel:
+    """What a run has come to, by itself."""
+    return TrainedModel(
+        fields=run.model,
+        params=jax.device_get(params),
+        microscope=run.microscope,
+        normalisation=run.data.normalisation,
+        patch=run.train.patch,
+        origin={
+            "version": __version__,
+            "name": run.name,
+            "specimen": run.simulation.settings.specimen,
+            "seed": run.seed,
+            "step": step,
+            "scores": dict(scores),
+        },
+        configuration=run.configuration,
+    )
 
 
 def _folder(workdir: Path, kind: str) -> Path:
@@ -62,7 +85,7 @@ def _reader(workdir: Path, kind: str) -> ocp.CheckpointManager:
 class Checkpoints:
     """Writes the last and the best checkpoint of a workdir; use as a context manager."""
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, run: TrainingRun) -> None:
         """Opens the workdir, creating it if needed.
 
         Raises:
@@ -71,17 +94,16 @@ class Checkpoints:
         # Not asynchronous: two managers that write at once wait for each other's barriers when there are several hosts,
         # and 40 MB take a fraction of a second.
         options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
+        self._run = run
         try:
             self._managers = {kind: ocp.CheckpointManager(_folder(workdir, kind), options=options) for kind in KINDS}
         except OSError as error:
             raise InputError(f"cannot write to the workdir {workdir}: {error.strerror or error}") from error
 
     def __enter__(self) -> "Checkpoints":
-        """Itself."""
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Closes both."""
         for manager in self._managers.values():
             manager.close()
 
@@ -99,7 +121,7 @@ class Checkpoints:
         record = self._managers["best"].restore(best, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
         return record["scores"]["ssim"]
 
-    def save(self, kind: str, state: TrainState, *, config: dict[str, Any], scores: dict[str, float]) -> None:
+    def save(self, kind: str, state: TrainState, *, scores: Mapping[str, float]) -> None:
         """Save a state; a checkpoint of the same step is already the same and is kept.
 
         All processes call this. The state is saved from the host's copy, so a checkpoint knows nothing of the devices
@@ -108,8 +130,19 @@ class Checkpoints:
         step = int(state.step)
         if self._managers[kind].latest_step() == step:
             return
-        record = {"version": __version__, "step": step, "config": config, "scores": scores, "shapes": _shapes(state)}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(jax.device_get(state)), record=ocp.args.JsonSave(record))
+        state = jax.device_get(state)
+        record = {
+            "version": __version__,
+            "step": step,
+            "config": self._run.configuration,
+            "scores": dict(scores),
+            "shapes": _shapes(state),
+        }
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            record=ocp.args.JsonSave(record),
+            model=_SaveModel(trained_model(self._run, state.evaluation_params, step=step, scores=scores)),
+        )
         self._managers[kind].save(step, args=items)
 
 
@@ -119,22 +152,21 @@ def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
     Raises:
         InputError: if the checkpoint is damaged.
     """
-    if not _folder(workdir, kind).is_dir():
+    step = newest_step(workdir, kind)
+    if step is None:
         return None
-    with _reader(workdir, kind) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return None
-        try:
-            return manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
-        except (KeyError, ValueError, OSError) as error:
-            raise _damaged(workdir, kind, step) from error
+    try:
+        with _reader(workdir, kind) as manager:
+            record = manager.restore(int(step.name), args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+    except (KeyError, ValueError, OSError) as error:
+        raise _damaged(workdir, kind, int(step.name)) from error
+    return {**record, "config": upgraded_configuration(record["config"])}
 
 
 def _damaged(workdir: Path, kind: str, step: int) -> InputError:
     return InputError(
         f"the {kind} checkpoint (step {step}) in {workdir} is damaged; remove {_folder(workdir, kind)} or use another "
-        "--checkpoint or --workdir"
+        "`checkpoint` or `workdir`"
     )
 
 
@@ -155,8 +187,8 @@ def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
     if record["shapes"] != _shapes(like):
         raise InputError(
             f"the {kind} checkpoint (step {record['step']}) in {workdir} does not fit this configuration: its state "
-            "has another structure (config.train.ema_decay and clip_norm switch parts of it on); use another --workdir "
-            "or the configuration it was trained with"
+            "has another structure (`train.ema_decay` and `train.clip_norm` switch parts of it on); use another "
+            "`workdir` or the configuration it was trained with"
         )
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
     with _reader(workdir, kind) as manager:
@@ -185,14 +217,14 @@ def _shapes(state: Any) -> list[list[int]]:
     return [list(leaf.shape) for leaf in jax.tree.leaves(state)]
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     fields = {}
     for name, value in config.items():
-        fields |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        fields |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return fields
 
 
-def changed_fields(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+def changed_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """`name: old to new` for every field of a configuration that differs, those of a run's length left out."""
     a, b = _flat(ours), _flat(theirs)
     ignored = {"train.steps", "train.resume_from", "train.log_every", "train.evaluate_every", "train.checkpoint_every"}
@@ -200,62 +232,36 @@ def changed_fields(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return [f"{name} {b.get(name)!r} to {a.get(name)!r}" for name in names if not name.startswith("distributed.")]
 
 
-def check_same_network(ours: dict[str, Any], theirs: dict[str, Any], *, workdir: Path, exempt: Sequence[str]) -> None:
+def check_same_network(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, workdir: Path, exempt: Sequence[str]
+) -> None:
     """Refuse a checkpoint of another architecture or input.
 
     Args:
-        ours: configuration of this run, plain.
+        ours: configuration of this run, as JSON can hold it.
         theirs: of the checkpoint.
         workdir: for the message.
-        exempt: fields of `model` that may differ.
+        exempt: fields that may differ.
 
     Raises:
         InputError: naming the first field that differs.
     """
+    frames = ("microscope.orientations", "microscope.phases", "microscope.scale")
 
-    def identity(config: dict[str, Any]) -> dict[str, Any]:
-        model = {f"model.{k}": v for k, v in config["model"].items() if k not in exempt}
-        return model | {"data.normalisation": config["data"]["normalisation"]}
+    def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+        fields = _flat({name: config[name] for name in ("model", "microscope", "data")})
+        kept = {name for name in fields if name.startswith("model.") or name in (*frames, "data.normalisation")}
+        return {name: fields[name] for name in kept - set(exempt)}
 
     a, b = identity(ours), identity(theirs)
     for name in sorted(a.keys() | b.keys()):
         if a.get(name) != b.get(name):
             raise InputError(
-                f"the checkpoint in {workdir} is of another network: config.{name} is {b.get(name)!r} there and "
-                f"{a.get(name)!r} here; use another --workdir or the configuration it was trained with"
+                f"the checkpoint in {workdir} is of another network: `{name}` is {b.get(name)!r} there and "
+                f"{a.get(name)!r} here; use another `workdir` or the configuration it was trained with"
             )
 
 
-def load_model(workdir: str | Path, *, checkpoint: str | None = None, expect: Any = None) -> TrainedModel:
-    """The trained network of a workdir, with its moving-average weights if it has them.
-
-    Args:
-        workdir: of a training run.
-        checkpoint: "best" or "last"; None takes the best where there is one, else the last.
-        expect: a configuration whose network it must be.
-
-    Raises:
-        InputError: if there is no such checkpoint, or it is of another network.
-    """
-    workdir = Path(workdir)
-    if checkpoint not in (None, *KINDS):
-        raise InputError(f"checkpoint is {checkpoint!r}; legal: {', '.join(map(repr, KINDS))}")
-    if not workdir.is_dir():
-        raise InputError(f"there is no workdir {workdir}; give the --workdir of a training run of train.py")
-    for kind in (checkpoint,) if checkpoint else KINDS:
-        record = read_record(workdir, kind)
-        if record is not None:
-            break
-    else:
-        wanted = f"{checkpoint} checkpoint" if checkpoint else "checkpoint"
-        raise InputError(f"{workdir} holds no {wanted}; train one with train.py --workdir={workdir}")
-
-    if expect is not None:
-        exempt = (*COMPUTATION_FIELDS, *INITIAL_FIELDS)
-        check_same_network(plain_config(expect), record["config"], workdir=workdir, exempt=exempt)
-    config = Section(record["config"])
-    network = build_model(config)
-    like = jax.eval_shape(lambda: initial_state(config, network, build_optimizer(config.train)))
-    params = jax.tree.map(jnp.asarray, read_state(workdir, kind, like=like).evaluation_params)
-    origin = {"version": record["version"], "checkpoint": kind, "step": record["step"], "name": config["name"]}
-    return TrainedModel(network=network, params=params, config=record["config"], origin=origin)
+def plain(value: Any) -> Any:
+    """A configuration as its JSON form gives it back."""
+    return json.loads(json.dumps(value))

@@ -71,7 +71,7 @@ def per_device_batch(batch_size: int) -> int:
 
 
 def shard(batch: Any) -> Any:
-    """A batch on the devices of this host: arrays (b, ...) of the host are cut, those made on the devices are ready.
+    """A batch of this host for its devices: arrays (b, h, w, c) are cut, those with a device axis are ready.
 
     Raises:
         ValueError: if the devices cannot share it evenly.
@@ -79,7 +79,7 @@ def shard(batch: Any) -> Any:
     count = jax.local_device_count()
 
     def cut(array: Any) -> Any:
-        if isinstance(array, jax.Array):
+        if array.ndim > 4:
             return array
         if len(array) % count:
             raise ValueError(f"a batch of {len(array)} samples cannot be shared by {count} devices")

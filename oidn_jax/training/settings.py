@@ -107,7 +107,8 @@ class TrainSettings:
         if self.schedule not in SCHEDULES:
             raise IllegalValue("schedule", self.schedule, f"legal: {', '.join(map(repr, SCHEDULES))}")
         if self.schedule == "cosine" and self.warmup_steps >= self.steps:
-            raise IllegalValue("warmup_steps", self.warmup_steps, f"it must be smaller than `train.steps`, {self.steps}")
+            legal = f"it must be smaller than `train.steps`, which is {self.steps}"
+            raise IllegalValue("warmup_steps", self.warmup_steps, legal)
 
 
 @dataclass(frozen=True)

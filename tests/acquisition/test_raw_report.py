@@ -1,13 +1,15 @@
 """What a raw file says of itself, against data whose camera, light and stripes are known."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from oidn_jax.data import InputError, RawStack, read_raw_stack
+from oidn_jax.acquisition.photon_transfer import fit_photon_transfer
 from oidn_jax.acquisition.raw_report import describe_raw, format_lines
+from oidn_jax.data import InputError, RawStack, open_raw_stack
 
 DATA = os.environ.get("OIDN_TEST_DATA")
 SIDE = 192
@@ -16,7 +18,7 @@ GAIN, OFFSET, READ_NOISE = 2.2, 100.0, 1.4
 
 
 def stack_of(frames):
-    return RawStack(frames=frames, pixel_size_nm=None, time_interval_s=None, source=Path("cell.tif"))
+    return RawStack.of_array(frames, source="cell.tif")
 
 
 def blurred(image, sigma=2.0):
@@ -27,9 +29,10 @@ def blurred(image, sigma=2.0):
     return circulant @ image @ circulant
 
 
-def specimen(seed=0):
+@cache
+def specimen():
     """Blobs with a mean of 1 over their bright part, on a dark ground."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     image = blurred(random.random((SIDE, SIDE)) ** 2, sigma=6.0)
     image = blurred(np.clip(image - np.percentile(image, 40), 0, None))
     return image / image[image > image.mean()].mean()
@@ -46,11 +49,15 @@ def photons(mean, *, modulation=0.3, phases=3, times=1, background=0.0):
 
 
 def recorded(light, *, gain=GAIN, offset=OFFSET, read_noise=READ_NOISE, seed=1):
-    """A camera's raw stack of noise-free frames; the gain may be one number per orientation."""
+    """What a camera makes of noise-free frames, (times, frames, y, x); the gain may be one number per orientation."""
     random = np.random.default_rng(seed)
     electrons = random.poisson(light) + random.normal(0, read_noise, light.shape)
     counts = np.round(offset + np.reshape(gain, (-1, 1, 1, 1)) * electrons)
-    return stack_of(np.clip(counts, 0, 65535).astype(np.uint16).reshape(len(light), -1, *light.shape[3:]))
+    return np.clip(counts, 0, 65535).astype(np.uint16).reshape(len(light), -1, *light.shape[3:])
+
+
+def report_of(light, *, phases=3, gain=GAIN, seed=1):
+    return describe_raw(stack_of(recorded(light, gain=gain, seed=seed)), phases=phases)
 
 
 def true_electrons(light):
@@ -67,10 +74,10 @@ def values(report, name):
     return np.array([getattr(orientation, name) for orientation in report.orientations])
 
 
-@pytest.mark.parametrize("mean", [15.0, 60.0, 400.0, 3000.0])
+@pytest.mark.parametrize("mean", [15.0, 400.0, 3000.0])
 def test_gain_light_and_contrast(mean):
     light = photons(mean)
-    report = describe_raw(recorded(light))
+    report = report_of(light)
     np.testing.assert_allclose(values(report, "gain_counts_per_electron"), GAIN, rtol=0.1)
     np.testing.assert_allclose(values(report, "offset_counts"), OFFSET, atol=0.02 * mean * GAIN + 2 * GAIN)
     np.testing.assert_allclose(values(report, "electrons_frame"), light.mean(), rtol=0.1)
@@ -79,22 +86,30 @@ def test_gain_light_and_contrast(mean):
     assert report.warnings == ()
 
 
+def test_the_line_is_the_cameras():
+    """Its slope, and its value at 0 counts: what the read noise adds, less what the offset would."""
+    frames = recorded(photons(60.0))[0, :3].astype(float)
+    line = fit_photon_transfer(frames, None)
+    assert line.gain == pytest.approx(GAIN, rel=0.1)
+    assert line.intercept == pytest.approx((GAIN * READ_NOISE) ** 2 - GAIN * OFFSET, rel=0.1)
+    assert line.offset == pytest.approx(OFFSET, abs=5)
+
+
 def test_an_even_background_is_light_and_not_offset():
     light = photons(100.0, background=60.0)
-    report = describe_raw(recorded(light))
+    report = report_of(light)
     np.testing.assert_allclose(values(report, "electrons_frame"), light.mean(), rtol=0.1)
 
 
 def test_each_orientation_has_a_gain_of_its_own():
     gains = np.array([2.0, 1.7, 2.6])
-    found = values(describe_raw(recorded(photons(100.0), gain=gains)), "gain_counts_per_electron")
-    np.testing.assert_allclose(found, gains, rtol=0.1)
+    report = report_of(photons(100.0), gain=gains)
+    np.testing.assert_allclose(values(report, "gain_counts_per_electron"), gains, rtol=0.1)
 
 
-@pytest.mark.parametrize("phases", [3, 5])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("phases", "seed"), [(3, 0), (3, 1), (5, 2)])
 def test_noise_is_no_contrast(phases, seed):
-    report = describe_raw(recorded(photons(15.0, modulation=0.0, phases=phases), seed=seed), phases=phases)
+    report = report_of(photons(15.0, modulation=0.0, phases=phases), phases=phases, seed=seed)
     # The raw ratio would be 2 / sqrt(phases * 15), 0.3 and 0.2.
     assert (values(report, "contrast") < 1.5 * values(report, "contrast_limit")).all()
     assert (values(report, "contrast_limit") < 0.1).all()
@@ -104,7 +119,7 @@ def test_noise_is_no_contrast(phases, seed):
 
 def test_jitter_without_stripes_is_no_contrast():
     factors = np.array([[1.0, 1.1, 0.9], [1.0, 1.0, 1.0], [0.9, 1.0, 1.05]])
-    report = describe_raw(recorded(photons(3000.0, modulation=0.0) * factors[:, :, None, None]))
+    report = report_of(photons(3000.0, modulation=0.0) * factors[:, :, None, None])
     assert (values(report, "contrast") < 0.01).all()
 
 
@@ -113,21 +128,21 @@ def test_mcnr_of_clear_stripes():
     light = photons(1000.0)
     image = light[0].mean(axis=(0, 1))
     expected = 2 * 0.3 * np.sqrt(image[image > 500]).mean()
-    np.testing.assert_allclose(values(describe_raw(recorded(light)), "mcnr"), expected, rtol=0.1)
+    np.testing.assert_allclose(values(report_of(light), "mcnr"), expected, rtol=0.1)
 
 
 def test_bleaching_and_jitter():
     light = photons(300.0, times=4)
     exposures = np.arange(9).reshape(3, 3)
-    report = describe_raw(recorded(light * 0.97 ** (exposures + 9 * np.arange(4)[:, None, None])[..., None, None]))
+    report = report_of(light * 0.97 ** (exposures + 9 * np.arange(4)[:, None, None])[..., None, None])
     assert report.bleaching_percent_per_frame == pytest.approx(3.0, abs=0.3)
     assert report.bleaching_percent_per_time == pytest.approx(100 * (1 - 0.97**9), abs=0.5)
     assert len([warning for warning in report.warnings if "bleaching" in warning]) == 2
 
     factors = np.array([[1.0, 1.0, 1.0], [1.1, 1.0, 0.9], [2.0, 2.0, 2.0]])
-    report = describe_raw(recorded(light[:1] * factors[:, :, None, None]))
-    found = values(report, "frame_brightness_percent")
-    np.testing.assert_allclose(found, 100 * factors / factors.mean(axis=1, keepdims=True), atol=0.5)
+    report = report_of(light[:1] * factors[:, :, None, None])
+    expected = 100 * factors / factors.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(values(report, "frame_brightness_percent"), expected, atol=0.5)
     np.testing.assert_allclose(values(report, "brightness_percent"), [75, 75, 150], atol=1.0)
     (warning,) = report.warnings
     assert "orientation 1: the frames differ in brightness by up to 10" in warning
@@ -135,8 +150,7 @@ def test_bleaching_and_jitter():
 
 
 def test_saturated_and_dead_pixels_do_not_spoil_the_gain():
-    stack = recorded(photons(1600.0))
-    frames = np.minimum(stack.frames, 4095)
+    frames = np.minimum(recorded(photons(1600.0)), 4095)
     frames[:, :, 20::40, 30::40] = 0
     report = describe_raw(stack_of(frames))
     fraction = (frames == 4095).mean()
@@ -147,7 +161,7 @@ def test_saturated_and_dead_pixels_do_not_spoil_the_gain():
 
 
 def test_little_light_is_warned_of():
-    report = describe_raw(recorded(photons(3.0)))
+    report = report_of(photons(3.0))
     assert any("photo-electrons per pixel in the structures" in warning for warning in report.warnings)
 
 
@@ -176,13 +190,13 @@ def test_the_smallest_images_say_little_but_do_not_fail():
 
 
 def test_two_phases_have_no_contrast():
-    stack = recorded(photons(100.0)[:, :, :2])
-    assert (values(describe_raw(stack, phases=2), "contrast") == None).all()  # noqa: E711
+    report = report_of(photons(100.0)[:, :, :2], phases=2)
+    assert (values(report, "contrast") == None).all()  # noqa: E711
 
 
 def test_what_is_refused():
-    frames = recorded(photons(100.0)).frames
-    with pytest.raises(ValueError, match="9 frames per time point, but orientations=3 and phases=5"):
+    frames = recorded(photons(100.0))
+    with pytest.raises(ValueError, match="9 frames per time point"):
         describe_raw(stack_of(frames), phases=5)
     frames[0, 3] = 7
     with pytest.raises(InputError, match="1 frames of one value"):
@@ -190,7 +204,7 @@ def test_what_is_refused():
 
 
 def test_the_text_is_a_table():
-    report = describe_raw(recorded(photons(3.0, times=2)))
+    report = report_of(photons(3.0, times=2))
     lines = format_lines(report)
     assert lines[0].split() == ["orientation", "0", "orientation", "1", "orientation", "2"]
     assert len({len(line) for line in lines[:12]}) == 1
@@ -203,7 +217,7 @@ def test_the_text_is_a_table():
 def test_a_real_acquisition():
     # Its counts were multiplied by these after recording: the pixels of an orientation are whole multiples apart.
     quanta = np.array([360.08, 319.7, 374.5])
-    report = describe_raw(read_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc"))
+    report = describe_raw(open_raw_stack(Path(DATA) / "rdlsim_microtubules_488nm.mrc"))
     gains = values(report, "gain_counts_per_electron") / quanta
     # One camera, an sCMOS of about 0.46 electrons per count.
     np.testing.assert_allclose(gains, gains.mean(), rtol=0.05)

@@ -89,30 +89,40 @@ def test_a_page_may_be_a_volume(tmp_path):
         np.testing.assert_array_equal(pixels(path), TWICE)
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
-def test_a_set_of_ome_files_is_read_from_any_of_them(tmp_path, monkeypatch, options):
-    """As a microscope writes a time lapse: one file per time point, and all in the metadata of each."""
-    names = ("first.ome.tif", "second.ome.tif")
+@pytest.mark.parametrize(
+    ("places", "options"),
+    [
+        ([("first", 0), ("second", 0)], {}),
+        ([("first", 0), ("second", 0)], {"compression": "zlib"}),
+        # Each time point where it would lie if both were in one file.
+        ([("first", 0), ("second", 9)], {}),
+        ([("first", 0), ("first", 9)], {}),
+    ],
+)
+def test_a_set_of_ome_files_is_read_from_any_of_them(tmp_path, monkeypatch, places, options):
+    """The metadata of each file tell the place of every time point: the name of its file, and its first page there."""
+    stored = {"first": TWICE.reshape(18, 20, 24), "second": TWICE.reshape(18, 20, 24) + 5000}
     entries = "".join(
-        f'<TiffData FirstT="{time}" FirstC="{frame}" FirstZ="0" IFD="{frame}" PlaneCount="1">'
-        f'<UUID FileName="{name}">urn:uuid:{time}</UUID></TiffData>'
-        for time, name in enumerate(names)
+        f'<TiffData FirstT="{time}" FirstC="{frame}" FirstZ="0" IFD="{start + frame}" PlaneCount="1">'
+        f'<UUID FileName="{name}.ome.tif">urn:uuid:{name}</UUID></TiffData>'
+        for time, (name, start) in enumerate(places)
         for frame in range(9)
     )
-    for time, name in enumerate(names):
+    for name, planes in stored.items():
         description = (
-            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{time}">'
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{name}">'
             '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="24" SizeY="20" '
-            f'SizeC="9" SizeZ="1" SizeT="2">{entries}</Pixels></Image></OME>'
+            f'SizeC="9" SizeZ="1" SizeT="2">{entries}</Pixels></Image></OME>'.ljust(4000)
         )
-        save(tmp_path / name, TWICE[time], description=description, metadata=None, **options)
+        save(tmp_path / f"{name}.ome.tif", planes, description=description, metadata=None, **options)
     monkeypatch.chdir(tmp_path)
-    stacks = [open_raw_stack(name) for name in names]
+    stacks = [open_raw_stack(f"{name}.ome.tif") for name in stored]
     monkeypatch.chdir(tmp_path.parent)
     for stack in stacks:
         assert stack.shape == (2, 9, 20, 24)
         for time in (1, 0, 1):
-            np.testing.assert_array_equal(stack.read(time), TWICE[time])
+            name, start = places[time]
+            np.testing.assert_array_equal(stack.read(time), stored[name][start : start + 9])
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,9 @@ def test_round_trip(tmp_path, name):
     np.testing.assert_array_equal([stack.read(time)[0] for time in range(2)], IMAGES)
 
 
-def test_an_image_without_time(tmp_path):
-    np.testing.assert_array_equal(tifffile.imread(write(tmp_path / "cell_sr.tif", IMAGES[0])), IMAGES[0])
+def test_an_image_without_time_and_a_view(tmp_path):
+    for name, image in (("a.tif", IMAGES[0]), ("b.tif", IMAGES[0].T), ("c.tif", IMAGES[0][::-1, ::2])):
+        np.testing.assert_array_equal(tifffile.imread(write(tmp_path / name, image)), image)
 
 
 def test_what_imagej_reads(tmp_path):

@@ -1,0 +1,261 @@
+"""Configurations: a ConfigDict while it is written and changed, frozen dataclasses once it is used.
+
+Every default stands in the dataclass that uses it; `default_config` collects them. An experiment is a function
+`get_config(variant)` over it, in a file of its own (`configs/`), or simply the name of a specimen or network.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ml_collections import ConfigDict
+
+from oidn_jax.data.otf_file import read_radial_otf
+from oidn_jax.errors import IllegalValue, InputError
+from oidn_jax.evaluation.settings import EvaluationSettings
+from oidn_jax.models.networks import default_fields
+from oidn_jax.optics.microscope import MeasuredOtf, Microscope
+from oidn_jax.optics.noise import Camera
+from oidn_jax.simulation.settings import Simulation, SimulationSettings
+from oidn_jax.simulation.specimens import SPECIMENS
+from oidn_jax.training.checkpoint import plain
+from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSettings, TrainingRun, TrainSettings
+
+# Excitation and emission in nm: the lasers of the microscope that recorded BioSR, and the usual emission bands.
+CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
+SIZES = ("paper", "quick")
+
+# The experiments are in the package where it is installed, and beside it in a checkout.
+_PACKAGE = Path(__file__).parent
+_EXPERIMENTS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+
+Section = TypeVar("Section")
+
+
+def default_config() -> ConfigDict:
+    """Every setting there is, with the published values; locked, so that a mistyped field is an error."""
+    microscope = asdict(Microscope())
+    microscope.pop("measured_otf")
+    return ConfigDict(
+        {
+            "name": "default",
+            "seed": 0,
+            # `otf_file`: a measured radial OTF, a Priism file, in place of the theoretical one.
+            "microscope": {**microscope, "otf_file": ""},
+            "model": {"name": "oidn", **default_fields("oidn")},
+            "simulation": asdict(SimulationSettings()),
+            "data": asdict(DataSettings()),
+            "loss": asdict(LossSettings()),
+            "train": asdict(TrainSettings()),
+            "evaluation": asdict(EvaluationSettings()),
+            "distributed": asdict(DistributedSettings()),
+        }
+    ).lock()
+
+
+def use_network(config: ConfigDict, name: str) -> None:
+    """Puts another network, with its own fields, in the place of the configuration's.
+
+    Loss terms that are of a PSF get the weight 0 where the network has none.
+    """
+    with config.unlocked():
+        config.model = ConfigDict({"name": name, **default_fields(name)})
+    if name != "oidn":
+        config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
+
+
+def specimen_config(specimen: str, variant: str = "paper") -> ConfigDict:
+    """The published network on a simulated specimen.
+
+    Args:
+        specimen: its name, of `simulation.specimens`.
+        variant: a size, `paper` (the published setting) or `quick` (a small network that learns on a laptop in
+            minutes); a channel, `488`, `560` or `647`; or both, as `quick,560`.
+
+    Raises:
+        IllegalValue: for another specimen or variant.
+    """
+    if specimen not in SPECIMENS:
+        raise IllegalValue("specimen", specimen, f"legal: {', '.join(SPECIMENS)}")
+    words = variant.split(",")
+    sizes, channels = [word for word in words if word in SIZES], [word for word in words if word in CHANNELS]
+    if len(sizes) > 1 or len(channels) > 1 or len(sizes) + len(channels) != len(words):
+        legal = f"legal: {' or '.join(SIZES)}, a channel ({', '.join(CHANNELS)}), or both, as quick,560"
+        raise IllegalValue("variant", variant, legal)
+    size = sizes[0] if sizes else "paper"
+    config = default_config()
+    config.name = ":".join([specimen, ",".join([size, *channels])])
+    config.simulation.specimen = specimen
+    _update(config.simulation, SPECIMENS[specimen].defaults)
+    for channel in channels:
+        config.microscope.emission_wavelength_nm = CHANNELS[channel]
+        config.simulation.excitation_wavelength_nm = float(channel)
+    if size == "quick":
+        make_quick(config, steps=SPECIMENS[specimen].quick_steps)
+    return config
+
+
+def _update(section: ConfigDict, changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        with section.unlocked():
+            section[name] = ConfigDict(dict(value)) if isinstance(value, Mapping) else value
+
+
+def make_quick(config: ConfigDict, *, steps: int) -> None:
+    """A small network (docs/benchmarks.md has its time and scores) that learns on a laptop."""
+    if config.model.name == "oidn":
+        config.model.update(width=16, groups=2, blocks=2)
+    config.train.update(
+        steps=steps,
+        patch=64,
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=50,
+        clip_norm=1.0,
+        ema_decay=0.98,
+        log_every=20,
+        evaluate_every=125,
+        checkpoint_every=125,
+    )
+    config.evaluation.update(scenes=6)
+
+
+def experiment_names() -> list[str]:
+    """The experiments that come with the package, and the specimens."""
+    files = {path.stem for folder in _EXPERIMENTS for path in folder.glob("*.py") if path.stem != "__init__"}
+    return sorted(files | set(SPECIMENS))
+
+
+def load_config(name: str) -> ConfigDict:
+    """The configuration of `NAME[:VARIANT]` or `FILE[:VARIANT]`.
+
+    A NAME is an experiment that comes with the package or a specimen, and is never looked for in the current folder. A
+    FILE ends in .py; it is a program, which is run.
+
+    Raises:
+        InputError: an unknown name or variant, a file that is missing or no configuration.
+    """
+    experiment, _, variant = name.partition(":")
+    is_file = experiment.endswith(".py")
+    paths = [Path(experiment)] if is_file else [folder / f"{experiment}.py" for folder in _EXPERIMENTS]
+    path = next((path for path in paths if path.is_file()), None)
+    try:
+        if path is not None:
+            spec = importlib.util.spec_from_file_location("configuration", path)
+            assert spec is not None, "the name ends in .py"
+            assert spec.loader is not None, "the same"
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            config = module.get_config(variant) if variant else module.get_config()
+            if not isinstance(config, ConfigDict):
+                raise TypeError("get_config does not return a ConfigDict")
+            return config
+        if not is_file and experiment in SPECIMENS:
+            return specimen_config(experiment, variant or "paper")
+    except Exception as error:  # whatever a user's file does wrong
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        raise InputError(f"`config` is {name!r}, which cannot be loaded: {reason}") from error
+    known = ", ".join(experiment_names())
+    legal = f"give a file FILE.py[:VARIANT] that exists, or one of {known}, as f_actin:quick"
+    raise IllegalValue("config", name, legal)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration as values.
+
+    Attributes:
+        run: what decides the training.
+        evaluation: held-out scenes and what is shown of them.
+        distributed: the hosts that train together.
+    """
+
+    run: TrainingRun
+    evaluation: EvaluationSettings
+    distributed: DistributedSettings
+
+
+def experiment_of(config: ConfigDict) -> Experiment:
+    """The values of a configuration.
+
+    Raises:
+        IllegalValue: naming the field, as `train.patch`, that is not legal or not of its type.
+    """
+    model = dict(_tuples(config.model))
+    default_fields(model["name"])
+    run = TrainingRun(
+        name=config.name,
+        seed=config.seed,
+        model=model,
+        simulation=Simulation(simulation_settings(config), microscope_of(config)),
+        data=_section(DataSettings, config, "data"),
+        loss=_section(LossSettings, config, "loss"),
+        train=_section(TrainSettings, config, "train"),
+        configuration=plain(config.to_dict()),
+    )
+    return Experiment(
+        run,
+        evaluation=_section(EvaluationSettings, config, "evaluation"),
+        distributed=_section(DistributedSettings, config, "distributed"),
+    )
+
+
+def microscope_of(config: ConfigDict) -> Microscope:
+    """The microscope of a configuration, its measured OTF read.
+
+    Raises:
+        InputError: numbers that no microscope has; an OTF that cannot be read.
+    """
+    values = _tuples(config.microscope)
+    otf_file = values.pop("otf_file")
+    measured = measured_otf(otf_file) if otf_file else None
+    try:
+        return Microscope(**values, measured_otf=measured)
+    except IllegalValue as error:
+        raise error.within("microscope") from error
+
+
+def measured_otf(path: str | Path) -> MeasuredOtf:
+    """The measured radial OTF of a Priism file.
+
+    Raises:
+        InputError: see `data.otf_file.read_radial_otf`.
+    """
+    otf = read_radial_otf(path)
+    return MeasuredOtf(tuple(otf.values.tolist()), float(otf.frequency_per_um[1]), otf.source.name)
+
+
+def simulation_settings(config: ConfigDict) -> SimulationSettings:
+    """The `simulation` section of a configuration.
+
+    Raises:
+        IllegalValue: naming the field.
+    """
+    values = _tuples(config.simulation)
+    try:
+        camera = Camera(**values.pop("camera"))
+    except IllegalValue as error:
+        raise error.within("simulation.camera") from error
+    try:
+        return SimulationSettings(**values, camera=camera)
+    except IllegalValue as error:
+        raise error.within("simulation") from error
+
+
+def _section(kind: type[Section], config: ConfigDict, name: str) -> Section:
+    try:
+        return kind(**_tuples(config[name]))
+    except IllegalValue as error:
+        raise error.within(name) from error
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(kind))  # pyright: ignore[reportArgumentType]
+        raise InputError(f"the section `{name}` of the configuration has other fields than {known}: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    """Sections as dicts; sequences as tuples, which frozen dataclasses and linen modules need."""
+    if isinstance(value, Mapping | ConfigDict):
+        return {name: _tuples(member) for name, member in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,79 @@
+"""Training runs of version 0.1.0, whose configurations had other sections and whose checkpoints held no weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orbax.checkpoint as ocp
+
+from oidn_jax.errors import InputError
+from oidn_jax.models.trained import TrainedModel
+from oidn_jax.models.weights import KINDS, newest_step
+from oidn_jax.optics.microscope import Microscope
+
+_MICROSCOPE = ("na", "emission_wavelength_nm", "pixel_size_nm", "orientations", "phases", "scale")
+_CAMERA = ("gain", "offset", "read_noise", "saturation")
+
+
+def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration in today's sections; one of today is returned as it is."""
+    if "microscope" in config:
+        return config
+    optics = {**config["optics"], **config["frames"]}
+    simulation = dict(config["simulation"])
+    microscope = {name: optics[name] for name in _MICROSCOPE}
+    microscope |= {name: simulation.pop(name) for name in ("otf_damping", "integrate_pixel")}
+    simulation["camera"] = {name: simulation.pop(name) for name in _CAMERA}
+    model = {"name": "oidn", **config["model"]}
+    for name in _MICROSCOPE:
+        simulation.pop(name, None)
+        model.pop(name, None)
+    kept = {name: config[name] for name in config if name not in ("optics", "frames", "simulation", "model", "data")}
+    data = {"normalisation": config["data"]["normalisation"]}
+    return {**kept, "microscope": microscope, "model": model, "simulation": simulation, "data": data}
+
+
+def load_old_workdir(workdir: str | Path, *, checkpoint: str | None = None) -> TrainedModel:
+    """The trained model of a run of version 0.1.0, with its moving-average weights if it has them.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it is damaged.
+    """
+    workdir = Path(workdir)
+    for kind in (checkpoint,) if checkpoint else KINDS:
+        step = newest_step(workdir, kind)
+        if step is None:
+            continue
+        try:
+            options = ocp.CheckpointManagerOptions(read_only=True)
+            with ocp.CheckpointManager(step.parent.absolute(), options=options) as manager:
+                items = manager.restore(int(step.name), args=ocp.args.Composite(record=ocp.args.JsonRestore()))
+            record = items["record"]
+            with ocp.PyTreeCheckpointer() as checkpointer:
+                state = checkpointer.restore(step.absolute() / "state")
+        except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
+            raise InputError(f"the {kind} checkpoint of {workdir} (step {step.name}) is damaged") from error
+        config = upgraded_configuration(record["config"])
+        return TrainedModel(
+            fields=config["model"],
+            params=_arrays(state["ema_params"] or state["params"]),
+            microscope=Microscope.from_plain(config["microscope"]),
+            normalisation=config["data"]["normalisation"],
+            patch=config["train"]["patch"],
+            origin={
+                "version": record["version"],
+                "name": config["name"],
+                "specimen": config["simulation"]["specimen"],
+                "seed": config["seed"],
+                "step": record["step"],
+                "scores": record["scores"],
+                "checkpoint": kind,
+            },
+            configuration=config,
+        )
+    raise InputError(f"{workdir} holds no checkpoint; give the workdir of a training run")
+
+
+def _arrays(tree: Any) -> Any:
+    return {name: _arrays(value) if isinstance(value, Mapping) else np.asarray(value) for name, value in tree.items()}

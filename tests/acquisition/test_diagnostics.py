@@ -1,0 +1,60 @@
+"""What is computed for the diagnostics page: bands at their place, stripes that are left, the effective PSF."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oidn_jax.acquisition.diagnostics import diagnose
+from oidn_jax.classical.peaks import SEARCHED
+from oidn_jax.figures.diagnostics import width_at_half_maximum
+from tests.acquisition.known_frames import CUTOFF, GRATING, OTF, PIXELS, SIZE, acquired
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return acquired()
+
+
+def test_the_correlogram_is_largest_at_the_wave_vectors(scene):
+    frames, _, estimate = scene
+    numbers = diagnose(frames, jnp.ones((96, 120)), estimate, otf=OTF, method="widefield")
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] - np.array(SIZE)[:, None, None] // 2
+    radius = np.hypot(y / SIZE[0], x / SIZE[1]) / CUTOFF
+    searched = (radius > SEARCHED[0]) & (radius < SEARCHED[1])
+    for score, pixel in zip(np.asarray(numbers.correlogram), PIXELS, strict=True):
+        place = np.unravel_index(np.where(searched, score, 0).argmax(), score.shape)
+        np.testing.assert_array_equal(np.array(place) - np.array(SIZE) // 2, pixel)
+
+
+def test_a_grating_beyond_the_cutoff_appears_at_its_place(scene):
+    """In band +1 at its own frequency, and in no band 0."""
+    _, frames, estimate = scene
+    numbers = diagnose(frames, jnp.ones((96, 120)), estimate, otf=OTF, method="widefield")
+    moved = np.asarray(numbers.moved[0])
+    zero = np.array(moved.shape) // 2
+    y, x = np.mgrid[: moved.shape[0], : moved.shape[1]] - zero[:, None, None]
+    place = np.unravel_index(np.nanargmax(np.where(np.hypot(y, x) > 5, moved, np.nan)), moved.shape)
+    np.testing.assert_array_equal(place - zero, GRATING)
+    assert not np.isfinite(numbers.at_rest[0][tuple(zero + GRATING)])
+
+
+def test_stripes_left_in_the_result_stand_out(scene):
+    frames, _, estimate = scene
+    noise = np.random.default_rng(0).normal(size=(96, 120))
+    y, x = np.mgrid[:96, :120] / 2
+    stripes = 0.2 * np.cos(2 * np.pi * (PIXELS[1, 0] / SIZE[0] * y + PIXELS[1, 1] / SIZE[1] * x))
+    image = jnp.asarray(noise + stripes, jnp.float32)
+    numbers = diagnose(frames, image, estimate, otf=OTF, method="widefield")
+    assert numbers.residual_peak[1] > 8
+    assert max(numbers.residual_peak[0], numbers.residual_peak[2]) < 4
+    np.testing.assert_allclose(numbers.condition, np.sqrt(2) / 0.8, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["wiener", "hifi"])
+def test_the_effective_psf_is_narrower(scene, method):
+    """Of an Airy disc the width is 0.51 wavelengths over NA, which is 1.03 over the cutoff."""
+    frames, _, estimate = scene
+    profiles = diagnose(frames, jnp.ones((96, 120)), estimate, otf=OTF, method=method).profiles
+    widths = [width_at_half_maximum(np.asarray(profiles.position), np.asarray(row)) for row in profiles.psf]
+    assert widths[0] == pytest.approx(1.03 / CUTOFF, rel=0.01)
+    assert max(widths[1:]) < 0.75 * widths[0]
