@@ -107,10 +107,13 @@ def test_laws_are_checked_and_a_broken_one_is_told(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: 1 of 1 laws fail: all is wrong\n"
 
 
-def test_laws_take_a_measured_otf(tmp_path, monkeypatch, capsys):
+def test_laws_take_the_microscope_of_a_configuration_and_a_measured_otf(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("oidn_jax.optics.laws.LAWS", (Law("nothing is wrong", lambda *_: jnp.float32(0), 1e-3),))
-    assert ended(laws.main, [f"--otf={tmp_path / 'nowhere.mrc'}"]) == 2
-    assert "nowhere.mrc" in capsys.readouterr().err
+    assert ended(laws.main, ["--config=er:quick,560"]) == 0
+    assert "NA 1.49 at 607 nm" in capsys.readouterr().out
+    for words in ([f"--otf={tmp_path / 'nowhere.mrc'}"], ["--config=nowhere"]):
+        assert ended(laws.main, words) == 2
+        assert "nowhere" in capsys.readouterr().err
 
 
 def test_the_alias_of_laws_and_inspect(monkeypatch):
