@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oidn_jax.commands.parser import OneLineParser
@@ -57,32 +58,21 @@ def laws(options: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _setup(config: str | None, otf: str | None) -> "Setup":
+def _setup(config_name: str | None, otf: str | None) -> "Setup":
     """What the laws are checked with: the microscope, its illumination and its camera."""
-    from dataclasses import replace
-
-    from oidn_jax.data.otf_file import read_radial_otf
-    from oidn_jax.errors import InputError
+    from oidn_jax.config import default_config, load_config, measured_otf, microscope_of, simulation_settings
     from oidn_jax.optics.laws import Setup
-    from oidn_jax.optics.microscope import MeasuredOtf, Microscope
-    from oidn_jax.optics.noise import Camera
+    from oidn_jax.simulation.settings import Simulation
 
-    # TODO: the one place for `--config`. The settings of a configuration (simulation section) give microscope,
-    # illumination_na, excitation_wavelength_nm, orientation_sets_deg[0] and camera in place of these defaults.
-    if config is not None:
-        raise InputError("`config` is not connected yet; leave it out")
-    microscope, camera = Microscope(), Camera()
-    illumination_na, excitation_wavelength_nm = 1.41, 488.0
-    angles_deg = (84.8, 144.8, 204.8)
-
+    # The overrides `--config.section.field=value` belong here, once commands have them.
+    config = default_config() if config_name is None else load_config(config_name)
+    simulation = Simulation(simulation_settings(config), microscope_of(config))
+    microscope = simulation.microscope
     if otf is not None:
-        measured = read_radial_otf(otf)
-        step_per_um = float(measured.frequency_per_um[1])
-        values = tuple(float(value) for value in measured.values)
-        microscope = replace(microscope, measured_otf=MeasuredOtf(values, step_per_um, measured.source.name))
+        microscope = replace(microscope, measured_otf=measured_otf(otf))
     return Setup(
         microscope=microscope,
-        illumination_frequency=2.0 * illumination_na * microscope.pixel_size_nm / excitation_wavelength_nm,
-        angles=tuple(math.radians(angle) for angle in angles_deg),
-        camera=camera,
+        illumination_frequency=simulation.illumination_frequency,
+        angles=tuple(math.radians(angle) for angle in simulation.settings.orientation_sets_deg[0]),
+        camera=simulation.settings.camera,
     )
