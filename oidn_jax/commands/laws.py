@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oidn_jax.commands.configuration import add_config, changed_config, parse
 from oidn_jax.commands.parser import OneLineParser
 from oidn_jax.commands.run import run
 
@@ -19,15 +20,13 @@ Prints each law with its error; the exit code is 1 when one fails."""
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, checks, prints a table."""
-    options = _parser().parse_args(arguments)
+    options = parse(_parser(), arguments)
     run(lambda: laws(options))
 
 
 def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax laws", DESCRIPTION)
-    parser.add_argument(
-        "--config", metavar="FILE[:VARIANT]", help="microscope, camera and illumination; default: the package's own"
-    )
+    add_config(parser, what="microscope, camera and illumination in place of the usual ones")
     parser.add_argument(
         "--otf", metavar="FILE", help="measured radial OTF, a Priism file, in place of the theoretical one"
     )
@@ -42,7 +41,7 @@ def laws(options: argparse.Namespace) -> None:
 
     from oidn_jax.optics.laws import LAWS, check
 
-    setup = _setup(options.config, options.otf)
+    setup = _setup(options)
     outcomes = check(LAWS, setup)
     table = Table("law", title=f"model of image formation: {setup.microscope.describe_otf()}")
     for column in ("error", "tolerance"):
@@ -58,18 +57,17 @@ def laws(options: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _setup(config_name: str | None, otf: str | None) -> "Setup":
+def _setup(options: argparse.Namespace) -> "Setup":
     """What the laws are checked with: the microscope, its illumination and its camera."""
-    from oidn_jax.config import default_config, load_config, measured_otf, microscope_of, simulation_settings
+    from oidn_jax.config import default_config, measured_otf, microscope_of, simulation_settings
     from oidn_jax.optics.laws import Setup
     from oidn_jax.simulation.settings import Simulation
 
-    # The overrides `--config.section.field=value` belong here, once commands have them.
-    config = default_config() if config_name is None else load_config(config_name)
+    config = default_config() if options.config is None else changed_config(options.config, options.changes)
     simulation = Simulation(simulation_settings(config), microscope_of(config))
     microscope = simulation.microscope
-    if otf is not None:
-        microscope = replace(microscope, measured_otf=measured_otf(otf))
+    if options.otf is not None:
+        microscope = replace(microscope, measured_otf=measured_otf(options.otf))
     return Setup(
         microscope=microscope,
         illumination_frequency=simulation.illumination_frequency,

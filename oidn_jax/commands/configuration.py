@@ -1,0 +1,103 @@
+"""`--config=NAME[:VARIANT]` and its changes `--config.section.field=value`, as every command has them."""
+
+import argparse
+import ast
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.errors import IllegalValue, InputError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+_PREFIX = "--config."
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+
+
+def add_config(parser: OneLineParser, *, what: str, required: bool = False) -> None:
+    """Adds the flag; `parse` collects the changes."""
+    parser.add_argument(
+        "--config",
+        required=required,
+        metavar="NAME[:VARIANT]",
+        help=f"{what}: an experiment that comes with the package, as f_actin:quick, or a FILE.py[:VARIANT], which is a "
+        "Python program and is run; --config.SECTION.FIELD=VALUE changes a setting of it",
+    )
+
+
+def parse(parser: OneLineParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses flags and changes, the latter as `options.changes`: (field, text) in the order given."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    changes = []
+    for word in words:
+        if word.startswith(_PREFIX):
+            field, equals, text = word.removeprefix(_PREFIX).partition("=")
+            if not equals:
+                parser.error(f"{word} has no value; write {word}=VALUE")
+            changes.append((field, text))
+    options = parser.parse_intermixed_args([word for word in words if not word.startswith(_PREFIX)])
+    if changes and options.config is None:
+        parser.error(f"{_PREFIX}{changes[0][0]} changes a configuration; give it too, as --config=f_actin")
+    options.changes = changes
+    return options
+
+
+def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict":
+    """The configuration of a name with the changes made.
+
+    A change of `model.name` comes first and brings the other network's own fields.
+
+    Raises:
+        InputError: see `config.load_config`; a field that does not exist, or a value of another type.
+    """
+    from oidn_jax.config import load_config, use_network
+
+    config = load_config(name)
+    for field, text in changes:
+        if field == "model.name" and text != config.model.name:
+            use_network(config, text)
+    for field, text in changes:
+        *sections, last = field.split(".")
+        section: Any = config
+        for depth, part in enumerate((*sections, last)):
+            known = list(section) if hasattr(section, "keys") else []
+            if part not in known:
+                guess = difflib.get_close_matches(part, known, n=1)
+                hint = f"did you mean {guess[0]!r}?" if guess else f"there are: {', '.join(known)}"
+                raise InputError(f"the configuration has no field `{'.'.join((*sections, last)[: depth + 1])}`; {hint}")
+            if depth < len(sections):
+                section = section[part]
+        section[last] = _value(field, text, section[last])
+    return config
+
+
+def _value(field: str, text: str, current: Any) -> Any:
+    """The text as a value of the type that the field has now."""
+    if isinstance(current, str):
+        return text
+    if isinstance(current, bool):
+        if text.lower() not in _TRUE + _FALSE:
+            raise IllegalValue(field, text, "it must be true or false")
+        return text.lower() in _TRUE
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise IllegalValue(field, text, f"it must be {_words(current)}, as {current!r}") from error
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(current, tuple | list) and isinstance(value, tuple | list):
+        return tuple(value)
+    if type(value) is not type(current):
+        raise IllegalValue(field, text, f"it must be {_words(current)}, as {current!r}")
+    return value
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, int):
+        return "a whole number"
+    if isinstance(value, float):
+        return "a number"
+    return "a sequence" if isinstance(value, tuple | list) else f"a {type(value).__name__}"

@@ -1,0 +1,251 @@
+"""`oidn-jax reconstruct`: raw files to super-resolved images, and judgement of images."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oidn_jax.commands.configuration import add_config, changed_config, parse
+from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.commands.run import run, warn
+
+if TYPE_CHECKING:
+    from oidn_jax.methods import Method
+    from oidn_jax.optics.microscope import Microscope
+
+DESCRIPTION = """\
+Reconstructs raw SIM files, by a trained network or classically, and judges images.
+
+  oidn-jax reconstruct cell.tif more/*.mrc --workdir=runs/f_actin --out=reconstructed --preview
+  oidn-jax reconstruct cell.tif --method=wiener --na=1.49 --emission-nm=525 --out=reconstructed --trust --diagnostics
+  oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged"""
+
+METHODS = ("network", "wiener", "hifi", "widefield")
+# Flags that only some methods use, by the name of their value.
+_ONLY_FOR = {
+    "workdir": ("network",),
+    "checkpoint": ("network",),
+    "tile": ("network",),
+    "overlap": ("network",),
+    "wiener": ("wiener",),
+    "attenuation": ("wiener", "hifi"),
+    "w1": ("hifi",),
+    "rl_iterations": ("hifi",),
+}
+# Flags that only serve the model of the raw frames: classical reconstruction, trust maps, diagnostics.
+_OPTICS = ("config", "na", "emission_nm", "otf", "otf_damping")
+_PHYSICS = (*_OPTICS, "illumination", "camera_offset")
+_WIDEFIELD = ("config", "camera_offset")  # of these, what a widefield image depends on
+_NOISE = ("camera_gain", "read_noise")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line, reconstructs."""
+    options = parse_flags(arguments)
+    run(lambda: reconstruct(options), spell=flag)
+
+
+def flag(setting: str) -> str | None:
+    """The flag of a setting: here those of the microscope have flags of their own."""
+    from oidn_jax.commands.run import flag as usual_flag
+
+    names = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf"}
+    if setting.startswith("microscope."):
+        last = setting.removeprefix("microscope.")
+        own = ("na", "emission_wavelength_nm", "pixel_size_nm", "otf_damping")
+        return usual_flag(names.get(last, last) if last in own else setting)
+    return usual_flag(names.get(setting, setting))
+
+
+def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags, and which of them go together; a mistake prints one line and exits with 2."""
+    parser = _parser()
+    options = parse(parser, arguments)
+    if options.image is not None and (options.method is not None or len(options.inputs) != 1 or options.preview):
+        parser.error("--image judges one image against one raw file; leave out --method, --preview and further inputs")
+    if options.image is None and options.method is None:
+        options.method = "network"
+    options.trust |= options.image is not None
+    if not options.out:
+        parser.error("--out is empty; name a folder")
+    if options.method == "network" and options.workdir is None:
+        parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi or widefield")
+    for name, methods in _ONLY_FOR.items():
+        if getattr(options, name) is not None and options.method not in methods:
+            chosen = f"--method={options.method}" if options.method else "--image"
+            parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
+    physics = options.method in ("wiener", "hifi") or options.trust or options.diagnostics
+    for name in _PHYSICS:
+        used = physics or (options.method == "widefield" and name in _WIDEFIELD)
+        if getattr(options, name) is not None and not used:
+            parser.error(
+                f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
+            )
+    for name in _NOISE:
+        if getattr(options, name) is not None and not options.trust:
+            parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
+    if options.refit_phases and options.illumination is None:
+        parser.error("--refit-phases needs --illumination=FILE")
+    if options.otf is not None and options.otf_damping is not None:
+        parser.error("--otf-damping is of the theoretical OTF, which --otf replaces; give one of them")
+    options.needs_optics = physics
+    return options
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser("oidn-jax reconstruct", DESCRIPTION)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the images, made if missing")
+    parser.add_argument("--method", choices=METHODS, help="default: network")
+
+    output = parser.add_argument_group("besides the image")
+    output.add_argument("--preview", action="store_true", help="also write a PNG, widefield beside super-resolution")
+    output.add_argument(
+        "--diagnostics", action="store_true", help="also write a page (PNG) of spectra, stripes, bands, resolution"
+    )
+    output.add_argument(
+        "--trust", action="store_true", help="also write maps of where the raw frames contradict the image"
+    )
+    output.add_argument(
+        "--image", metavar="FILE", help="judge this image, made elsewhere, instead of reconstructing one"
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+    network = parser.add_argument_group("a trained network (--method=network)")
+    network.add_argument(
+        "--workdir", metavar="DIR", help="a training run, a folder of weights, or a name of weights in the package"
+    )
+    network.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
+    network.add_argument("--tile", type=int, metavar="PX", help="side of the tiles, raw pixels; default: as trained")
+    network.add_argument("--overlap", type=int, metavar="PX", help="of neighbouring tiles; default: a quarter tile")
+
+    classical = parser.add_argument_group("classical methods")
+    classical.add_argument("--wiener", type=float, metavar="W", help="Wiener parameter; default: from the noise")
+    classical.add_argument("--attenuation", type=float, metavar="S", help="notch, 0 to 1; default: wiener 0, hifi 0.9")
+    classical.add_argument("--w1", type=float, metavar="W", help="of HiFi-SIM's first step; default: 1.2")
+    classical.add_argument(
+        "--rl-iterations", type=int, metavar="N", help="Richardson-Lucy deconvolution before HiFi-SIM; default: 5"
+    )
+    classical.add_argument(
+        "--illumination", metavar="FILE", help="NAME_sr_illumination.json of an earlier reconstruction"
+    )
+    classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
+
+    raw = parser.add_argument_group("raw frames, microscope and camera")
+    raw.add_argument(
+        "--frame-order",
+        choices=("orientation-phase", "phase-orientation"),
+        default="orientation-phase",
+        help="which of the two changes slowly in the file, named first; default: %(default)s",
+    )
+    raw.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
+    add_config(parser, what="microscope in place of the model's or of the usual one")
+    raw.add_argument("--na", type=float, help="of detection; default: 1.49, or the model's")
+    raw.add_argument(
+        "--emission-nm", type=float, metavar="NM", help="emission wavelength; default: 525, or the model's"
+    )
+    raw.add_argument(
+        "--otf-damping",
+        type=float,
+        metavar="A",
+        help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: 0.175, or the model's",
+    )
+    raw.add_argument(
+        "--otf", metavar="FILE", help="measured radial OTF, a Priism file, in place of the theoretical one"
+    )
+    raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")
+    raw.add_argument("--camera-offset", type=float, metavar="C", help="counts without light; default: estimated")
+    raw.add_argument("--read-noise", type=float, metavar="E", help="electrons, with --camera-gain; default: 1.6")
+    return parser
+
+
+def reconstruct(options: argparse.Namespace) -> None:
+    """Prepares method and microscope, reconstructs the files."""
+    # Imported here, so that help and wrong flags need not wait for jax.
+    from oidn_jax.acquisition import CameraSettings, KnownIllumination
+    from oidn_jax.commands.progress import progress_bar
+    from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
+
+    method = _method(options)
+    microscope, optics_from = _microscope(options, method)
+    known = KnownIllumination(Path(options.illumination), options.refit_phases) if options.illumination else None
+    reading = Reading(
+        frame_order=options.frame_order,
+        pixel_size_nm=options.pixel_size_nm,
+        camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
+        known=known,
+        optics_from=optics_from,
+    )
+    with progress_bar() as progress:
+        reconstruct_files(
+            options.inputs,
+            method,
+            options.out,
+            microscope=microscope,
+            reading=reading,
+            outputs=Outputs(options.preview, options.diagnostics, options.trust, options.overwrite),
+            messages=Messages(print, lambda message: warn(message, spell=flag), progress),
+        )
+
+
+def _method(options: argparse.Namespace) -> "Method":
+    import oidn_jax
+    from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod
+
+    if options.image is not None:
+        return GivenImage(Path(options.image))
+    if options.method == "network":
+        model = oidn_jax.load(options.workdir, checkpoint=options.checkpoint)
+        return NetworkMethod(model, tile=options.tile, overlap=options.overlap)
+    return ClassicalMethod(
+        options.method,
+        wiener=options.wiener,
+        attenuation=options.attenuation,
+        w1=options.w1,
+        rl_iterations=5 if options.rl_iterations is None else options.rl_iterations,
+    )
+
+
+def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microscope", str]:
+    """The microscope, and where its numbers come from; what nobody gave is said, where it matters."""
+    from oidn_jax.config import measured_otf, microscope_of
+    from oidn_jax.methods import NetworkMethod
+    from oidn_jax.optics.microscope import Microscope
+
+    sources = []
+    if options.config is not None:
+        microscope = microscope_of(changed_config(options.config, options.changes))
+        sources.append(f"configuration {options.config}")
+    elif isinstance(method, NetworkMethod):
+        microscope = method.model.microscope
+        sources.append("the model's training")
+    else:
+        microscope = Microscope()
+    assumed = not sources
+    given = {
+        "na": options.na,
+        "emission_wavelength_nm": options.emission_nm,
+        "otf_damping": options.otf_damping,
+        "measured_otf": None if options.otf is None else measured_otf(options.otf),
+    }
+    microscope = replace(microscope, **{name: value for name, value in given.items() if value is not None})
+    if any(value is not None for value in given.values()):
+        sources.append("flags")
+    if assumed:
+        words = {
+            "na": f"NA {microscope.na:g}",
+            "emission_wavelength_nm": f"emission at {microscope.emission_wavelength_nm:g} nm",
+            "otf_damping": f"an OTF damping of {microscope.otf_damping:g}",
+        }
+        if microscope.measured_otf is not None:
+            del words["otf_damping"]
+        missing = [text for name, text in words.items() if given[name] is None]
+        if missing:
+            sources.append(f"assumed: {', '.join(missing)}")
+        if missing and options.needs_optics:
+            warn(
+                f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` and "
+                "`otf_damping` (or a measured `otf`), or a `config`",
+                spell=flag,
+            )
+    return microscope, " and ".join(sources)
