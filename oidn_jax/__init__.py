@@ -3,25 +3,40 @@
 `oidn_jax.load(workdir)` gives a trained model, `oidn_jax.reconstruct(raw_frames, model)` images of any size.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oidn_jax.version import __version__
 
+if TYPE_CHECKING:
+    from oidn_jax.methods import reconstruct
+    from oidn_jax.models.trained import TrainedModel
+
 __all__ = ["__version__", "load", "reconstruct"]
 
-if TYPE_CHECKING:
-    from oidn_jax.reconstruction import reconstruct
-    from oidn_jax.training.checkpoint import load_model as load
+
+def load(source: str | Path, *, checkpoint: str | None = None) -> "TrainedModel":
+    """A trained model by the name of weights that come with the package, or of a folder (`models.weights.load`).
+
+    The workdirs of version 0.1.0, whose checkpoints held no weights by themselves, are read too.
+
+    Raises:
+        InputError: no such model or checkpoint; one that is damaged.
+    """
+    from oidn_jax.models import weights
+
+    try:
+        return weights.load(source, checkpoint=checkpoint)
+    except weights.OldWorkdir:
+        from oidn_jax.training.old_workdir import load_old_workdir
+
+        return load_old_workdir(source, checkpoint=checkpoint)
 
 
 def __getattr__(name: str) -> Any:
-    """The public functions, imported when first used: `oidn_jax.data` must not pull in jax."""
-    if name == "load":
-        from oidn_jax.training.checkpoint import load_model
-
-        return load_model
+    """`reconstruct`, imported when first used: `oidn_jax.data` must not pull in jax."""
     if name == "reconstruct":
-        from oidn_jax.reconstruction import reconstruct
+        from oidn_jax.methods import reconstruct
 
         return reconstruct
     raise AttributeError(f"module 'oidn_jax' has no attribute {name!r}")

@@ -1,11 +1,12 @@
 """A raw acquisition with what is known or found out about it: camera, OTF, illumination.
 
-Contract: nothing is computed before it is asked for, and nothing twice. The illumination is estimated at the first time
-point and reused for the others, but for the brightness of the frames, which bleaching changes.
+Contract: nothing is computed before it is asked for, and nothing twice; frames are read one time point at a time. The
+illumination is estimated at the first time point and reused for the others, but for the brightness of the frames, which
+bleaching changes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,16 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
+from oidn_jax.acquisition.camera import CameraSettings, noise_model
+from oidn_jax.acquisition.checks import PixelSurvey, check_pixels, survey_pixels
+from oidn_jax.acquisition.defects import find_defects, repair
+from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.assessment import assess, other_order_fits
 from oidn_jax.classical.estimation import Estimate, estimate_illumination, measure_brightness, measure_patterns
-from oidn_jax.optics.microscope import Microscope
-from oidn_jax.acquisition.defects import find_defects, repair
-from oidn_jax.errors import InputError
 from oidn_jax.data.raw_stack import RawStack
+from oidn_jax.errors import InputError
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.optics.noise import NoiseModel
 from oidn_jax.optics.transfer import TransferFunction
-from oidn_jax.acquisition.camera import CameraLine, CameraSettings, camera_of
-from oidn_jax.acquisition.illumination_file import read_illumination
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
 _measure = jax.jit(measure_patterns)
@@ -43,106 +46,179 @@ class KnownIllumination:
     refit_phases: bool = False
 
 
-@dataclass(frozen=True)
 class Acquisition:
-    """One raw file.
+    """One raw acquisition, or several of the same field in time.
 
     Attributes:
         stack: its frames.
-        microscope: what recorded it.
-        camera_settings: what is known of the camera.
+        microscope: what recorded it, with the pixel size of the frames where they tell it.
         known: its illumination, where it need not be estimated.
-        warn: called with one line for each thing the user should know.
-        warnings: what `warn` was called with about the illumination.
+        warnings: what the user should know, one line each, as far as it was found out.
     """
 
-    stack: RawStack
-    microscope: Microscope
-    camera_settings: CameraSettings
-    known: KnownIllumination | None
-    warn: Callable[[str], None]
-    warnings: list[str] = field(default_factory=list)
+    def __init__(
+        self,
+        stack: RawStack,
+        microscope: Microscope,
+        *,
+        camera: CameraSettings | None = None,
+        known: KnownIllumination | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        """Computes nothing yet.
+
+        Args:
+            stack: of the microscope's number of frames.
+            microscope: whose pixel size holds where the stack has none.
+            camera: what is known of it; the rest is estimated.
+            known: the illumination, where it need not be estimated.
+            warn: called with each line of `warnings`, after the name of the source.
+        """
+        if stack.shape[1] != microscope.frames:
+            raise InputError(
+                f"{stack.source} has {stack.shape[1]} frames per time point, but the microscope "
+                f"{microscope.orientations} orientations x {microscope.phases} phases"
+            )
+        self.stack, self.known, self.warnings = stack, known, list[str]()
+        self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
+        self._camera, self._callback = camera or CameraSettings(), warn
+        self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
+
+    @classmethod
+    def of_frames(
+        cls,
+        raw_frames: Real[np.ndarray, "*time h w frames"],
+        microscope: Microscope,
+        *,
+        camera: CameraSettings | None = None,
+        known: KnownIllumination | None = None,
+        warn: Callable[[str], None] | None = None,
+        source: str = "frames",
+    ) -> "Acquisition":
+        """Of frames in memory.
+
+        Args:
+            raw_frames: (h, w, frames), or (time, h, w, frames); as the camera gave them, orientation slow, phase fast.
+            microscope: what recorded them; its pixel size is theirs.
+            camera: as in the constructor.
+            known: as in the constructor.
+            warn: as in the constructor.
+            source: what messages call them.
+
+        Raises:
+            InputError: frames of another shape or type.
+        """
+        if raw_frames.ndim not in (3, 4) or raw_frames.shape[-1] != microscope.frames:
+            raise InputError(
+                f"{source} have the shape {raw_frames.shape}; they must be ([time,] h, w, {microscope.frames}), the "
+                "frames last"
+            )
+        frames = np.moveaxis(raw_frames.reshape(-1, *raw_frames.shape[-3:]), -1, 1)
+        stack = RawStack.of_array(frames, pixel_size_nm=microscope.pixel_size_nm, source=source)
+        return cls(stack, microscope, camera=camera, known=known, warn=warn)
 
     @property
     def times(self) -> int:
         """Number of time points."""
-        return len(self.stack.frames)
+        return self.stack.shape[0]
 
     @property
     def frame_size(self) -> tuple[int, int]:
         """(h, w) of the raw frames."""
-        return self.stack.frames.shape[2], self.stack.frames.shape[3]
+        return self.stack.shape[2], self.stack.shape[3]
 
     @property
-    def pixel_size_nm(self) -> float:
-        """Of the raw frames: the file's, or else the microscope's."""
-        return self.stack.pixel_size_nm or self.microscope.pixel_size_nm
+    def fine_size(self) -> tuple[int, int]:
+        """(h2, w2) of the super-resolved image."""
+        return self.microscope.scale * self.frame_size[0], self.microscope.scale * self.frame_size[1]
+
+    def warn(self, message: str) -> None:
+        """Keeps a line of warning, and passes it on."""
+        self.warnings.append(message)
+        if self._callback is not None:
+            self._callback(f"{self.stack.source}: {message}")
 
     @cached_property
-    def camera(self) -> CameraLine:
-        """Given or estimated."""
-        return camera_of(self.stack, self.camera_settings, orientations=self.microscope.orientations)
+    def survey(self) -> PixelSurvey:
+        """What one pass over the pixels of all time points tells."""
+        return survey_pixels(self.stack)
+
+    def check(self) -> None:
+        """Looks at the pixels of all time points; warnings say what is doubtful.
+
+        Raises:
+            InputError: NaN or infinite pixels, or a frame of one value everywhere.
+        """
+        orientations, phases = self.microscope.orientations, self.microscope.phases
+        for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
+            self.warn(line)
+
+    @cached_property
+    def noise(self) -> NoiseModel:
+        """Given or estimated, of each orientation; from the first time point."""
+        return noise_model(
+            self.stack.read(0),
+            self._camera,
+            orientations=self.microscope.orientations,
+            ceiling=self.survey.full_scale,
+            source=self.stack.source,
+        )
 
     @cached_property
     def otf(self) -> TransferFunction:
         """Of a raw frame."""
-        return self.microscope.otf(pixel_size_nm=self.pixel_size_nm)
+        return self.microscope.otf()
 
     @cached_property
     def defects(self) -> Bool[np.ndarray, "h w"]:
-        """Hot and dead pixels; a warning says how many."""
-        found = find_defects(self.stack.frames[0])
-        if found.any():
-            self.warn(
-                f"{self.stack.source}: {np.count_nonzero(found)} hot or dead pixels are replaced by the median of "
-                "their neighbours"
-            )
-        return found
+        """Hot and dead pixels of the first time point; a warning says how many."""
+        defects = find_defects(self.stack.read(0))
+        if defects.any():
+            self.warn(f"{np.count_nonzero(defects)} hot or dead pixels are replaced by the median of their neighbours")
+        return defects
 
-    @cached_property
-    def counts(self) -> Real[np.ndarray, "time frames h w"]:
-        """The frames with hot and dead pixels replaced; those of the stack itself where there are none."""
-        if not self.defects.any():
-            return self.stack.frames
-        return np.stack([repair(frames, self.defects) for frames in self.stack.frames])
+    def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
+        """The frames of a time point as stored, with hot and dead pixels replaced; the latest ones are kept."""
+        if self._latest is None or self._latest[0] != time:
+            defects = self.defects
+            self._latest = time, repair(self.stack.read(time), defects)
+        return self._latest[1]
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset."""
-        offset = np.repeat(self.camera.offset, self.microscope.phases)
-        return self.counts[time].astype(np.float32) - offset[:, None, None].astype(np.float32)
+        offset = np.repeat(self.noise.offset, self.microscope.phases)
+        return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
 
     @cached_property
     def estimate(self) -> Estimate:
         """The illumination of the first time point and how sure it is; warnings are given once."""
         light = self.light(0)
         if self.known is None:
-            found = _estimate(light, self.otf, orientations=self.microscope.orientations)
+            estimate = _estimate(light, self.otf, orientations=self.microscope.orientations)
         else:
-            found = self._recall(light)
-        said = assess(found)
+            estimate = self._recall(light, self.known)
+        doubts = assess(estimate)
         # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
-        doubtful = said and self.known is None
-        if doubtful and other_order_fits(jnp.asarray(light), found.confidence, cutoff=self.otf.cutoff):
-            said.insert(0, "the stripes show better in the other frame order; try the other --frame-order")
-        self.warnings.extend(said)
-        for warning in said:
-            self.warn(f"{self.stack.source}: {warning}")
-        return jax.device_get(found)
+        doubtful = doubts and self.known is None
+        if doubtful and other_order_fits(jnp.asarray(light), estimate.confidence, cutoff=self.otf.cutoff):
+            doubts.insert(0, "the stripes show better in the other frame order; try the other `frame_order`")
+        for doubt in doubts:
+            self.warn(doubt)
+        return jax.device_get(estimate)
 
-    def _recall(self, light: Float[np.ndarray, "frames h w"]) -> Estimate:
-        known, microscope = self.known, self.microscope
-        assert known is not None
+    def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
+        microscope = self.microscope
         stored = read_illumination(
             known.path,
             orientations=microscope.orientations,
             phases=microscope.phases,
-            pixel_size_nm=self.pixel_size_nm,
+            pixel_size_nm=microscope.pixel_size_nm,
         )
         if not known.refit_phases and stored.frame_size != self.frame_size:
             raise InputError(
                 f"{known.path} was found in frames of {stored.frame_size[0]} x {stored.frame_size[1]} pixels, but "
                 f"{self.stack.source} has {self.frame_size[0]} x {self.frame_size[1]}, so its phases do not hold here; "
-                "give --refit-phases to take the wave vectors only"
+                "give `refit_phases` to take the wave vectors only"
             )
         measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf)
         if known.refit_phases:
@@ -153,14 +229,16 @@ class Acquisition:
         )
         return measured._replace(illumination=given)
 
-    def _means(self, light: Float[np.ndarray, "frames h w"]) -> Array:
-        return _brightness(light, orientations=self.microscope.orientations)
+    @cached_property
+    def _first_brightness(self) -> Array:
+        return _brightness(self.light(0), orientations=self.microscope.orientations)
 
     def illumination(self, time: int) -> Illumination:
         """Of a time point."""
         given = Illumination(*(jnp.asarray(part) for part in self.estimate.illumination))
         if time == 0:
             return given
-        first, now = (self._means(self.light(t)) for t in (0, time))
+        first = self._first_brightness
+        now = _brightness(self.light(time), orientations=self.microscope.orientations)
         brightness = given.brightness * now / first
         return given._replace(brightness=brightness / brightness.mean())

@@ -130,7 +130,7 @@ def _saturation(stack: RawStack, survey: PixelSurvey) -> str | None:
     if survey.saturated <= _SATURATED_FRACTION:
         return None
     return (
-        f"{stack.source}: {100 * survey.saturated:.2g} % of the pixels are saturated (value {survey.full_scale}); "
+        f"{100 * survey.saturated:.2g} % of the pixels are saturated (value {survey.full_scale}); "
         "structures there are not reliable: record with less light or a shorter exposure"
     )
 
@@ -149,7 +149,7 @@ def _frame_order(stack: RawStack, orientations: int, phases: int) -> str | None:
     if detail_gain <= 0 or max(detail_gain, frames_gain) < 3 / np.sqrt(frames.shape[1]):
         return None
     return (
-        f"{stack.source}: the frame order is doubtful: the other one fits the stripes better (the correlation of the "
+        f"the frame order is doubtful: the other one fits the stripes better (the correlation of the "
         f"orientations' widefield detail rises by {detail_gain:.3f}, that of frames of one orientation by "
         f"{frames_gain:.3f}); try the other `frame_order` ({', '.join(FRAME_ORDERS)})"
     )

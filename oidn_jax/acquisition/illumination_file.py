@@ -11,11 +11,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from oidn_jax import __version__
 from oidn_jax.classical.assessment import ILL_CONDITIONED, conditions
 from oidn_jax.classical.estimation import Estimate
-from oidn_jax.data.atomic import check_target, write_atomically
+from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.errors import InputError
+from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax illumination 1"
 _SAME_PIXEL = 0.01
@@ -56,7 +56,7 @@ def write_illumination(
         InputError: the file exists, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    found = jax.device_get(estimate)
+    estimate = jax.device_get(estimate)
     content = {
         "format": FORMAT,
         "software": f"oidn_jax {__version__}",
@@ -64,17 +64,18 @@ def write_illumination(
         "frame_size": list(frame_size),
         "pixel_size_nm": pixel_size_nm,
         "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), y downwards",
-        "orientations": [_orientation(found, i, pixel_size_nm=pixel_size_nm) for i in range(len(found.confidence))],
-        "found_jointly": bool(found.joint),
+        "orientations": [
+            _orientation(estimate, i, pixel_size_nm=pixel_size_nm) for i in range(len(estimate.confidence))
+        ],
+        "found_jointly": bool(estimate.joint),
         "warnings": list(warnings),
     }
-    text = json.dumps(content, indent=1) + "\n"
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"), n_bytes=len(text))
+    write_json(path, content)
     return path
 
 
-def _orientation(found: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
-    given = found.illumination
+def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
+    given = estimate.illumination
     y, x = (float(component) for component in given.wave_vector[i])
     return {
         "wave_vector_cycles_per_pixel": [y, x],
@@ -83,12 +84,12 @@ def _orientation(found: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, 
         "phases_deg": np.rad2deg(given.phase[i]).astype(float).tolist(),
         "modulation_depth": float(given.modulation_depth[i]),
         "brightness": given.brightness[i].astype(float).tolist(),
-        "confidence": float(found.confidence[i]),
-        "runner_up": float(found.runner_up[i]),
-        "coherence": float(found.coherence[i]),
-        "modulation_depth_without_noise_correction": float(found.modulation_with_noise[i]),
-        "single_phases_deg": np.rad2deg(found.single_phases[i]).astype(float).tolist(),
-        "overlap_frequency_pixels": int(found.overlap[i]),
+        "confidence": float(estimate.confidence[i]),
+        "runner_up": float(estimate.runner_up[i]),
+        "coherence": float(estimate.coherence[i]),
+        "modulation_depth_without_noise_correction": float(estimate.modulation_with_noise[i]),
+        "single_phases_deg": np.rad2deg(estimate.single_phases[i]).astype(float).tolist(),
+        "overlap_frequency_pixels": int(estimate.overlap[i]),
     }
 
 
@@ -105,9 +106,9 @@ def read_illumination(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a file that reconstruct.py wrote") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); give one that a reconstruction wrote") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON file ({error}); give an illumination that reconstruct.py wrote") from error
+        raise InputError(f"{path} is no JSON file ({error}); give one that a reconstruction wrote") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f'{path} is no illumination file (its "format" must be "{FORMAT}"); see docs/classical.md')
     try:
@@ -118,13 +119,13 @@ def read_illumination(
             frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
             source=path,
         )
-        found_nm = float(content["pixel_size_nm"])
+        stored_nm = float(content["pixel_size_nm"])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} is incomplete or has a wrong entry ({error!r}); write it anew") from error
     _check(stored, orientations=orientations, phases=phases)
-    if pixel_size_nm is not None and not abs(found_nm - pixel_size_nm) <= _SAME_PIXEL * pixel_size_nm:
+    if pixel_size_nm is not None and not abs(stored_nm - pixel_size_nm) <= _SAME_PIXEL * pixel_size_nm:
         raise InputError(
-            f"{path} was found with pixels of {found_nm:g} nm, but these frames have {pixel_size_nm:g} nm; give an "
+            f"{path} was found with pixels of {stored_nm:g} nm, but these frames have {pixel_size_nm:g} nm; give an "
             "illumination of the same camera and magnification"
         )
     return stored
@@ -135,7 +136,7 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
     if stored.wave_vector.shape != (orientations, 2) or stored.phase.shape != (orientations, phases):
         raise InputError(
             f"{path} has {stored.wave_vector.shape[0]} orientations and phases of the shape {stored.phase.shape}; "
-            f"{orientations} orientations of {phases} phases are asked for (config.frames)"
+            f"{orientations} orientations of {phases} phases are asked for"
         )
     length = np.hypot(*stored.wave_vector.T)
     if not np.all((length > 0) & (length < 1)):

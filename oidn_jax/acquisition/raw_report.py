@@ -121,11 +121,11 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
     )
     per_frame, frame_error = _loss_percent(light, axis=2)
     per_time, time_error = _loss_percent(light, axis=0)
-    warnings += [f"{stack.source}: orientation {i}: {line}" for i, r in enumerate(reports) for line in _doubts(r)]
+    warnings += [f"orientation {i}: {line}" for i, r in enumerate(reports) for line in _doubts(r)]
     for loss, error, unit in ((per_frame, frame_error, "frame"), (per_time, time_error, "time point")):
         # Frames of uneven brightness look like bleaching as far as their scatter allows.
         if loss is not None and loss > _MOST_BLEACHING_PERCENT + 2 * error:
-            warnings.append(f"{stack.source}: bleaching of {loss:.1f} % per {unit}; record with less light")
+            warnings.append(f"bleaching of {loss:.1f} % per {unit}; record with less light")
     return RawReport(
         orientations=reports,
         structures_percent=float(100 * structures.mean()),

@@ -6,7 +6,6 @@ everywhere. The page shows what SIMcheck (Ball et al., Sci. Rep. 5, 2015) and fa
 2016) check.
 """
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from oidn_jax.figures import layout
 from oidn_jax.figures.images import draw_image, stretch
 from oidn_jax.figures.style import PALETTE, figure_style, save
 
@@ -38,7 +38,7 @@ _PROFILES = (
 )
 _TEXT_PT, _TITLE_PT = 9.0, 10.0
 _WIDTH, _HEIGHT, _TOP, _LINE = 16.0, 12.0, 3.8, 0.18  # inches
-_WRAPPED = 170  # characters of a warning
+_WARNINGS_MM = 385.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,11 @@ def save_diagnostics(path: Path, page: DiagnosticsPage, *, overwrite: bool = Fal
 
 def _draw(page: DiagnosticsPage) -> Figure:
     units = page_units(page.pixel_size_nm)
-    lines = [line for text in page.warnings for line in textwrap.wrap(f"• {text}", _WRAPPED, subsequent_indent="   ")]
+    lines = [
+        f"{'   ' if i else '• '}{line}"
+        for text in page.warnings
+        for i, line in enumerate(layout.wrap(text, width_mm=_WARNINGS_MM))
+    ]
     bottom = _LINE * (len(lines) + 3) if lines else 0.0
     figure = Figure(figsize=(_WIDTH, _HEIGHT + bottom), layout="constrained")
     FigureCanvasAgg(figure)
@@ -386,7 +390,7 @@ def _draw_psf(axes: Axes, page: DiagnosticsPage, units: Units) -> None:
         both_sides = np.append(-position[:0:-1], position), np.append(row[:0:-1], row)
         axes.plot(*both_sides, label=label, color=colour, linestyle=line, linewidth=1.5)
     axes.axhline(0.0, color="0.6", linewidth=0.8)
-    axes.set(xlim=(-position[-1], position[-1]), ylim=(None, 1.15), xlabel=f"position ({units.length_unit})")
+    axes.set(xlim=(-position[-1], position[-1]), ylim=(None, 1.5), xlabel=f"position ({units.length_unit})")
     axes.legend(loc="upper right", handlelength=1.2, borderaxespad=0.2)
     axes.set_title("point spread function, full width at half maximum")
 

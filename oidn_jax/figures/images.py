@@ -103,6 +103,11 @@ def length_label(length_um: float) -> str:
     return f"{length_um:g} µm" if length_um >= 1.0 else f"{1000.0 * length_um:g} nm"
 
 
+def scale_bar_label(*, width_px: int, pixel_size_nm: float) -> str:
+    """What is written above the scale bar of an image."""
+    return length_label(scale_bar_um(width_px * pixel_size_nm / 1000.0))
+
+
 def draw_scale_bar(axes: Axes, *, width_px: int, pixel_size_nm: float) -> None:
     """A white bar in the lower right corner of axes that count pixels, with its length above it.
 
@@ -115,7 +120,7 @@ def draw_scale_bar(axes: Axes, *, width_px: int, pixel_size_nm: float) -> None:
     bar.add_artist(
         Line2D([0.0, length_px], [0.0, 0.0], color="white", linewidth=_BAR_WIDTH * font_pt, solid_capstyle="butt")
     )
-    label = TextArea(length_label(length_um), textprops={"color": "white"})
+    label = TextArea(scale_bar_label(width_px=width_px, pixel_size_nm=pixel_size_nm), textprops={"color": "white"})
     # Ends where the bar ends: a label is often longer than its bar, and centred on it would leave the image.
     both = VPacker(children=[label, bar], align="right", pad=0.0, sep=0.0)
     box = AnchoredOffsetbox("lower right", child=both, pad=0.15, borderpad=_BAR_RIM, frameon=True)

@@ -113,10 +113,12 @@ def _draw_map(figure: Figure, panel: RollingFrcPanel, *, top: float, unit: str) 
 def _draw_rings(axes: Axes, rings: RingCurve) -> None:
     axes.plot(rings.frequency, rings.correlation, color=GREY, linewidth=0.5)
     axes.plot(rings.frequency, rings.smoothed, color="black", linewidth=1.2, label="mean of 7 rings")
+    bottom = min(-0.05, float(np.nanmin(rings.smoothed)))
     for threshold, colour in zip(rings.thresholds, _COLOURS, strict=False):
         axes.plot(rings.frequency, threshold.values, color=colour, linewidth=0.8, label=threshold.label)
         if np.isfinite(threshold.cutoff):
-            axes.axvline(threshold.cutoff, color=colour, linewidth=0.8, linestyle=":")
-    axes.set(xlim=(0.0, rings.end), ylim=(min(-0.05, float(np.nanmin(rings.smoothed))), 1.05))
+            crossing = float(np.interp(threshold.cutoff, rings.frequency, threshold.values))
+            axes.plot([threshold.cutoff] * 2, [bottom, crossing], color=colour, linewidth=0.8, linestyle=":")
+    axes.set(xlim=(0.0, rings.end), ylim=(bottom, 1.05))
     axes.set(xlabel="Frequency / Nyquist frequency", ylabel=rings.label)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", frameon=True, facecolor="white", edgecolor="none")

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_gradient_magnitude
 
 from oidn_jax.figures import layout
-from oidn_jax.figures.images import ImageRow, draw_image, draw_scale_bar, hide_ticks, stretch
+from oidn_jax.figures.images import ImageRow, draw_image, draw_scale_bar, hide_ticks, scale_bar_label, stretch
 from oidn_jax.figures.style import PALETTE, figure_style, save_print
 
 Region = tuple[int, int, int]
@@ -26,7 +26,8 @@ def save_panels(path: Path, rows: Sequence[ImageRow], *, title: str = "") -> lis
     """One block per row: its images, and under them two regions enlarged, chosen in the reference.
 
     Every image has the contrast of `images.stretch`, and its enlarged regions the same; scale bars hold for the whole
-    row. Where the blocks are too high for a page, the two regions stand side by side.
+    row, those of regions are drawn where their labels have room. Where the blocks are too high for a page, the two
+    regions stand side by side.
 
     Args:
         path: of the files, without suffix.
@@ -127,7 +128,12 @@ def _draw_block(figure: Figure, row: ImageRow, plan: _Plan, *, top: float) -> No
             _frame(whole, region, colour)
             zoom = layout.add_axes(figure, _zoom_box(plan, number, left=left, top=top + height + _GAP))
             _draw_zoom(zoom, image, region, colour=colour)
-            if column == 0:
+            label = scale_bar_label(width_px=region[2], pixel_size_nm=row.pixel_size_nm)
+            # Beside each other, regions may be narrower than the label; the frames in the image then tell their size.
+            if (
+                column == 0
+                and layout.text_width_mm(label) + 3.0 < layout.size_mm(figure)[0] * zoom.get_position().width
+            ):
                 draw_scale_bar(zoom, width_px=region[2], pixel_size_nm=row.pixel_size_nm)
     bottom = top + height + _GAP + (2.0 * plan.cell + _GAP if plan.stacked else (plan.cell - _GAP) / 2.0)
     heading = "\n".join(layout.wrap(row.heading, width_mm=bottom - top))

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 
-from oidn_jax.errors import InputError
+from oidn_jax.errors import IllegalValue
 
 SMALLEST_TILE = 16
 
@@ -26,7 +26,7 @@ class Tiling:
         overlap: raw pixels that neighbouring tiles share at least; from 0 to less than half a tile.
 
     Raises:
-        InputError: for other numbers.
+        IllegalValue: for other numbers.
     """
 
     tile: int
@@ -35,12 +35,10 @@ class Tiling:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if self.tile < SMALLEST_TILE:
-            raise InputError(f"the tile is {self.tile} raw pixels; give at least {SMALLEST_TILE}")
+            raise IllegalValue("tile", self.tile, f"give at least {SMALLEST_TILE} raw pixels")
         if not 0 <= 2 * self.overlap < self.tile:
-            raise InputError(
-                f"the overlap is {self.overlap} raw pixels with tiles of {self.tile}; give 0 to {(self.tile - 1) // 2} "
-                "(less than half a tile)"
-            )
+            legal = f"give 0 to {(self.tile - 1) // 2} raw pixels, less than half a tile of {self.tile}"
+            raise IllegalValue("overlap", self.overlap, legal)
 
     def starts(self, length: int) -> list[int]:
         """First pixels of the tiles along an axis of `length` raw pixels (see `tile_starts`)."""
@@ -113,7 +111,6 @@ def map_tiles(
     tiling: Tiling,
     *,
     scale: int,
-    on_tile: Callable[[], None] | None = None,
 ) -> Float32[np.ndarray, "sr_h sr_w"]:
     """Applies a function to the tiles of an image and blends what it gives.
 
@@ -122,7 +119,6 @@ def map_tiles(
         image: (h, w, frames).
         tiling: how to cut it.
         scale: output pixels per raw pixel.
-        on_tile: called after each tile.
 
     Returns:
         (scale * h, scale * w), summed in float32.
@@ -140,6 +136,4 @@ def map_tiles(
             result = function(image[y : y + sides[0], x : x + sides[1]])
             target = blended[scale * y : scale * (y + sides[0]), scale * x : scale * (x + sides[1])]
             target += result * (weight_y[:, None] * weight_x[None, :])
-            if on_tile is not None:
-                on_tile()
     return blended

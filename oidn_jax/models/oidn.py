@@ -18,6 +18,7 @@ from oidn_jax.errors import IllegalValue
 from oidn_jax.models.layers import Conv, GatedMixing, check_raw_frames, pixel_shuffle
 from oidn_jax.models.prediction import Prediction
 
+
 class ADDB(nn.Module):
     """Adaptive dynamic-domain fusion block.
 

@@ -1,62 +1,54 @@
 """The page about one reconstruction: what `acquisition.diagnostics` computes, as `figures.diagnostics` draws it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Real
+from jaxtyping import Float32
 
+from oidn_jax.acquisition import Acquisition
 from oidn_jax.acquisition.diagnostics import diagnose
-from oidn_jax.classical.estimation import Estimate
 from oidn_jax.classical.images import ClassicalOptions
 from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.data.atomic import check_target
 from oidn_jax.figures.diagnostics import DiagnosticsPage, save_diagnostics
-from oidn_jax.optics.transfer import TransferFunction
-
-_LABELS = {"wiener": "Wiener SIM", "hifi": "HiFi-SIM", "oidn": "OIDN", "image": "given image"}
 
 
 def write_diagnostics(
     path: Path,
-    raw_frames: Real[Array | np.ndarray, "frames h w"],
-    sr_image: Real[Array | np.ndarray, "h2 w2"],
+    acquisition: Acquisition,
+    sr_image: Float32[np.ndarray, "h2 w2"],
     *,
-    estimate: Estimate,
-    otf: TransferFunction,
     method: str,
-    options: ClassicalOptions = ClassicalOptions(),  # noqa: B008 -- immutable
-    pixel_size_nm: float | None,
-    warnings: Sequence[str] = (),
+    label: str,
+    options: ClassicalOptions | None,
     overwrite: bool = False,
 ) -> None:
-    """Draws the diagnostics of one acquisition.
+    """Draws the diagnostics of the first time point of an acquisition.
 
     Args:
         path: the PNG to write.
-        raw_frames: camera offset subtracted, orientation slow and phase fast.
+        acquisition: whose frames and illumination are shown.
         sr_image: what was reconstructed, two pixels per raw pixel.
-        estimate: illumination of these frames.
-        otf: of a raw frame.
         method: that gave the image. Wiener SIM and HiFi-SIM have an effective OTF, the others have none.
+        label: its name in print.
         options: of Wiener SIM and HiFi-SIM.
-        pixel_size_nm: of the raw frames; without it lengths are in raw pixels, and there is no scale bar.
-        warnings: printed at the bottom.
         overwrite: replace an existing file.
 
     Raises:
         InputError: the file exists and `overwrite` is False, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    frames, image = jnp.asarray(raw_frames, jnp.float32), jnp.asarray(sr_image, jnp.float32)
-    computed = diagnose(frames, image, estimate, otf=otf, method=method, options=options)
+    frames, image = jnp.asarray(acquisition.light(0)), jnp.asarray(sr_image)
+    computed = diagnose(
+        frames, image, acquisition.estimate, otf=acquisition.otf, method=method, options=options or ClassicalOptions()
+    )
     numbers, widefield, image = jax.device_get((computed, frames.mean(0), image))
     illumination, cutoff = numbers.estimate.illumination, float(numbers.cutoff)
     page = DiagnosticsPage(
-        method=_LABELS.get(method, method),
-        pixel_size_nm=pixel_size_nm,
+        method=label,
+        pixel_size_nm=acquisition.stack.pixel_size_nm,
         widefield=widefield,
         image=image,
         cutoff=cutoff,
@@ -82,6 +74,6 @@ def write_diagnostics(
         transfer=numbers.profiles.otf,
         position=numbers.profiles.position,
         psf=numbers.profiles.psf,
-        warnings=warnings,
+        warnings=acquisition.warnings,
     )
     save_diagnostics(path, page, overwrite=overwrite)

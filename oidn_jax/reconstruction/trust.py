@@ -5,7 +5,7 @@ in units of the expected noise, then their average in units of its own. `NAME_tr
 `NAME_trust.png`: the picture. The statistics are those of `classical.consistency`.
 """
 
-import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
+from oidn_jax.acquisition import Acquisition
 from oidn_jax.classical.consistency import Consistency, check_consistency
-from oidn_jax.classical.prediction import Camera
-from oidn_jax.data.atomic import write_atomically
-from oidn_jax.data.writers import write_map_tiff
+from oidn_jax.data.atomic import check_target, write_json
+from oidn_jax.data.writers import fits_imagej, open_map_tiff
+from oidn_jax.figures.trust import TrustPage, save_trust
 from oidn_jax.optics.grid import from_padded_spectrum
-from oidn_jax.acquisition.acquisition import Acquisition
-from oidn_jax.figures.trust import draw_trust
+from oidn_jax.optics.noise import NoiseModel
 
-_LARGEST_RESIDUALS = 4_000_000_000
 _CLEARLY_BETTER = 0.98
 _UNCONFIRMED, _LACKING = 0.3, 10.0
 _check = jax.jit(check_consistency)
@@ -59,125 +58,172 @@ class TrustFiles:
 
 def judge(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition, time: int) -> Consistency:
     """What the raw frames of a time point say about its image."""
-    camera = acquisition.camera
-    noise = Camera(
-        jnp.asarray(camera.gain, jnp.float32), jnp.asarray(camera.intercept + camera.gain * camera.offset, jnp.float32)
-    )
-    found = _check(
+    noise = acquisition.noise
+    gain, dark = (jnp.asarray(part, jnp.float32) for part in (noise.gain, noise.dark_variance))
+    consistency = _check(
         jnp.asarray(image),
         jnp.asarray(acquisition.light(time)),
         acquisition.illumination(time),
         otf=acquisition.otf,
-        cutoff=acquisition.otf.cutoff,
-        camera=noise,
+        noise=NoiseModel(gain, jnp.zeros_like(gain), dark),  # of the light, which has no offset
     )
-    return jax.device_get(found)
+    return jax.device_get(consistency)
 
 
-def on_our_grid(images: Float32[np.ndarray, "time h2 w2"], acquisition: Acquisition) -> np.ndarray:
-    """The images of another program, moved by half a pixel if they fit the raw frames better then.
+def on_our_grid(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition) -> Float32[np.ndarray, "h2 w2"]:
+    """The image of a program that interpolates by padding the spectrum, whose pixels lie elsewhere (`optics.grid`)."""
+    return np.asarray(_onto_our_grid(jnp.asarray(image), scale=acquisition.microscope.scale))
 
-    Programs that interpolate by padding the spectrum have their pixels there (`optics.grid`).
-    """
-    moved = np.stack([_onto_our_grid(jnp.asarray(image), scale=acquisition.microscope.scale) for image in images])
-    as_given, as_moved = (float(judge(x[0], acquisition, 0).reduced_chi_square) for x in (images, moved))
+
+def fits_better_moved(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition) -> bool:
+    """Whether the first image of another program fits its raw frames better `on_our_grid`; a warning says so."""
+    as_given, as_moved = (
+        float(judge(pixels, acquisition, 0).reduced_chi_square) for pixels in (image, on_our_grid(image, acquisition))
+    )
     if as_moved > _CLEARLY_BETTER * as_given:
-        return images
+        return False
     acquisition.warn(
-        f"{acquisition.stack.source}: the image fits better when moved by half a pixel along y and x (reduced "
-        f"chi-square {as_moved:.4g} instead of {as_given:.4g}), as images of programs that pad the spectrum do; so it "
-        "is judged"
+        f"the image fits better when moved by half a pixel along y and x (reduced chi-square {as_moved:.4g} instead of "
+        f"{as_given:.4g}), as images of programs that pad the spectrum do; so it is judged"
     )
-    return moved
+    return True
 
 
-def write_trust(
-    files: TrustFiles,
-    images: Float32[np.ndarray, "time h2 w2"],
-    acquisition: Acquisition,
-    *,
-    provenance: dict[str, Any],
-    overwrite: bool,
-) -> dict[str, Any]:
-    """Judges every time point and writes the files; gives the numbers.
+class TrustWriter:
+    """Judges images as they come and writes the files; use as a context manager, which ends them.
 
-    Raises:
-        InputError: a file that exists, or cannot be written.
+    Attributes:
+        verdict: in one line, once the block has ended.
     """
-    stack, n_frames = acquisition.stack, acquisition.stack.frames.shape[1]
-    if not acquisition.camera.gain_known:
-        acquisition.warn(
-            f"{stack.source}: the camera gain does not show in the frames, so the noise is taken as the same "
-            "everywhere; give --camera-gain and --camera-offset for a better map"
+
+    def __init__(
+        self, files: TrustFiles, acquisition: Acquisition, *, provenance: dict[str, Any], overwrite: bool
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            files: to write.
+            acquisition: whose frames judge.
+            provenance: of the images, for the metadata.
+            overwrite: replace existing files.
+
+        Raises:
+            InputError: a file that exists, or cannot be written.
+        """
+        for path in files.all:
+            check_target(path, overwrite=overwrite)
+        times, frames = acquisition.times, acquisition.stack.shape[1]
+        self._every_frame = fits_imagej((times, frames + 1, *acquisition.frame_size))
+        if not self._every_frame:
+            acquisition.warn("only the average residual is written, all of them exceed 4 GB")
+        if not (np.asarray(acquisition.noise.gain) > 0).all():
+            acquisition.warn(
+                "the camera gain does not show in the frames, so the noise is taken as the same everywhere; give "
+                "`camera_gain` and `camera_offset` for a better map"
+            )
+        self._files, self._acquisition, self._provenance = files, acquisition, provenance
+        self._overwrite = overwrite
+        self._numbers: list[dict[str, float]] = []
+        self._first: tuple[Float32[np.ndarray, "h2 w2"], Consistency] | None = None
+        self.verdict = ""
+
+    def __enter__(self) -> "TrustWriter":
+        acquisition, raw_nm = self._acquisition, self._acquisition.stack.pixel_size_nm
+        frames = acquisition.stack.shape[1]
+        names = [f"residual of frame {i + 1}" for i in range(frames)] if self._every_frame else []
+        names.append("residual of the average")
+        with ExitStack() as files:
+            self._maps = files.enter_context(
+                open_map_tiff(
+                    self._files.maps,
+                    shape=(acquisition.times, 2, *acquisition.fine_size),
+                    names=["reduced chi-square", "evidence"],
+                    ranges=[(0.0, 3.0), (-10.0, 10.0)],
+                    pixel_size_nm=None if raw_nm is None else raw_nm / acquisition.microscope.scale,
+                    time_interval_s=acquisition.stack.time_interval_s,
+                    provenance=self._provenance,
+                    overwrite=self._overwrite,
+                )
+            )
+            self._residual = files.enter_context(
+                open_map_tiff(
+                    self._files.residual,
+                    shape=(acquisition.times, len(names), *acquisition.frame_size),
+                    names=names,
+                    ranges=[(-5.0, 5.0)] * len(names),
+                    pixel_size_nm=raw_nm,
+                    time_interval_s=acquisition.stack.time_interval_s,
+                    provenance=self._provenance,
+                    overwrite=self._overwrite,
+                )
+            )
+            self._open_files = files.pop_all()
+        return self
+
+    def write(self, image: Float32[np.ndarray, "h2 w2"], time: int) -> None:
+        """Judges the image of the next time point and writes its maps."""
+        consistency = judge(image, self._acquisition, time)
+        every = consistency.residual if self._every_frame else []
+        self._maps.write(np.stack([consistency.chi_square, consistency.evidence]))
+        self._residual.write(np.stack([*every, consistency.mean_residual]))
+        self._numbers.append(_numbers(consistency))
+        if self._first is None:
+            self._first = image, consistency
+
+    def __exit__(self, *error: Any) -> None:
+        self._open_files.__exit__(*error)
+        if error[0] is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        assert self._first is not None, "there is a time point"
+        summary = _summary(self._numbers, self._acquisition, self._provenance)
+        self.verdict = summary["verdict"]
+        write_json(self._files.numbers, summary)
+        image, consistency = self._first
+        raw_nm = self._acquisition.stack.pixel_size_nm
+        page = TrustPage(
+            title=self.verdict,
+            image=image,
+            evidence=consistency.evidence,
+            threshold=float(consistency.threshold),
+            chi_square=consistency.chi_square,
+            mean_residual=consistency.mean_residual,
+            residual=consistency.residual,
+            reduced_chi_square=float(consistency.reduced_chi_square),
+            pixel_size_nm=None if raw_nm is None else raw_nm / self._acquisition.microscope.scale,
         )
-    every_frame = 4 * stack.frames.size < _LARGEST_RESIDUALS
-    if not every_frame:
-        acquisition.warn(f"{stack.source}: only the average residual is written, all of them exceed 4 GB")
-    maps, residuals, numbers, first = _judge_all(images, acquisition, every_frame=every_frame)
-    scale = acquisition.microscope.scale
-    common = {"time_interval_s": stack.time_interval_s, "provenance": provenance, "overwrite": overwrite}
-    names = [f"residual of frame {i + 1}" for i in range(n_frames)] if every_frame else []
-    names.append("residual of the average")
-    raw_nm = stack.pixel_size_nm
-    write_map_tiff(
-        files.maps,
-        maps,
-        names=["reduced chi-square", "evidence"],
-        ranges=[(0.0, 3.0), (-10.0, 10.0)],
-        pixel_size_nm=None if raw_nm is None else raw_nm / scale,
-        **common,
-    )
-    ranges = [(-5.0, 5.0)] * len(names)
-    write_map_tiff(files.residual, residuals, names=names, ranges=ranges, pixel_size_nm=raw_nm, **common)
-    summary = _summary(numbers, acquisition, provenance)
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    write_atomically(files.numbers, lambda part: part.write_text(text, encoding="utf-8"), n_bytes=len(text))
-    draw_trust(files.picture, images[0], first, pixel_size_nm=raw_nm, title=summary["verdict"], overwrite=overwrite)
-    return summary
+        save_trust(self._files.picture, page, overwrite=self._overwrite)
 
 
-def _judge_all(
-    images: Float32[np.ndarray, "time h2 w2"], acquisition: Acquisition, *, every_frame: bool
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]], Consistency]:
-    """Maps and residuals (time, map, y, x) and numbers of all time points, and all there is of the first."""
-    maps, residuals, numbers, first = [], [], [], None
-    for time, image in enumerate(images):
-        found = judge(image, acquisition, time)
-        first = first or found
-        maps.append(np.stack([found.chi_square, found.evidence]))
-        residuals.append(np.stack([*found.residual, found.mean_residual] if every_frame else [found.mean_residual]))
-        numbers.append(_numbers(found))
-    assert first is not None
-    return np.stack(maps), np.stack(residuals), numbers, first
-
-
-def confirmed_period(found: Consistency) -> float:
+def confirmed_period(consistency: Consistency) -> float:
     """The finest period, raw pixels, down to which the image has the contrast that the frames ask for.
 
     Up to its frequency the fitted transfer stays between 0.3 (below, the image holds what the frames do not confirm)
     and 10 (above, it has less than a tenth of the contrast that they ask for, as a blurred image).
     """
-    wrong = (found.transfer < _UNCONFIRMED) | (found.transfer > _LACKING)
+    wrong = (consistency.transfer < _UNCONFIRMED) | (consistency.transfer > _LACKING)
     last = int(wrong.argmax()) if wrong.any() else len(wrong)
-    return float(1.0 / found.frequency[max(last - 1, 0)])
+    return float(1.0 / consistency.frequency[max(last - 1, 0)])
 
 
-def _numbers(found: Consistency) -> dict[str, float]:
+def _numbers(consistency: Consistency) -> dict[str, float]:
     return {
-        "confirmed_period_pixels": confirmed_period(found),
-        "reduced_chi_square": float(found.reduced_chi_square),
-        "suspect_area": float(found.suspect_area),
-        "most_missing": float(found.evidence.max()),
-        "most_invented": float(found.evidence.min()),
-        "threshold": float(found.threshold),
+        "confirmed_period_pixels": confirmed_period(consistency),
+        "reduced_chi_square": float(consistency.reduced_chi_square),
+        "suspect_area": float(consistency.suspect_area),
+        "most_missing": float(consistency.evidence.max()),
+        "most_invented": float(consistency.evidence.min()),
+        "threshold": float(consistency.threshold),
     }
 
 
 def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenance: dict[str, Any]) -> dict[str, Any]:
     chi_square = float(np.mean([n["reduced_chi_square"] for n in numbers]))
     area = float(np.mean([n["suspect_area"] for n in numbers]))
-    period_nm = acquisition.pixel_size_nm * float(np.mean([n["confirmed_period_pixels"] for n in numbers]))
-    camera = acquisition.camera
+    period = float(np.mean([n["confirmed_period_pixels"] for n in numbers]))
+    period_nm = acquisition.microscope.pixel_size_nm * period
+    gain, offset, dark_variance = (np.asarray(part).tolist() for part in acquisition.noise)
     return {
         "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
         f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm",
@@ -185,12 +231,13 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
         "reduced_chi_square": chi_square,
         "suspect_area": area,
         "times": numbers,
-        "camera": {
-            "gain_counts_per_electron": camera.gain.tolist(),
-            "offset_counts": camera.offset.tolist(),
-            "variance_at_zero_counts": camera.intercept.tolist(),
-            "gain_known": camera.gain_known,
+        "noise": {
+            "gain_counts_per_electron": gain,
+            "offset_counts": offset,
+            "dark_variance_counts2": dark_variance,
+            "gain_known": bool(np.all(np.asarray(gain) > 0)),
         },
+        "otf": acquisition.microscope.describe_otf(),
         "confidence_of_illumination": [float(z) for z in acquisition.estimate.confidence],
         **provenance,
     }

@@ -8,6 +8,7 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -55,6 +56,7 @@ def drawn(monkeypatch):
             return
         shown = []
         with monkeypatch.context() as patch:
+            patch.setattr(AxesImage, "draw", lambda image, renderer: None)
             patch.setattr(Text, "draw", lambda text, *given: (shown.append(text), draw(text, *given))[1])
             figure.set_dpi(dpi)
             figure.draw_without_rendering()

@@ -157,7 +157,7 @@ def diagnostics_page(*, vectors=VECTORS, size=(48, 60), phases=3, profiles=3, pi
         condition=1.8 * ones,
         residual_peak=2 * ones,
         frequency=frequency,
-        transfer=np.exp(-frequency * widths),
+        transfer=np.clip(1 - frequency * widths, 0, 1),
         position=position,
         psf=np.exp(-0.5 * (position / widths) ** 2),
         warnings=warnings,

@@ -47,7 +47,7 @@ FIGURES = {
         lambda path: save_radar(path, RADAR, score="SSIM, affine", trained_on={"OIDN, CCPs": "CCPs"}, colours=COLOURS),
         88,
     ),
-    "psf": (lambda path: save_psf_comparison(path, [psf_panel(learned=6.0)] * 4), 180),
+    "psf": (lambda path: save_psf_comparison(path, [psf_panel(learned=6.0)] * 2), 180),
     "worst cases": (lambda path: save_worst_cases(path, [worst_case()] * 3), 180),
     "many worst cases": (lambda path: save_worst_cases(path, [worst_case()] * 8), None),
     "measurement": (lambda path: save_measurement(path.with_suffix(".pdf"), measurement_page()), 180),

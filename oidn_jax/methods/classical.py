@@ -1,0 +1,135 @@
+"""Images by classical methods: widefield, Wiener SIM, HiFi-SIM."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from oidn_jax.acquisition.acquisition import Acquisition
+from oidn_jax.classical.images import CLASSICAL_METHODS, ClassicalOptions, compiled_image, with_published_notch
+from oidn_jax.classical.wiener import Attenuation
+from oidn_jax.errors import IllegalValue
+from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
+from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.microscope import Microscope
+
+LABELS = {"widefield": "Widefield", "wiener": "Wiener SIM", "hifi": "HiFi-SIM"}
+_SMALLEST_REGULARISATION, _LARGEST_REGULARISATION = 1e-4, 1e3
+_MOST_ITERATIONS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class ClassicalMethod:
+    """A method of `classical.images`; a None is its default.
+
+    Attributes:
+        name: "widefield", "wiener" or "hifi".
+        wiener: the Wiener parameter of "wiener"; None for that of the noise in each image.
+        attenuation: strength of the notch around the centres of the bands, 0 to below 1, of "wiener" and "hifi".
+        w1: of step 1 of "hifi".
+        rl_iterations: of Richardson-Lucy deconvolution before "hifi".
+
+    Raises:
+        IllegalValue: for another name, or numbers that are not legal.
+    """
+
+    name: str
+    wiener: float | None = None
+    attenuation: float | None = None
+    w1: float | None = None
+    rl_iterations: int = 5
+
+    writes_image: bool = field(default=True, init=False)
+    inputs: tuple[Path, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        """Checks name and numbers."""
+        if self.name not in CLASSICAL_METHODS:
+            raise IllegalValue("method", self.name, f"legal: {', '.join(CLASSICAL_METHODS)}")
+        for name, value in (("wiener", self.wiener), ("w1", self.w1)):
+            if value is not None and not _SMALLEST_REGULARISATION <= value <= _LARGEST_REGULARISATION:
+                legal = f"it must be from {_SMALLEST_REGULARISATION:g} to {_LARGEST_REGULARISATION:g}"
+                raise IllegalValue(name, value, legal)
+        if self.attenuation is not None and not 0 <= self.attenuation < 1:
+            raise IllegalValue("attenuation", self.attenuation, "it must be from 0 to below 1")
+        if not 0 <= self.rl_iterations <= _MOST_ITERATIONS:
+            raise IllegalValue("rl_iterations", self.rl_iterations, f"it must be from 0 to {_MOST_ITERATIONS}")
+
+    @property
+    def label(self) -> str:
+        """In print."""
+        return LABELS[self.name]
+
+    @property
+    def needs_illumination(self) -> bool:
+        """All but widefield do."""
+        return self.name != "widefield"
+
+    def check(self, microscope: Microscope) -> None:
+        """Refuses optics that no SIM image can be made with.
+
+        Raises:
+            InputError: pixels too small or too large for the objective, fewer than 3 phases.
+        """
+        if self.needs_illumination:
+            microscope.otf()
+            if microscope.phases < 3:
+                raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
+
+    def options(self, microscope: Microscope) -> ClassicalOptions:
+        """The options for the pixels of a microscope."""
+        options = with_published_notch(
+            ClassicalOptions(wiener=self.wiener),
+            pixel_size_nm=microscope.pixel_size_nm,
+            cutoff=microscope.otf().cutoff,
+        )
+        hifi = options.hifi
+        if self.attenuation is not None:
+            hifi = hifi._replace(attenuation_strength=self.attenuation)
+        if self.w1 is not None:
+            hifi = hifi._replace(initial_wiener=self.w1)
+        notch = Attenuation(strength=jnp.float32(self.attenuation)) if self.attenuation else None
+        return options._replace(attenuation=notch, hifi=hifi)
+
+    def __call__(self, acquisition: Acquisition, time: int, *, progress: Progress = no_progress) -> Image:
+        """The image of a time point; all of them share the illumination but for the brightness of the frames."""
+        options = self.options(acquisition.microscope)
+        illumination = acquisition.illumination(time) if self.needs_illumination else _no_illumination(acquisition)
+        pixels = compiled_image(
+            acquisition.light(time),
+            illumination,
+            acquisition.otf,
+            method=self.name,
+            options=options,
+            iterations=self.rl_iterations,
+            scale=acquisition.microscope.scale,
+        )
+        progress(1, 1)
+        image = Image(np.asarray(pixels), dark=0.0, provenance=self._provenance(acquisition, options))
+        return check_finite(image, acquisition)
+
+    def _provenance(self, acquisition: Acquisition, options: ClassicalOptions) -> dict[str, Any]:
+        """Numbers, optics and camera offset."""
+        numbers: dict[str, Any] = {}
+        if self.name == "wiener":
+            numbers["wiener"] = "automatic" if self.wiener is None else self.wiener
+            numbers["attenuation"] = self.attenuation or 0.0
+        if self.name == "hifi":
+            numbers = {name: float(value) for name, value in options.hifi._asdict().items() if value is not None}
+            numbers["rl_iterations"] = self.rl_iterations
+        known = acquisition.known
+        if self.needs_illumination and known is not None:
+            numbers["illumination"] = known.path.name + (", phases measured" if known.refit_phases else "")
+        return {
+            **numbers,
+            "optics": acquisition.microscope.describe(),
+            "camera_offset": [float(offset) for offset in np.asarray(acquisition.noise.offset)],
+        }
+
+
+def _no_illumination(acquisition: Acquisition) -> Illumination:
+    """Something of the right shapes, so that the widefield image compiles once."""
+    microscope = acquisition.microscope
+    return Illumination.ideal(jnp.full((microscope.orientations, 2), 0.2), phases=microscope.phases)

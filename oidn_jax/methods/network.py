@@ -1,0 +1,224 @@
+"""Images by a trained network.
+
+A time point is normalised as a whole, by the model's own mode, and mirrored at its border; the network sees it in tiles
+of one shape (`methods.tiling`), one at a time; what comes back is scaled to the range of the raw frames, so it is not
+quantitative. Where the device's memory does not suffice the tiles are halved, with a remark, and the image is computed
+again, so that it has one tiling.
+
+The result depends on the tile: the attention of OIDN takes statistics of the tile it sees, and its PSF is estimated per
+tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are faster.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import numpy as np
+from jaxtyping import Float32, Real
+
+from oidn_jax.acquisition.acquisition import Acquisition
+from oidn_jax.data.normalisation import Normalisation, fit_min_max
+from oidn_jax.errors import IllegalValue, InputError
+from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
+from oidn_jax.methods.tiling import Tiling, map_tiles
+from oidn_jax.models.layers import SMALLEST_IMAGE
+from oidn_jax.models.trained import TrainedModel
+from oidn_jax.optics.microscope import Microscope
+
+# Raw pixels mirrored around an image before it is tiled, and cropped after: the zeros that a convolution sees beyond
+# the edge of an image with background would draw a dark frame into it.
+BORDER = 16
+
+# An image of 256 x 256, mirrored at its border, is one tile.
+DEFAULT_TILE, DEFAULT_OVERLAP = 256 + 2 * BORDER, 32
+
+# Backing off ends here: below it, the statistics of a tile have little to do with those of the image.
+SMALLEST_BACKED_OFF_TILE = 64
+
+_OUT_OF_MEMORY = ("resource_exhausted", "out of memory")
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMethod:
+    """A trained network.
+
+    Attributes:
+        model: its weights.
+        tile: side of the tiles, raw pixels; None takes that of the training patches, at least 288.
+        overlap: raw pixels that neighbouring tiles share at least; None takes a quarter of a tile, at most 32.
+
+    Raises:
+        IllegalValue: for a tile below 16, or an overlap that is negative or not less than half a tile.
+    """
+
+    model: TrainedModel
+    tile: int | None = None
+    overlap: int | None = None
+
+    needs_illumination, writes_image, inputs = False, True, ()
+
+    def __post_init__(self) -> None:
+        """Checks the tiling."""
+        _ = self.tiling
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.model.fields["name"]
+
+    @property
+    def label(self) -> str:
+        """The network's in print."""
+        return self.model.label
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """What is tried first."""
+        tile = max(self.model.patch, DEFAULT_TILE) if self.tile is None else self.tile
+        return Tiling(tile, min(tile // 4, DEFAULT_OVERLAP) if self.overlap is None else self.overlap)
+
+    def check(self, microscope: Microscope) -> None:
+        """Refuses other frames than those of the training.
+
+        Raises:
+            IllegalValue: another number of orientations or phases, or another scale.
+        """
+        for field in ("orientations", "phases", "scale"):
+            expected, given = getattr(self.model.microscope, field), getattr(microscope, field)
+            if expected != given:
+                raise IllegalValue(f"microscope.{field}", given, f"the model was trained with {expected}")
+
+    def __call__(self, acquisition: Acquisition, time: int, *, progress: Progress = no_progress) -> Image:
+        """The image of a time point.
+
+        Raises:
+            InputError: other frames than the network takes, images below 16 pixels, or too little memory even for tiles
+                of 64 pixels.
+        """
+        self.check(acquisition.microscope)
+        frames = acquisition.counts(time).transpose(1, 2, 0)
+        if min(frames.shape[:2]) < SMALLEST_IMAGE:
+            raise InputError(
+                f"{acquisition.stack.source} has frames of {frames.shape[0]} x {frames.shape[1]} pixels; the smallest "
+                f"image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
+            )
+        # float32 holds every 16-bit integer; wider pixels are normalised in float64.
+        frames = frames.astype(np.result_type(frames.dtype, np.float32))
+        normalisation = fit_min_max(frames, mode=self.model.normalisation)
+        pixels, tiling, remarks = self._with_enough_memory(frames, normalisation, progress)
+        height, width = (min(n + 2 * BORDER, tiling.tile) for n in frames.shape[:2])
+        image = Image(
+            pixels,
+            dark=float(normalisation.offset.mean()),
+            provenance={
+                "weights": dict(self.model.origin),
+                "normalisation": self.model.normalisation,
+                "tile": [height, width],
+                "overlap": tiling.overlap,
+                "optics": self.model.microscope.describe(),
+            },
+            remarks=remarks,
+        )
+        return check_finite(image, acquisition)
+
+    def _with_enough_memory(
+        self, frames: Real[np.ndarray, "h w frames"], normalisation: Normalisation, progress: Progress
+    ) -> tuple[Float32[np.ndarray, "h2 w2"], Tiling, tuple[str, ...]]:
+        """The pixels, the tiling that memory allowed, and what to say of it."""
+        tiling, remarks = self.tiling, ()
+        padded = (frames.shape[0] + 2 * BORDER, frames.shape[1] + 2 * BORDER)
+        while True:
+            pixels = _unless_out_of_memory(lambda: _reconstruct(frames, self.model, normalisation, tiling, progress))  # noqa: B023 -- called at once
+            if pixels is not None:
+                return pixels, tiling, remarks
+            smaller = tiling.smaller(padded, smallest=SMALLEST_BACKED_OFF_TILE)
+            side = min(tiling.tile, max(padded))
+            if smaller is None:
+                raise InputError(
+                    f"memory ran out with tiles of {side} raw pixels, and tiles are not made smaller than "
+                    f"{SMALLEST_BACKED_OFF_TILE}; close other programs or use a device with more memory"
+                )
+            remarks = (*remarks, f"memory ran out with tiles of {side} raw pixels; `tile` is {smaller.tile} instead")
+            tiling = smaller
+
+
+def _reconstruct(
+    frames: Real[np.ndarray, "h w frames"],
+    model: TrainedModel,
+    normalisation: Normalisation,
+    tiling: Tiling,
+    progress: Progress,
+) -> Float32[np.ndarray, "h2 w2"]:
+    scale = model.microscope.scale
+    normalised = normalisation.apply(frames).astype(np.float32)
+    mirrored = np.pad(normalised, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
+    done, total = 0, tiling.count((mirrored.shape[0], mirrored.shape[1]))
+
+    def network(tile: np.ndarray) -> np.ndarray:
+        nonlocal done
+        image = np.asarray(model(tile[None]).image)[0, :, :, 0]
+        done += 1
+        progress(done, total)
+        return image
+
+    blended = map_tiles(network, mirrored, tiling, scale=scale)
+    inside = slice(scale * BORDER, -scale * BORDER)
+    return normalisation.invert_image(blended[inside, inside, None])[..., 0].astype(np.float32)
+
+
+def _unless_out_of_memory(compute: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """What a computation gives; None when memory runs out, by then free of everything the error had kept alive."""
+    try:
+        return compute()
+    except MemoryError:
+        return None
+    except jax.errors.JaxRuntimeError as error:
+        if not any(text in str(error).lower() for text in _OUT_OF_MEMORY):
+            raise
+        return None
+
+
+def reconstruct(
+    raw_frames: Real[np.ndarray, "b h w frames"],
+    model: TrainedModel,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    progress: Progress = no_progress,
+) -> Float32[np.ndarray, "b h2 w2 1"]:
+    """Reconstructs raw SIM frames in memory by a trained network.
+
+    Args:
+        raw_frames: (b, h, w, frames), any real dtype, as the camera gave them (not normalised), orientation slow and
+            phase fast; b are time points of one field, each normalised by itself.
+        model: what `oidn_jax.load` gives.
+        tile: as `NetworkMethod`.
+        overlap: as `NetworkMethod`.
+        progress: called after each tile with the number of tiles done and of all; where memory runs out, both numbers
+            start anew.
+
+    Returns:
+        (b, scale * h, scale * w, 1), scaled to the range of the raw frames of each time point; not quantitative.
+
+    Raises:
+        InputError: (a ValueError) wrong shape, dtype, tile or overlap; NaN or infinite pixels, given or computed; too
+            little memory even for tiles of 64 pixels.
+
+    Warns:
+        RuntimeWarning: hot pixels, saturation, a doubtful frame order; the tiles were halved because memory ran out.
+    """
+    method = NetworkMethod(model, tile=tile, overlap=overlap)
+    acquisition = Acquisition.of_frames(np.asarray(raw_frames), model.microscope)
+    acquisition.check()
+    images: list[Image] = []
+    for time in range(acquisition.times):
+
+        def advance(done: int, total: int, time: int = time) -> None:
+            progress(time * total + done, acquisition.times * total)
+
+        images.append(method(acquisition, time, progress=advance))
+    for line in dict.fromkeys([*acquisition.warnings, *(line for image in images for line in image.remarks)]):
+        warnings.warn(line, RuntimeWarning, stacklevel=2)
+    return np.stack([image.pixels for image in images])[..., None]
