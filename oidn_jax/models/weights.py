@@ -8,6 +8,7 @@ training run holds such a folder, `WORKDIR/checkpoints/best/STEP/model`; the wei
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from oidn_jax.data.atomic import write_atomically
+from oidn_jax.data.atomic import write_atomically, write_json
 from oidn_jax.errors import InputError
 from oidn_jax.models.networks import initial_params
 from oidn_jax.models.trained import TrainedModel
@@ -52,9 +53,8 @@ def write_model(folder: Path, model: TrainedModel) -> None:
         "sha256": hashlib.sha256(weights).hexdigest(),
         "configuration": dict(model.configuration),
     }
-    text = json.dumps(content, indent=1) + "\n"
     write_atomically(folder / _WEIGHTS, lambda path: path.write_bytes(weights), n_bytes=len(weights))
-    write_atomically(folder / _MODEL, lambda path: path.write_text(text, encoding="utf-8"), n_bytes=len(text))
+    write_json(folder / _MODEL, content)
 
 
 def read_model(folder: Path) -> TrainedModel:
@@ -136,7 +136,7 @@ def _load_checkpoint(workdir: Path, checkpoint: str | None) -> TrainedModel:
         step = newest_step(workdir, kind)
         if step is not None and (step / "model" / _MODEL).exists():
             model = read_model(step / "model")
-            return TrainedModel(**{**vars(model), "origin": {**model.origin, "checkpoint": kind}})
+            return replace(model, origin={**model.origin, "checkpoint": kind})
         if step is not None and (step / "record").exists():
             raise OldWorkdir(
                 f"the {kind} checkpoint of {workdir} (step {step.name}) holds no weights by themselves: it is damaged, "

@@ -42,7 +42,7 @@ class _ModelHandler(ocp.CheckpointHandler):
         raise ValueError("models.weights reads models")
 
 
-@ocp.args.register_with_handler(_ModelHandler, for_save=True)
+@ocp.args.register_with_handler(_ModelHandler, for_save=True, for_restore=True)
 @dataclass
 class _SaveModel(ocp.args.CheckpointArgs):
     model: TrainedModel
