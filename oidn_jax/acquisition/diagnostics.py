@@ -108,7 +108,7 @@ def diagnose(
         result_spectrum=_displayed(spectrum),
         residual_peak=jax.vmap(partial(_over_ring, spectrum))(given.wave_vector / _SCALE),
         condition=jax.vmap(jnp.linalg.cond)(phase_matrix(given)),
-        profiles=_profiles(effective, given.wave_vector[0], otf),
+        profiles=transfer_profiles(effective, given.wave_vector[0], otf),
     )
 
 
@@ -145,8 +145,11 @@ def _over_ring(modulus: Float[Array, "h w"], vector: Float[Array, "2"]) -> Float
     return jnp.where(near, modulus, 0.0).max() / jnp.nanmedian(jnp.where(ring & ~near, modulus, jnp.nan))
 
 
-def _profiles(effective: Transfer | None, vector: Float[Array, "2"], otf: TransferFunction) -> Profiles:
-    """PSF(x) = sum_k H(k) exp(2 pi i x k.u) along the direction u of a profile, over its value at 0."""
+def transfer_profiles(effective: Transfer | None, vector: Float[Array, "2"], otf: TransferFunction) -> Profiles:
+    """Of the raw frames, and of an effective transfer function along a wave vector and across it.
+
+    PSF(x) = sum_k H(k) exp(2 pi i x k.u) along the direction u of a profile, over its value at 0.
+    """
     along = vector / jnp.linalg.norm(vector)
     across = jnp.stack([-along[1], along[0]])
     drawn = [(otf, along)] + ([] if effective is None else [(effective, along), (effective, across)])

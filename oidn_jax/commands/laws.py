@@ -43,13 +43,14 @@ def laws(options: argparse.Namespace) -> None:
 
     setup = _setup(options)
     outcomes = check(LAWS, setup)
-    table = Table("law", title=f"model of image formation: {setup.microscope.describe_otf()}")
+    table = Table("law")
     for column in ("error", "tolerance"):
         table.add_column(column, justify="right")
     table.add_column("holds")
     for outcome in outcomes:
         mark = "[green]yes[/green]" if outcome.passed else "[bold red]NO[/bold red]"
         table.add_row(outcome.statement, f"{outcome.error:.1e}", f"{outcome.tolerance:.0e}", mark)
+    print(f"model of image formation, OTF: {setup.microscope.describe_otf()}", flush=True)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     failed = [outcome.statement for outcome in outcomes if not outcome.passed]
     if failed:

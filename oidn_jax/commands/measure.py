@@ -6,7 +6,6 @@ from pathlib import Path
 
 from oidn_jax.commands.parser import OneLineParser
 from oidn_jax.commands.run import run, warn
-from oidn_jax.errors import InputError
 
 MOST_SECTORS = 36
 DESCRIPTION = """\
@@ -93,18 +92,15 @@ def measure(options: argparse.Namespace) -> None:
     from oidn_jax.resolution.measurement import check_map, write_map
     from oidn_jax.resolution.page import save_page
 
-    try:
-        rolling = RollingFrcOptions(
-            block=options.block,
-            skip=options.skip,
-            background=options.background,
-            flavour=options.flavour,
-            crossing=options.crossing,
-            median=not options.no_median,
-            correct_drift=options.correct_drift,
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    rolling = RollingFrcOptions(
+        block=options.block,
+        skip=options.skip,
+        background=options.background,
+        flavour=options.flavour,
+        crossing=options.crossing,
+        median=not options.no_median,
+        correct_drift=options.correct_drift,
+    )
     check_spared(options.images, [options.plot, options.map])
     if options.plot:
         check_figure(Path(options.plot), overwrite=options.overwrite)

@@ -303,11 +303,12 @@ def _enlarge(axes: Axes, vector: Float[np.ndarray, "2"], units: Units, *, reach:
     left = 0.0 if x * y > 0 else 0.7
     inset = axes.inset_axes((left, 0.0, 0.3, 0.3))
     image = axes.images[0]
+    left, right, bottom, top = image.get_extent()
     draw_image(
         inset,
         np.asarray(image.get_array()),
         limits=image.get_clim(),
-        extent=tuple(image.get_extent()),
+        extent=(left, right, bottom, top),
         interpolation="nearest",
     )
     reach *= units.frequency

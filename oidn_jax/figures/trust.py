@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from oidn_jax.figures.images import draw_image, hide_ticks
+from oidn_jax.figures.images import draw_image, hide_ticks, stretch
 from oidn_jax.figures.style import SCREEN_PT, figure_style, save
 
 # Two hues that red-green blindness tells apart.
@@ -56,9 +56,9 @@ def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
         figure = Figure(figsize=(15, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(2, 3).ravel()
-        grey = draw_image(panels[0], page.image, pixel_size_nm=page.pixel_size_nm)
+        draw_image(panels[0], page.image, pixel_size_nm=page.pixel_size_nm)
         panels[0].set_title("image")
-        panels[1].imshow(_marked(grey.norm(page.image).filled(0.0), page.evidence, threshold=page.threshold))
+        panels[1].imshow(_marked(page.image, page.evidence, threshold=page.threshold))
         hide_ticks(panels[1])
         panels[1].set_title(
             f"contradicted beyond chance (|evidence| > {page.threshold:.1f})\nblue: missing, orange: not in the data"
@@ -89,10 +89,12 @@ def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
 
 
 def _marked(
-    grey: Real[np.ndarray, "h w"], evidence: Real[np.ndarray, "h w"], *, threshold: float
+    image: Real[np.ndarray, "h w"], evidence: Real[np.ndarray, "h w"], *, threshold: float
 ) -> Float32[np.ndarray, "h w 3"]:
-    """An image in [0, 1] in grey, with contradicted places in colour."""
-    picture = np.repeat(np.clip(grey, 0.0, 1.0)[..., None], 3, axis=-1).astype(np.float32)
+    """The image as it is drawn, with contradicted places in colour."""
+    low, high = stretch(image)
+    grey = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
+    picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
     for contradicted, colour in ((evidence > threshold, _MISSING), (evidence < -threshold, _INVENTED)):
         picture[contradicted] = 0.35 * picture[contradicted] + 0.65 * np.array(to_rgb(colour))
     return picture

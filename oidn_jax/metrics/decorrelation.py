@@ -136,8 +136,8 @@ def _batched(image: Array, *, apodise: bool, sectors: int | None) -> Decorrelati
     image = as_floating(image)
     *batch, h, w = image.shape
     analyse = partial(_analyse, apodise=apodise, sectors=sectors)
-    found = jax.lax.map(analyse, image.reshape(-1, h, w))
-    restored = jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), found)
+    results = jax.lax.map(analyse, image.reshape(-1, h, w))
+    restored = jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), results)
     return restored._replace(radii=_first_radii(image.dtype))
 
 
@@ -148,12 +148,12 @@ def _analyse(image: Float[Array, "h w"], *, apodise: bool, sectors: int | None) 
         image = apodise_border(image)
     image = image[: (image.shape[0] - 1) // 2 * 2 + 1, : (image.shape[1] - 1) // 2 * 2 + 1]
     if sectors is None:
-        found = _two_passes(whole_plane(image), image.shape)
+        analysis = _two_passes(whole_plane(image), image.shape)
     else:
-        found = jax.lax.map(lambda plane: _two_passes(plane, image.shape), sector_planes(image, sectors))
+        analysis = jax.lax.map(lambda plane: _two_passes(plane, image.shape), sector_planes(image, sectors))
     nan = jnp.asarray(jnp.nan, image.dtype)
-    return found._replace(
-        cutoff=jnp.where(impossible, nan, found.cutoff), amplitude=jnp.where(impossible, nan, found.amplitude)
+    return analysis._replace(
+        cutoff=jnp.where(impossible, nan, analysis.cutoff), amplitude=jnp.where(impossible, nan, analysis.amplitude)
     )
 
 

@@ -53,9 +53,9 @@ def _correlation_peak(image: Float[Array, "h w"], reference: Float[Array, "h w"]
         ascends = (jnp.linalg.det(hessian) > 0) & (jnp.trace(hessian) < 0) & jnp.isfinite(step).all()
         return shift - jnp.where(ascends, jnp.clip(step, -0.5, 0.5), 0.0)
 
-    found = jax.lax.fori_loop(0, _STEPS, newton, start)
-    found = jnp.where(jnp.abs(found - start).max() <= 1.0, found, start)
-    return jnp.where(jnp.isfinite(correlation).all(), found, jnp.nan)
+    refined = jax.lax.fori_loop(0, _STEPS, newton, start)
+    refined = jnp.where(jnp.abs(refined - start).max() <= 1.0, refined, start)
+    return jnp.where(jnp.isfinite(correlation).all(), refined, jnp.nan)
 
 
 @jax.jit

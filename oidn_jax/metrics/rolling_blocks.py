@@ -124,8 +124,8 @@ def _first_crossing(curves: Float[Array, "n rings"], criterion: Criterion) -> Fl
         at = jnp.asarray(threshold[_FIRST_POSITION : rings - 1], curves.dtype)[None]
         falls = (here < at) & (before > at)
         ring = jnp.argmax(falls, 1) + _FIRST_POSITION + criterion.first_ring
-        found = jnp.where(falls.any(1), factor * criterion.block / ring, 0.0)
+        resolved = jnp.where(falls.any(1), factor * criterion.block / ring, 0.0)
         if criterion.single_image:
-            found = found / single_image_calibration((ring / rings).astype(curves.dtype))
-        period = jnp.where(period > 0, period, found)
+            resolved = resolved / single_image_calibration((ring / rings).astype(curves.dtype))
+        period = jnp.where(period > 0, period, resolved)
     return period

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32, Real
 
+from oidn_jax.errors import IllegalValue
 from oidn_jax.metrics.drift import align, overlap
 from oidn_jax.metrics.rolling_blocks import CROSSINGS, Criterion, block_periods
 
@@ -65,18 +66,18 @@ class RollingFrcOptions:
         """Refuses what is not legal.
 
         Raises:
-            ValueError: names the field, what was given and what is legal.
+            IllegalValue: names the field, what was given and what is legal.
         """
-        if self.block < SMALLEST_BLOCK or self.skip < 1 or not 0 <= self.background <= _FULL_SCALE:
-            raise ValueError(
-                f"block={self.block}, skip={self.skip}, background={self.background}; legal: a block of at least "
-                f"{SMALLEST_BLOCK} pixels, a skip of at least 1, a background from 0 to 255"
-            )
-        if self.flavour not in FLAVOURS or self.crossing not in CROSSINGS:
-            raise ValueError(
-                f"flavour={self.flavour!r}, crossing={self.crossing!r}; legal: {' or '.join(FLAVOURS)}, "
-                f"{' or '.join(CROSSINGS)}"
-            )
+        if self.block < SMALLEST_BLOCK:
+            raise IllegalValue("block", self.block, f"it must be at least {SMALLEST_BLOCK} pixels")
+        if self.skip < 1:
+            raise IllegalValue("skip", self.skip, "it must be at least 1")
+        if not 0 <= self.background <= _FULL_SCALE:
+            raise IllegalValue("background", self.background, f"it must be 0 to {_FULL_SCALE:g}")
+        if self.flavour not in FLAVOURS:
+            raise IllegalValue("flavour", self.flavour, f"legal: {', '.join(FLAVOURS)}")
+        if self.crossing not in CROSSINGS:
+            raise IllegalValue("crossing", self.crossing, f"legal: {', '.join(CROSSINGS)}")
         object.__setattr__(self, "block", self.block + self.block % 2)
         object.__setattr__(self, "skip", min(self.skip, self.block // 2))
 
@@ -188,11 +189,11 @@ def _map_aligned(
     aligned, drift = align(other, image)
     seen = overlap(np.asarray(drift), (image.shape[0], image.shape[1]))
     options = replace(options, correct_drift=False)
-    found = rolling_frc(
+    local = rolling_frc(
         image[seen], np.asarray(aligned)[seen], pixel_size_nm=pixel_size_nm, options=options, progress=progress
     )
     values, foreground = np.full(image.shape, np.nan, np.float32), np.zeros(image.shape, bool)
-    values[seen], foreground[seen] = found.map_nm, found.foreground
+    values[seen], foreground[seen] = local.map_nm, local.foreground
     return RollingFrc(values, foreground)
 
 

@@ -83,7 +83,7 @@ def single_image_rolling_frc(
     for i, pair in enumerate(diagonal_pairs(image)):
         part = None if progress is None else partial(_report_half, progress, i)
         maps.append(map_pair(*pair, pixel_size_nm=pixel_size_nm, options=options, progress=part, single_image=True))
-    first, second = (found.map_nm for found in maps)
+    first, second = (half.map_nm for half in maps)
     mean = np.where(np.isnan(first), second, np.where(np.isnan(second), first, (first + second) / 2))
     values, foreground = np.full(image.shape, np.nan, np.float32), np.zeros(image.shape, bool)
     h, w = (2 * n for n in mean.shape)

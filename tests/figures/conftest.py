@@ -41,8 +41,8 @@ class Drawn:
 
     @property
     def words(self) -> list[str]:
-        """Its texts, no-break spaces as spaces."""
-        return [text.replace("\N{NO-BREAK SPACE}", " ") for text, _ in self.texts]
+        """Its texts, each on one line however it was wrapped."""
+        return [" ".join(text.split()) for text, _ in self.texts]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.figures.examples import (
 MAPS = [rolling_panel(label) for label in ("Wiener SIM", "HiFi-SIM", "OIDN", "a", "b", "c")]
 FIGURES = {
     "panels": (lambda path: save_panels(path, [image_row("Microtubules"), image_row("CCPs")], title="low"), 88),
-    "many panels": (lambda path: save_panels(path, [image_row(labels="abcdefg")] * 4), 180),
+    "many panels": (lambda path: save_panels(path, [image_row(labels="abcde")] * 3), 180),
     "long names": (lambda path: save_panels(path, [image_row(labels=["OIDN, trained on F-actin", *"abcde"])]), 180),
     "profiles": (lambda path: save_line_profiles(path, [image_row(side=200)], colours=COLOURS), 180),
     "two profiles": (

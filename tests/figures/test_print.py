@@ -130,7 +130,7 @@ def test_maps_share_their_colours_and_may_be_empty(drawn, tmp_path):
     low, high = maps[0].get_clim()
     assert 100 < low < 110
     assert 390 < high < 400
-    assert any("mean 200, max 300 nm" in text.replace("\n", " ") for text in drawn[0].words)
+    assert any("mean 200, max 300 nm" in text for text in drawn[0].words)
     assert any("no value" in text for text in drawn[0].words)
     save_rolling_frc(tmp_path / "rfrc", [empty])
     assert len(drawn) == 2
@@ -172,7 +172,7 @@ def test_boxes_have_the_quartiles_and_leave_out_what_is_not_finite(drawn, tmp_pa
     assert (box.min(), box.max()) == pytest.approx(tuple(np.percentile([1, 2, 3, 4, 10], (25, 75))))
     dots = [line for line in axes.lines if line.get_marker() == "o"]
     assert sorted(np.concatenate([line.get_ydata() for line in dots])) == [1, 2, 3, 4, 5, 6, 7, 10]
-    assert f"left out: 2 of {score}" in " ".join(" ".join(drawn[0].words).split())
+    assert any(f"left out: 2 of {score}" in text for text in drawn[0].words)
 
 
 def test_a_radar_marks_what_a_network_was_trained_on(drawn, tmp_path):
@@ -234,7 +234,6 @@ def test_worst_cases_show_the_error(drawn, tmp_path):
     case = worst_case()
     save_worst_cases(tmp_path / "worst", [case])
     np.testing.assert_array_equal(images(drawn[0])[2], np.abs(case.image - case.target))
-    (text,) = [" ".join(text.split()) for text in drawn[0].words if "scene 11" in text]
-    assert text == "Widefield Microtubules, medium, scene 11 PSNR (dB), min-max 0.432"
+    assert "Widefield Microtubules, medium, scene 11 PSNR (dB), min-max 0.432" in drawn[0].words
     save_worst_cases(tmp_path / "worst", [])
     assert any("No image has a value" in text for text in drawn[1].words)

@@ -66,7 +66,7 @@ def test_a_preview_shows_both_images_of_one_field(tmp_path, drawn):
     np.testing.assert_array_equal(right.images[0].get_array(), sr_image)
     assert left.images[0].get_clim() == stretch(widefield)
     assert known.words == ["widefield", "super-resolution", "500 nm"]
-    assert unknown.words == ["widefield", "super-resolution\n(pixel size unknown)"]
+    assert unknown.words == ["widefield", "super-resolution (pixel size unknown)"]
     with pytest.raises(InputError, match="exists already"):
         save_preview(path, widefield, sr_image, pixel_size_nm=None)
 

@@ -34,11 +34,11 @@ def image_of(name, dtype=np.float32):
 def test_the_numbers_and_curves_of_the_matlab_functions_in_double_precision(name, golden):
     with jax.enable_x64(True):
         for apodise, (kc, a0) in zip((True, False), MATLAB[name], strict=True):
-            found = jax.device_get(da.decorrelation_analysis(image_of(name, np.float64), apodise=apodise))
-            assert found.cutoff == pytest.approx(kc, abs=1e-6)
-            assert found.amplitude == pytest.approx(a0, abs=1e-6)
+            analysis = jax.device_get(da.decorrelation_analysis(image_of(name, np.float64), apodise=apodise))
+            assert analysis.cutoff == pytest.approx(kc, abs=1e-6)
+            assert analysis.amplitude == pytest.approx(a0, abs=1e-6)
             if apodise:
-                apodised = found
+                apodised = analysis
     curves = golden("resolution")
     np.testing.assert_allclose(apodised.curves[0], curves[f"da_{name}_d0"], atol=1.1e-3)
     # The program overwrites the last curve of the first pass with the first of the second.
@@ -49,15 +49,15 @@ def test_the_numbers_and_curves_of_the_matlab_functions_in_double_precision(name
 
 @pytest.mark.parametrize("name", MATLAB)
 def test_single_precision_is_within_a_step(name):
-    found = da.decorrelation_analysis(image_of(name))
+    analysis = da.decorrelation_analysis(image_of(name))
     (kc, a0), _ = MATLAB[name]
-    assert float(found.cutoff) == pytest.approx(kc, abs=REFINED_STEP)
-    assert float(found.amplitude) == pytest.approx(a0, abs=1.1e-3)
+    assert float(analysis.cutoff) == pytest.approx(kc, abs=REFINED_STEP)
+    assert float(analysis.amplitude) == pytest.approx(a0, abs=1.1e-3)
 
 
 def test_the_resolution_is_two_pixels_at_nyquist():
-    found = da.decorrelation_analysis(image_of("synth1a"))
-    assert float(found.resolution_nm(pixel_size_nm=30.0)) == pytest.approx(4.666667 * 30, rel=1e-5)
+    analysis = da.decorrelation_analysis(image_of("synth1a"))
+    assert float(analysis.resolution_nm(pixel_size_nm=30.0)) == pytest.approx(4.666667 * 30, rel=1e-5)
     assert np.isinf(da.decorrelation_analysis(image_of("noise128")).resolution_nm(pixel_size_nm=30.0))
 
 
@@ -126,9 +126,9 @@ def test_constant_images_are_refused_and_are_nan_under_jit():
     constant[0] = image_of("small48")[:32, :32]
     with pytest.raises(ValueError, match="one value everywhere"):
         da.decorrelation_analysis(constant)
-    found = jax.jit(da.decorrelation_analysis)(constant)
-    assert np.isnan(found.cutoff).tolist() == [False, True]
-    assert np.isnan(found.amplitude).tolist() == [False, True]
+    analysis = jax.jit(da.decorrelation_analysis)(constant)
+    assert np.isnan(analysis.cutoff).tolist() == [False, True]
+    assert np.isnan(analysis.amplitude).tolist() == [False, True]
 
 
 def test_other_images_that_are_refused():

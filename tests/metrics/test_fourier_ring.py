@@ -35,12 +35,12 @@ def direct(a, b):
 def test_the_curve_equals_a_direct_computation(shape):
     a, b = noisy_pair(shape=shape)
     curve, count = direct(a, b)
-    found = frc.fourier_ring_correlation(a, b)
-    np.testing.assert_allclose(found.correlation, curve, atol=2e-4)
-    np.testing.assert_array_equal(found.coefficients, count)
-    np.testing.assert_allclose(found.frequency, np.arange(len(curve)) / min(shape), rtol=1e-6)
+    measured = frc.fourier_ring_correlation(a, b)
+    np.testing.assert_allclose(measured.correlation, curve, atol=2e-4)
+    np.testing.assert_array_equal(measured.coefficients, count)
+    np.testing.assert_allclose(measured.frequency, np.arange(len(curve)) / min(shape), rtol=1e-6)
     smoothed = [curve[max(0, i - 3) : i + 4].mean() for i in range(len(curve))]
-    np.testing.assert_allclose(found.smoothed, smoothed, atol=2e-4)
+    np.testing.assert_allclose(measured.smoothed, smoothed, atol=2e-4)
 
 
 def test_a_pair_of_a_batch_by_itself_and_gain_and_offset_change_nothing():
@@ -143,8 +143,8 @@ def test_drift_is_found_and_undone(drift):
     a, b = noisy_pair()
     moved = shift(b, drift, order=5, mode="grid-wrap")
     np.testing.assert_allclose(find_drift(moved, a), drift, atol=0.03)
-    aligned, found = align(moved, a)
-    np.testing.assert_allclose(found, drift, atol=0.03)
+    aligned, undone = align(moved, a)
+    np.testing.assert_allclose(undone, drift, atol=0.03)
     assert np.corrcoef(np.ravel(aligned), a.ravel())[0, 1] > 0.99 * np.corrcoef(b.ravel(), a.ravel())[0, 1]
 
 
