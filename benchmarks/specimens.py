@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oidn_jax.classical.widefield import widefield
-from oidn_jax.figures import save_panel
+from oidn_jax.figures.training_panel import TrainingRow, save_training_panel
 from oidn_jax.simulation.acquisition import simulate_acquisition
 from oidn_jax.simulation.pairs import settings_from_config
 from oidn_jax.simulation.specimens import SPECIMENS
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="raw pixels (default 128)")
     parser.add_argument("--seed", type=int, default=4)
     options = parser.parse_args()
-    rows = [pictures(specimen, size=options.size, seed=options.seed) for specimen in SPECIMENS]
-    save_panel(options.out, rows, pixel_size_nm=31.3, title="simulated specimens")
+    rows = [TrainingRow(pictures(specimen, size=options.size, seed=options.seed)) for specimen in SPECIMENS]
+    save_training_panel(options.out, rows, pixel_size_nm=31.3, title="simulated specimens")
     print(f"wrote {options.out}")
 
 

@@ -1,4 +1,4 @@
-"""The panel that a training run writes at each evaluation: a row of pictures per scene, for a quick look."""
+"""A row of pictures per scene, for a quick look: the panel that a training run writes at each evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
