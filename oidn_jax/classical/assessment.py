@@ -23,18 +23,18 @@ _BRIGHTNESS = 0.05
 
 def assess(estimate: Estimate) -> list[str]:
     """Warnings, one line each, about an estimated illumination; empty when all is well."""
-    found = jax.device_get(estimate)
-    given = found.illumination
+    estimate = jax.device_get(estimate)
+    given = estimate.illumination
     return [
-        *(warning for i in range(len(found.confidence)) for warning in _assess_orientation(found, i)),
+        *(warning for i in range(len(estimate.confidence)) for warning in _assess_orientation(estimate, i)),
         *_assess_geometry(np.asarray(given.wave_vector)),
         *_assess_brightness(np.asarray(given.brightness)),
     ]
 
 
-def _assess_orientation(found: Estimate, i: int) -> list[str]:
-    warnings, confidence = [], float(found.confidence[i])
-    depth = float(found.illumination.modulation_depth[i])
+def _assess_orientation(estimate: Estimate, i: int) -> list[str]:
+    warnings, confidence = [], float(estimate.confidence[i])
+    depth = float(estimate.illumination.modulation_depth[i])
     name = f"orientation {i + 1}"
     if confidence < BY_CHANCE:
         warnings.append(
@@ -47,19 +47,19 @@ def _assess_orientation(found: Estimate, i: int) -> list[str]:
             f"{name}: modulation depth {depth:.2f}, below {_SHALLOW:g}: the super-resolved part of the image is mostly "
             "noise; check polarisation, alignment and movement of the sample"
         )
-    if depth >= 0.999 and float(found.modulation_with_noise[i]) < 0.5:
+    if depth >= 0.999 and float(estimate.modulation_with_noise[i]) < 0.5:
         warnings.append(
             f"{name}: modulation depth of 1 or more, from a noisy overlap of the bands (without correction for noise "
-            f"{float(found.modulation_with_noise[i]):.2f}): not measured, or the OTF is wrong"
+            f"{float(estimate.modulation_with_noise[i]):.2f}): not measured, or the OTF is wrong"
         )
-    given = found.illumination
+    given = estimate.illumination
     condition = conditions(np.asarray(given.phase[i : i + 1]), np.asarray(given.modulation_depth[i : i + 1]))[0]
     if condition > ILL_CONDITIONED and depth >= _SHALLOW:
         warnings.append(
             f"{name}: its frames hardly differ in phase, so the bands cannot be separated (condition number "
             f"{condition:.3g}, at most {ILL_CONDITIONED:g}); the image is mostly noise"
         )
-    phase = np.unwrap(np.asarray(found.illumination.phase[i]))
+    phase = np.unwrap(np.asarray(estimate.illumination.phase[i]))
     deviation = np.rad2deg(phase - phase[0] - 2 * np.pi * np.arange(len(phase)) / len(phase))
     deviation = (deviation - deviation.mean() + 180) % 360 - 180
     if np.abs(deviation).max() > _UNEVEN_DEG:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from oidn_jax.classical.evidence import chi_square, evidence, significance_threshold
-from oidn_jax.classical.prediction import Prediction, inside_border, predict_frames
+from oidn_jax.classical.prediction import PredictedFrames, inside_border, predict_frames
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.noise import NoiseModel
 from oidn_jax.optics.transfer import TransferFunction
@@ -98,7 +98,7 @@ def check_consistency(
 
 def _judge(
     raw_frames: Float[Array, "frames h w"],
-    prediction: Prediction,
+    prediction: PredictedFrames,
     illumination: Illumination,
     *,
     otf: TransferFunction,

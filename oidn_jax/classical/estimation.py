@@ -128,22 +128,22 @@ def _describe(raw_frames: Array, peaks: Peaks, otf: TransferFunction, *, refine:
     faded, vector = taper(frames), peaks.wave_vector
     if refine:
         vector = jax.vmap(partial(refine_wave_vector, otf=otf))(faded, vector)
-    found = jax.vmap(partial(regress, otf=otf))(faded, vector)
-    deviation = wrapped(found.single_phases - found.even_phases)
+    regression = jax.vmap(partial(regress, otf=otf))(faded, vector)
+    deviation = wrapped(regression.single_phases - regression.even_phases)
     share = credible_share(deviation, peaks.confidence)
-    depth = found.even_depth + share * (found.single_depth - found.even_depth)
+    depth = regression.even_depth + share * (regression.single_depth - regression.even_depth)
     return Estimate(
         illumination=Illumination(
             wave_vector=vector,
-            phase=wrapped(found.even_phases + share[:, None] * deviation),
+            phase=wrapped(regression.even_phases + share[:, None] * deviation),
             modulation_depth=jnp.clip(depth, 0.0, 1.0),
             brightness=brightness,
         ),
         confidence=peaks.confidence,
         runner_up=peaks.runner_up,
         joint=peaks.joint,
-        coherence=found.coherence,
-        modulation_with_noise=found.depth_with_noise,
-        single_phases=found.single_phases,
-        overlap=found.overlap,
+        coherence=regression.coherence,
+        modulation_with_noise=regression.depth_with_noise,
+        single_phases=regression.single_phases,
+        overlap=regression.overlap,
     )

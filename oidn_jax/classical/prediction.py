@@ -32,7 +32,7 @@ _ROUGHNESS = 1.0  # expected second difference of g's coefficients, of their typ
 _MOST_CONSTANT = 100.0  # expected constant in the image, of its standard deviation
 
 
-class Prediction(NamedTuple):
+class PredictedFrames(NamedTuple):
     """What `predict_frames` returns.
 
     Attributes:
@@ -63,7 +63,7 @@ def predict_frames(
     border: int,
     background_scale: float | Array,
     offset_error: float | Array,
-) -> Prediction:
+) -> PredictedFrames:
     """The frames that the image predicts; arguments and errors as `classical.consistency.check_consistency`."""
     spectra = _band_spectra(image, illumination, otf, scale=_scale(image, raw_frames))
     size = (spectra.shape[1], spectra.shape[2])
@@ -97,7 +97,7 @@ def predict_frames(
     frequency = jnp.linspace(least, reach, FREQUENCIES)
     transfer = weights @ _splines(frequency[None, None], least=least, reach=reach)[:, 0, 0]
     transfer = transfer / transfer[0]
-    return Prediction(predicted, variance.reshape(raw_frames.shape), crop(background, PAD), frequency, transfer)
+    return PredictedFrames(predicted, variance.reshape(raw_frames.shape), crop(background, PAD), frequency, transfer)
 
 
 def inside_border(size: tuple[int, ...], border: int) -> Float[Array, "h w"]:
