@@ -1,5 +1,7 @@
 """Configurations: a ConfigDict while it is written and changed, frozen dataclasses once it is used.
 
+A ConfigDict is typed Any here: its fields are known when it runs only.
+
 Every default stands in the dataclass that uses it; `default_config` collects them. An experiment is a function
 `get_config(variant)` over it, in a file of its own (`configs/`), or simply the name of a specimen or network.
 """
@@ -34,7 +36,7 @@ _EXPERIMENTS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 Section = TypeVar("Section")
 
 
-def default_config() -> ConfigDict:
+def default_config() -> Any:
     """Every setting there is, with the published values; locked, so that a mistyped field is an error."""
     microscope = asdict(Microscope())
     microscope.pop("measured_otf")
@@ -55,7 +57,7 @@ def default_config() -> ConfigDict:
     ).lock()
 
 
-def use_network(config: ConfigDict, name: str) -> None:
+def use_network(config: Any, name: str) -> None:
     """Puts another network, with its own fields, in the place of the configuration's.
 
     Loss terms that are of a PSF get the weight 0 where the network has none.
@@ -66,7 +68,7 @@ def use_network(config: ConfigDict, name: str) -> None:
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
 
 
-def specimen_config(specimen: str, variant: str = "paper") -> ConfigDict:
+def specimen_config(specimen: str, variant: str = "paper") -> Any:
     """The published network on a simulated specimen.
 
     Args:
@@ -97,13 +99,13 @@ def specimen_config(specimen: str, variant: str = "paper") -> ConfigDict:
     return config
 
 
-def _update(section: ConfigDict, changes: Mapping[str, Any]) -> None:
+def _update(section: Any, changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         with section.unlocked():
             section[name] = ConfigDict(dict(value)) if isinstance(value, Mapping) else value
 
 
-def make_quick(config: ConfigDict, *, steps: int) -> None:
+def make_quick(config: Any, *, steps: int) -> None:
     """A small network (docs/benchmarks.md has its time and scores) that learns on a laptop."""
     if config.model.name == "oidn":
         config.model.update(width=16, groups=2, blocks=2)
@@ -128,7 +130,7 @@ def experiment_names() -> list[str]:
     return sorted(files | set(SPECIMENS))
 
 
-def load_config(name: str) -> ConfigDict:
+def load_config(name: str) -> Any:
     """The configuration of `NAME[:VARIANT]` or `FILE[:VARIANT]`.
 
     A NAME is an experiment that comes with the package or a specimen, and is never looked for in the current folder. A
@@ -177,7 +179,7 @@ class Experiment:
     distributed: DistributedSettings
 
 
-def experiment_of(config: ConfigDict) -> Experiment:
+def experiment_of(config: Any) -> Experiment:
     """The values of a configuration.
 
     Raises:
@@ -202,7 +204,7 @@ def experiment_of(config: ConfigDict) -> Experiment:
     )
 
 
-def microscope_of(config: ConfigDict) -> Microscope:
+def microscope_of(config: Any) -> Microscope:
     """The microscope of a configuration, its measured OTF read.
 
     Raises:
@@ -227,7 +229,7 @@ def measured_otf(path: str | Path) -> MeasuredOtf:
     return MeasuredOtf(tuple(otf.values.tolist()), float(otf.frequency_per_um[1]), otf.source.name)
 
 
-def simulation_settings(config: ConfigDict) -> SimulationSettings:
+def simulation_settings(config: Any) -> SimulationSettings:
     """The `simulation` section of a configuration.
 
     Raises:
@@ -244,7 +246,7 @@ def simulation_settings(config: ConfigDict) -> SimulationSettings:
         raise error.within("simulation") from error
 
 
-def _section(kind: type[Section], config: ConfigDict, name: str) -> Section:
+def _section(kind: type[Section], config: Any, name: str) -> Section:
     try:
         return kind(**_tuples(config[name]))
     except IllegalValue as error:

@@ -244,8 +244,8 @@ def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microsc
             sources.append(f"assumed: {', '.join(missing)}")
         if missing and options.needs_optics:
             warn(
-                f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` and "
-                "`otf_damping` (or a measured `otf`), or a `config`",
+                f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` "
+                "and `otf_damping` (or a measured `otf`), or a `config`",
                 spell=flag,
             )
     return microscope, " and ".join(sources)

@@ -11,6 +11,9 @@ import numpy as np
 
 from oidn_jax.evaluation.comparison import Comparison
 from oidn_jax.evaluation.example import Example
+from oidn_jax.evaluation.html import Figure
+from oidn_jax.evaluation.methods import NetworkMethod
+from oidn_jax.evaluation.scores import analyse_decorrelation
 from oidn_jax.figures.distributions import save_box_plots, save_radar
 from oidn_jax.figures.panels import save_panels
 from oidn_jax.figures.profiles import save_line_profiles
@@ -23,9 +26,6 @@ from oidn_jax.figures.resolution import (
 )
 from oidn_jax.figures.style import specimen_label
 from oidn_jax.figures.worst_cases import WorstCase, save_worst_cases
-from oidn_jax.evaluation.html import Figure
-from oidn_jax.evaluation.methods import NetworkMethod
-from oidn_jax.evaluation.scores import analyse_decorrelation
 from oidn_jax.losses import psf_energy, psf_symmetry
 from oidn_jax.metrics.normalisation import affine_match
 from oidn_jax.models.trained import TrainedModel

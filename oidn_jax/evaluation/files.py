@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from oidn_jax.errors import InputError
 from oidn_jax.data.writers import write_raw_tiff
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation.held_out import HeldOutScenes
 
 _FILES = ("metrics.json", "metrics.csv", "tables.md", "tables.tex", "report.html", "raw_*.tif")

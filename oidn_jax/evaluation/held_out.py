@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from oidn_jax.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
-from oidn_jax.figures import save_panel
+from oidn_jax.errors import InputError
 from oidn_jax.evaluation.methods import NetworkMethod, WidefieldMethod, panel_rows
+from oidn_jax.figures import save_panel
 from oidn_jax.metrics.image import psnr
 from oidn_jax.metrics.normalisation import min_max
 from oidn_jax.metrics.ssim import ssim

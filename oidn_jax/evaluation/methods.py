@@ -19,13 +19,13 @@ from jaxtyping import Array, Float
 from oidn_jax.classical.assessment import BY_CHANCE
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.images import ClassicalOptions, compiled_image, with_published_notch
-from oidn_jax.optics.microscope import Microscope
 from oidn_jax.classical.widefield import widefield
-from oidn_jax.errors import InputError
 from oidn_jax.data.normalisation import fit_min_max
+from oidn_jax.errors import InputError
 from oidn_jax.figures import PSF_TITLE
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.trained import TrainedModel
+from oidn_jax.optics.microscope import Microscope
 
 Method = Callable[[Array], Array]
 NETWORK = "oidn"  # stands for every network that is given

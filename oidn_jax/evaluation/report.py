@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from oidn_jax.optics.microscope import Microscope
 from oidn_jax.errors import InputError
 from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, drawings, trained_specimen
 from oidn_jax.evaluation.example import TARGET, Example
-from oidn_jax.figures.style import method_label, specimen_label
 from oidn_jax.evaluation.files import check_folder, make_folder, write_raw, write_results
 from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.html import Page, Table, write_report
@@ -36,8 +34,10 @@ from oidn_jax.evaluation.tables import (
     to_terminal,
     worst_table,
 )
+from oidn_jax.figures.style import method_label, specimen_label
 from oidn_jax.metrics.rolling_frc import RollingFrcOptions
 from oidn_jax.models.trained import TrainedModel
+from oidn_jax.optics.microscope import Microscope
 
 # Whose differences are tabulated, and whose worst images: a resolution may be the finest where it is most wrong.
 _TESTED = ("affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")

@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from oidn_jax.figures.style import method_label, specimen_label
 from oidn_jax.evaluation.html import Table
 from oidn_jax.evaluation.scores import SCORES, format_score, is_better
+from oidn_jax.figures.style import method_label, specimen_label
 
 # What tables show of all scores; the rest is in the JSON and CSV.
 LIKENESS = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "affine_ms_ssim", "affine_nrmse", "pearson")

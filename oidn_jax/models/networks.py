@@ -11,15 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.oidn import OIDN
+from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import Microscope
 
 NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet}
+LABELS = {"oidn": "OIDN", "unet": "U-Net"}  # in print
 
 # Fields that are the microscope's, and those of every linen module.
 _NOT_CONFIGURED = ("frames", "scale", "initial_psf", "parent", "name")
@@ -59,3 +61,9 @@ def initial_params(network: nn.Module, key: Array, *, frames: int) -> Any:
     """Parameters before training, float32."""
     smallest = jnp.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, frames))
     return jax.jit(network.init)(key, smallest)["params"]
+
+
+def predict(network: nn.Module, params: Any, raw_frames: Float[Array, "b h w frames"]) -> Prediction:
+    """What a network with these parameters makes of normalised raw frames."""
+    prediction: Any = network.apply({"params": params}, raw_frames)
+    return prediction

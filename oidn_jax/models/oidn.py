@@ -12,9 +12,9 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from oidn_jax.errors import IllegalValue
 from oidn_jax.models.attention import DomainWeights, FrequencyAttention, SpatialAttention
 from oidn_jax.models.degradation import PSFHead, degrade
-from oidn_jax.errors import IllegalValue
 from oidn_jax.models.layers import Conv, GatedMixing, check_raw_frames, pixel_shuffle
 from oidn_jax.models.prediction import Prediction
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from oidn_jax.models.networks import build_network
+from oidn_jax.models.networks import LABELS, build_network, predict
 from oidn_jax.models.prediction import Prediction
 from oidn_jax.optics.microscope import Microscope
 
@@ -47,11 +47,11 @@ class TrainedModel:
     @property
     def label(self) -> str:
         """The network's name in print."""
-        return {"oidn": "OIDN", "unet": "U-Net"}.get(self.fields["name"], self.fields["name"])
+        return LABELS[self.fields["name"]]
 
     @cached_property
     def _apply(self):
-        return jax.jit(lambda params, frames: self.network.apply({"params": params}, frames))
+        return jax.jit(partial(predict, self.network))
 
     def __call__(self, raw_frames: Float[Array | np.ndarray, "b h w frames"]) -> Prediction:
         """The bare network, without tiling or normalisation; compiled per shape."""

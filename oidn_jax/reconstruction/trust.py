@@ -185,11 +185,11 @@ class TrustWriter:
         page = TrustPage(
             title=self.verdict,
             image=image,
-            evidence=consistency.evidence,
+            evidence=np.asarray(consistency.evidence),
             threshold=float(consistency.threshold),
-            chi_square=consistency.chi_square,
-            mean_residual=consistency.mean_residual,
-            residual=consistency.residual,
+            chi_square=np.asarray(consistency.chi_square),
+            mean_residual=np.asarray(consistency.mean_residual),
+            residual=np.asarray(consistency.residual),
             reduced_chi_square=float(consistency.reduced_chi_square),
             pixel_size_nm=None if raw_nm is None else raw_nm / self._acquisition.microscope.scale,
         )

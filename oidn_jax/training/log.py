@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
+from oidn_jax.data.atomic import write_text
 from oidn_jax.errors import InputError
 
 
@@ -47,7 +48,6 @@ class MetricLog:
             self._events.add_scalar(f"{split}/{name}", float(value), step)
 
     def __enter__(self) -> "MetricLog":
-        """Itself."""
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -66,9 +66,7 @@ def _keep_lines_until(path: Path, step: int) -> None:
                 kept.append(line)
         except (json.JSONDecodeError, KeyError, TypeError):
             continue
-    partial = path.with_suffix(".jsonl.partial")
-    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "".join(line + "\n" for line in kept))
 
 
 class ProgressBar:

@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from oidn_jax.losses import total_loss
+from oidn_jax.models.networks import predict
 from oidn_jax.training.state import NEVER, TrainState
 
 
@@ -43,7 +44,7 @@ def train_step(
     """
 
     def loss_of(params):
-        prediction = settings.network.apply({"params": params}, batch["raw_frames"])
+        prediction = predict(settings.network, params, batch["raw_frames"])
         return total_loss(
             prediction.image,
             batch["target"],
