@@ -237,7 +237,7 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
             "dark_variance_counts2": dark_variance,
             "gain_known": bool(np.all(np.asarray(gain) > 0)),
         },
-        "otf": acquisition.microscope.describe_otf(),
         "confidence_of_illumination": [float(z) for z in acquisition.estimate.confidence],
         **provenance,
+        "optics": acquisition.microscope.describe(),  # what judged; a network has optics of its own
     }
