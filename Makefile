@@ -21,10 +21,10 @@ help:  ## Show this list.
 
 demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it against classical SIM, reconstruct an image.
 	$(BIN)/python train.py --config=configs/f_actin.py:quick --workdir=$(DEMO)
-	$(BIN)/python evaluate.py --config=configs/f_actin.py:quick --workdir=$(DEMO) --out=$(DEMO)/evaluation --overwrite --save_raw
+	$(BIN)/python evaluate.py --config=configs/f_actin.py:quick --workdir=$(DEMO) --out=$(DEMO)/evaluation --overwrite --save-raw
 	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --workdir=$(DEMO) --out=$(DEMO)/reconstruction --overwrite --preview --trust
-	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --method=wiener --out=$(DEMO)/wiener --overwrite --preview --diagnostics
-	$(BIN)/python -m oidn_jax.metrics $(DEMO)/wiener/raw_medium_sr.tif --plot=$(DEMO)/wiener/raw_medium_sr_resolution.png --overwrite
+	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --method=wiener --config=configs/f_actin.py:quick --out=$(DEMO)/wiener --overwrite --preview --diagnostics
+	$(BIN)/oidn-jax measure $(DEMO)/wiener/raw_medium_sr.tif --plot=$(DEMO)/wiener/raw_medium_sr_resolution.png --overwrite
 	@echo "Report: $(DEMO)/evaluation/report.html (open it in a browser)"
 	@echo "Pictures:"
 	@find $(DEMO)/evaluation $(DEMO)/reconstruction $(DEMO)/wiener -name '*.png' | sort | sed 's/^/  /'

@@ -130,6 +130,8 @@ def _upwards(source: Source, name: str) -> bool:
     top, *rest = [*name.split("."), ""]
     if top != "oidn_jax" or rest[0] in FREE or within(name, ALIASES.get(source.path, ())):
         return top in ABOVE
+    if (source.top, name) == ("commands", "oidn_jax.load"):  # what users call, commands call
+        return False
     if source.top == "metrics" and rest[0] == "optics":
         return rest[1] != "fourier"
     return rest[0] != source.top and LEVELS.get(rest[0], 99) >= LEVELS.get(source.top, 0)

@@ -189,13 +189,13 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 
 def _method(options: argparse.Namespace) -> "Method":
-    import oidn_jax
+    from oidn_jax import load
     from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod
 
     if options.image is not None:
         return GivenImage(Path(options.image))
     if options.method == "network":
-        model = oidn_jax.load(options.workdir, checkpoint=options.checkpoint)
+        model = load(options.workdir, checkpoint=options.checkpoint)
         return NetworkMethod(model, tile=options.tile, overlap=options.overlap)
     return ClassicalMethod(
         options.method,
