@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Real
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import PixelSurvey, check_pixels, survey_pixels
@@ -87,7 +87,7 @@ class Acquisition:
     @classmethod
     def of_frames(
         cls,
-        raw_frames: Real[np.ndarray, "*time h w frames"],
+        raw_frames: Shaped[np.ndarray, "..."],
         microscope: Microscope,
         *,
         camera: CameraSettings | None = None,
@@ -113,8 +113,8 @@ class Acquisition:
                 f"{source} have the shape {raw_frames.shape}; they must be ([time,] h, w, {microscope.frames}), the "
                 "frames last"
             )
-        frames = np.moveaxis(raw_frames.reshape(-1, *raw_frames.shape[-3:]), -1, 1)
-        stack = RawStack.of_array(frames, pixel_size_nm=microscope.pixel_size_nm, source=source)
+        frames = raw_frames if raw_frames.ndim == 4 else raw_frames[None]
+        stack = RawStack.of_array(np.moveaxis(frames, -1, 1), pixel_size_nm=microscope.pixel_size_nm, source=source)
         return cls(stack, microscope, camera=camera, known=known, warn=warn)
 
     @property

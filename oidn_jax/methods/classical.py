@@ -4,20 +4,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.classical.images import CLASSICAL_METHODS, ClassicalOptions, compiled_image, with_published_notch
+from oidn_jax.classical.widefield import widefield
 from oidn_jax.classical.wiener import Attenuation
 from oidn_jax.errors import IllegalValue
 from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
-from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.microscope import Microscope
 
 LABELS = {"widefield": "Widefield", "wiener": "Wiener SIM", "hifi": "HiFi-SIM"}
 _SMALLEST_REGULARISATION, _LARGEST_REGULARISATION = 1e-4, 1e3
 _MOST_ITERATIONS = 100
+
+_widefield = jax.jit(widefield, static_argnames="scale")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +71,13 @@ class ClassicalMethod:
         return self.name != "widefield"
 
     def check(self, microscope: Microscope) -> None:
-        """Refuses optics that no SIM image can be made with.
+        """Refuses frames that no SIM image can be made of.
 
         Raises:
-            InputError: pixels too small or too large for the objective, fewer than 3 phases.
+            IllegalValue: fewer than 3 phases.
         """
-        if self.needs_illumination:
-            microscope.otf()
-            if microscope.phases < 3:
-                raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
+        if self.needs_illumination and microscope.phases < 3:
+            raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
 
     def options(self, microscope: Microscope) -> ClassicalOptions:
         """The options for the pixels of a microscope."""
@@ -95,29 +96,32 @@ class ClassicalMethod:
 
     def __call__(self, acquisition: Acquisition, time: int, *, progress: Progress = no_progress) -> Image:
         """The image of a time point; all of them share the illumination but for the brightness of the frames."""
-        options = self.options(acquisition.microscope)
-        illumination = acquisition.illumination(time) if self.needs_illumination else _no_illumination(acquisition)
-        pixels = compiled_image(
-            acquisition.light(time),
-            illumination,
-            acquisition.otf,
-            method=self.name,
-            options=options,
-            iterations=self.rl_iterations,
-            scale=acquisition.microscope.scale,
-        )
+        microscope, light = acquisition.microscope, acquisition.light(time)
+        if self.needs_illumination:
+            pixels = compiled_image(
+                light,
+                acquisition.illumination(time),
+                acquisition.otf,
+                method=self.name,
+                options=self.options(microscope),
+                iterations=self.rl_iterations,
+                scale=microscope.scale,
+            )
+        else:
+            pixels = _widefield(light, scale=microscope.scale)
         progress(1, 1)
-        image = Image(np.asarray(pixels), dark=0.0, provenance=self._provenance(acquisition, options))
+        image = Image(np.asarray(pixels), dark=0.0, provenance=self._provenance(acquisition))
         return check_finite(image, acquisition)
 
-    def _provenance(self, acquisition: Acquisition, options: ClassicalOptions) -> dict[str, Any]:
+    def _provenance(self, acquisition: Acquisition) -> dict[str, Any]:
         """Numbers, optics and camera offset."""
         numbers: dict[str, Any] = {}
         if self.name == "wiener":
             numbers["wiener"] = "automatic" if self.wiener is None else self.wiener
             numbers["attenuation"] = self.attenuation or 0.0
         if self.name == "hifi":
-            numbers = {name: float(value) for name, value in options.hifi._asdict().items() if value is not None}
+            hifi = self.options(acquisition.microscope).hifi
+            numbers = {name: float(value) for name, value in hifi._asdict().items() if value is not None}
             numbers["rl_iterations"] = self.rl_iterations
         known = acquisition.known
         if self.needs_illumination and known is not None:
@@ -127,9 +131,3 @@ class ClassicalMethod:
             "optics": acquisition.microscope.describe(),
             "camera_offset": [float(offset) for offset in np.asarray(acquisition.noise.offset)],
         }
-
-
-def _no_illumination(acquisition: Acquisition) -> Illumination:
-    """Something of the right shapes, so that the widefield image compiles once."""
-    microscope = acquisition.microscope
-    return Illumination.ideal(jnp.full((microscope.orientations, 2), 0.2), phases=microscope.phases)

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Real
+from jaxtyping import Float32, Real, Shaped
 
 from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.data.normalisation import Normalisation, fit_min_max
@@ -181,7 +181,7 @@ def _unless_out_of_memory(compute: Callable[[], np.ndarray]) -> np.ndarray | Non
 
 
 def reconstruct(
-    raw_frames: Real[np.ndarray, "b h w frames"],
+    raw_frames: Shaped[np.ndarray, "..."],
     model: TrainedModel,
     *,
     tile: int | None = None,
@@ -210,7 +210,11 @@ def reconstruct(
         RuntimeWarning: hot pixels, saturation, a doubtful frame order; the tiles were halved because memory ran out.
     """
     method = NetworkMethod(model, tile=tile, overlap=overlap)
-    acquisition = Acquisition.of_frames(np.asarray(raw_frames), model.microscope)
+    if raw_frames.ndim != 4:
+        raise InputError(
+            f"the frames have the shape {raw_frames.shape}; this model takes (b, h, w, {model.microscope.frames})"
+        )
+    acquisition = Acquisition.of_frames(raw_frames, model.microscope)
     acquisition.check()
     images: list[Image] = []
     for time in range(acquisition.times):

@@ -14,14 +14,23 @@ import numpy as np
 
 from oidn_jax.acquisition import Acquisition
 from oidn_jax.acquisition.illumination_file import write_illumination
-from oidn_jax.data.raw_stack import open_raw_stack
 from oidn_jax.data.writers import open_sr_tiff
 from oidn_jax.errors import InputError
 from oidn_jax.figures.preview import save_preview
 from oidn_jax.methods import ClassicalMethod, GivenImage, Image, Method, NetworkMethod
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.reconstruction.diagnostics import write_diagnostics
-from oidn_jax.reconstruction.jobs import Job, Messages, Outputs, Reading, Work, check_outputs, check_work, inspect
+from oidn_jax.reconstruction.jobs import (
+    Job,
+    Messages,
+    Outputs,
+    Reading,
+    Work,
+    check_outputs,
+    check_work,
+    inspect,
+    open_acquisition,
+)
 from oidn_jax.reconstruction.trust import TrustWriter, fits_better_moved, on_our_grid
 from oidn_jax.version import __version__
 
@@ -84,16 +93,7 @@ def reconstruct_files(
 
 def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
     """Reads, checks, reconstructs and writes one acquisition."""
-    stack = open_raw_stack(
-        job.source,
-        orientations=work.microscope.orientations,
-        phases=work.microscope.phases,
-        frame_order=work.reading.frame_order,
-        pixel_size_nm=work.reading.pixel_size_nm,
-    )
-    acquisition = Acquisition(
-        stack, work.microscope, camera=work.reading.camera, known=work.reading.known, warn=work.messages.warn
-    )
+    acquisition = open_acquisition(job.source, work)
     _warn_of_pixel_size(acquisition, work)
     acquisition.check()
     if work.needs_illumination:
@@ -102,7 +102,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
     provenance = {
         "software": "oidn_jax",
         "version": __version__,
-        "source": stack.source.name,
+        "source": job.source.name,
         "method": work.method.name,
         "frame_order": work.reading.frame_order,
         "optics_from": work.reading.optics_from,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oidn_jax.acquisition import CameraSettings, KnownIllumination
+from oidn_jax.acquisition import Acquisition, CameraSettings, KnownIllumination
 from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.consistency import BORDER
 from oidn_jax.data.atomic import check_target
@@ -138,16 +138,25 @@ class Work:
         return self.method.needs_illumination or self.outputs.diagnostics or self.outputs.trust
 
 
-def inspect(source: Path, work: Work, out: Path) -> Job:
-    """Checks an input by its headers and names its outputs."""
-    microscope, outputs, reading = work.microscope, work.outputs, work.reading
-    times, frames, h, w = open_raw_stack(
+def open_acquisition(source: Path, work: Work) -> Acquisition:
+    """The acquisition of a raw file, whose headers are read and no pixels."""
+    microscope, reading = work.microscope, work.reading
+    stack = open_raw_stack(
         source,
         orientations=microscope.orientations,
         phases=microscope.phases,
         frame_order=reading.frame_order,
         pixel_size_nm=reading.pixel_size_nm,
-    ).shape
+    )
+    return Acquisition(stack, microscope, camera=reading.camera, known=reading.known, warn=work.messages.warn)
+
+
+def inspect(source: Path, work: Work, out: Path) -> Job:
+    """Checks an input by its headers and names its outputs."""
+    outputs, acquisition = work.outputs, open_acquisition(source, work)
+    microscope, (times, frames, h, w) = acquisition.microscope, acquisition.stack.shape
+    if work.needs_illumination:
+        microscope.otf()  # refuses pixels that the objective does not go with
     if outputs.trust and min(h, w) < _SMALLEST_JUDGED:
         raise InputError(
             f"{source} has frames of {h} x {w} pixels; trust maps leave out {BORDER} at each edge and need at least "
@@ -179,10 +188,8 @@ def check_work(work: Work) -> None:
             phases=microscope.phases,
             pixel_size_nm=work.reading.pixel_size_nm,
         )
-    if work.needs_illumination:
-        if microscope.phases < 3:
-            raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
-        microscope.otf()
+    if work.needs_illumination and microscope.phases < 3:
+        raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
     if work.outputs.diagnostics and microscope.scale != 2:
         raise IllegalValue("microscope.scale", microscope.scale, "`diagnostics` are drawn for 2 pixels per raw pixel")
 

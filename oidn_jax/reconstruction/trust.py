@@ -121,7 +121,9 @@ class TrustWriter:
                 "the camera gain does not show in the frames, so the noise is taken as the same everywhere; give "
                 "`camera_gain` and `camera_offset` for a better map"
             )
-        self._files, self._acquisition, self._provenance = files, acquisition, provenance
+        self._files, self._acquisition = files, acquisition
+        # The optics are those that judge; a network has its own.
+        self._provenance = {**provenance, "optics": acquisition.microscope.describe()}
         self._overwrite = overwrite
         self._numbers: list[dict[str, float]] = []
         self._first: tuple[Float32[np.ndarray, "h2 w2"], Consistency] | None = None
@@ -237,7 +239,6 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
             "dark_variance_counts2": dark_variance,
             "gain_known": bool(np.all(np.asarray(gain) > 0)),
         },
-        "otf": acquisition.microscope.describe_otf(),
         "confidence_of_illumination": [float(z) for z in acquisition.estimate.confidence],
         **provenance,
     }

@@ -1,38 +1,30 @@
-"""Models without a trained network, and raw acquisitions, for the tests of this folder."""
+"""Models without training, and raw acquisitions, for tests of all that reconstructs."""
 
 from dataclasses import dataclass, field
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from oidn_jax.optics.microscope import Microscope
-from oidn_jax.models.oidn import OIDN
+from oidn_jax.methods import NetworkMethod
+from oidn_jax.models.networks import build_network, initial_params
+from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.trained import TrainedModel
+from oidn_jax.optics.microscope import Microscope
 
-NETWORK = OIDN(width=4, groups=1, blocks=1, pixel_size_nm=60.0)
-ORIGIN = {"version": "0.1", "step": 7, "checkpoint": "best"}
-
-
-def config(*, normalisation="joint", patch=32):
-    return {
-        "data": {"normalisation": normalisation},
-        "train": {"patch": patch},
-        "optics": {"na": 1.3, "emission_wavelength_nm": 525.0, "pixel_size_nm": 60.0},
-        "frames": {"orientations": 3, "phases": 3, "scale": 2},
-        "simulation": {"otf_damping": 1.0, "integrate_pixel": False},
-    }
+MICROSCOPE = Microscope(na=1.3, pixel_size_nm=60.0, otf_damping=1.0)
+FIELDS = {
+    "oidn": {"name": "oidn", "width": 4, "groups": 1, "blocks": 1},
+    "unet": {"name": "unet", "widths": (4, 8)},
+}
+ORIGIN = {"version": "0.1", "name": "tiny", "step": 7, "checkpoint": "best"}
 
 
-def microscope_of(model):
-    """That of the model's configuration."""
-    return Microscope.from_config(model.config)
-
-
-def untrained(**options):
-    """A tiny network with its initial parameters."""
-    params = jax.jit(NETWORK.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 9)))["params"]
-    return TrainedModel(NETWORK, params, config(**options), ORIGIN)
+def untrained(network="unet", *, microscope=MICROSCOPE):
+    """A tiny network with random parameters, which compile nothing; a U-Net, which compiles quickly, unless named."""
+    module, random = build_network(FIELDS[network], microscope), np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: initial_params(module, jax.random.key(0), frames=microscope.frames))
+    params = jax.tree.map(lambda leaf: random.normal(scale=0.1, size=leaf.shape).astype(np.float32), shapes)
+    return TrainedModel(FIELDS[network], params, microscope, "joint", 32, ORIGIN, {})
 
 
 def upsampled(image, scale=2):
@@ -53,7 +45,7 @@ class Identity(TrainedModel):
         if max(raw_frames.shape[1:3]) > self.largest:
             raise self.error
         assert raw_frames.dtype == np.float32
-        return upsampled(raw_frames.mean(-1))[..., None]
+        return Prediction(upsampled(raw_frames.mean(-1))[..., None])
 
 
 @dataclass(frozen=True)
@@ -64,14 +56,20 @@ class Constant(TrainedModel):
 
     def __call__(self, raw_frames):
         b, h, w, _ = raw_frames.shape
-        return np.full((b, 2 * h, 2 * w, 1), self.value, np.float32)
+        return Prediction(np.full((b, 2 * h, 2 * w, 1), self.value, np.float32))
 
 
 def fake(kind, *, normalisation="joint", patch=32, **fields):
-    return kind(NETWORK, {}, config(normalisation=normalisation, patch=patch), ORIGIN, **fields)
+    """A model of the kind, without parameters."""
+    return kind(FIELDS["oidn"], {}, MICROSCOPE, normalisation, patch, ORIGIN, {}, **fields)
 
 
-def acquisition(height=40, width=48, *, times=1, seed=0):
+def identity(**fields):
+    """The method with the model `Identity`."""
+    return NetworkMethod(fake(Identity, **fields))
+
+
+def raw_counts(height=40, width=48, *, times=1, seed=0):
     """Raw counts (time, frames, y, x), uint16: random spots under stripes, orientation slow and phase fast."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -84,3 +82,8 @@ def acquisition(height=40, width=48, *, times=1, seed=0):
         for phase in range(3)
     ]
     return random.poisson(300 * np.stack([np.stack(frames) * (1 + t) for t in range(times)])).astype(np.uint16)
+
+
+def frames_last(counts):
+    """(time, frames, y, x) to (time, y, x, frames)."""
+    return counts.transpose(0, 2, 3, 1)

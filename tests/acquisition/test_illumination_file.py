@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.estimation import Estimate
+from oidn_jax.acquisition.illumination_file import read_illumination, write_illumination
 from oidn_jax.data import InputError
 from oidn_jax.optics.illumination import Illumination
-from oidn_jax.acquisition.illumination_file import read_illumination, write_illumination
+from tests.acquisition.known_frames import estimated
 
 GIVEN = Illumination(
     jnp.array([[0.1, 0.3], [0.3, 0.05], [-0.2, 0.2]]),
@@ -17,8 +17,7 @@ GIVEN = Illumination(
     jnp.array([0.7, 0.8, 0.9]),
     jnp.ones((3, 3)),
 )
-ONES = jnp.ones(3)
-ESTIMATE = Estimate(GIVEN, 20 * ONES, 3 * ONES, jnp.array(False), ONES, 0.6 * ONES, GIVEN.phase, 900 * ONES)
+ESTIMATE = estimated(GIVEN)
 LAYOUT = {"orientations": 3, "phases": 3, "pixel_size_nm": 60.0}
 
 
@@ -38,11 +37,14 @@ def test_what_is_read_is_what_was_written(path):
 
 
 def test_an_existing_file_is_kept(path):
-    options = {"frame_size": (8, 8), "pixel_size_nm": 1.0, "provenance": {}}
+    def write(overwrite):
+        other = {"frame_size": (8, 8), "pixel_size_nm": 1.0}
+        write_illumination(path, ESTIMATE, **other, provenance={}, overwrite=overwrite)
+
     with pytest.raises(InputError, match="exists already"):
-        write_illumination(path, ESTIMATE, **options)
+        write(overwrite=False)
     assert read_illumination(path, **LAYOUT).frame_size == (64, 80)
-    write_illumination(path, ESTIMATE, **options, overwrite=True)
+    write(overwrite=True)
     assert read_illumination(path, **{**LAYOUT, "pixel_size_nm": None}).frame_size == (8, 8)
 
 
@@ -52,16 +54,11 @@ def test_an_existing_file_is_kept(path):
         (lambda c: c.update(format="other"), 'no illumination file .its "format" must be'),
         (lambda c: c.pop("orientations"), "incomplete or has a wrong entry .KeyError"),
         (lambda c: c["orientations"].pop(), "has 2 orientations .* 3 orientations of 3 phases are asked for"),
-        (lambda c: c["orientations"][0]["phases_deg"].append(0.0), "incomplete or has a wrong entry"),
-        (lambda c: c["orientations"][0].update(phases_deg="zero"), "incomplete or has a wrong entry"),
-        (lambda c: c["orientations"][1].update(wave_vector_cycles_per_pixel=[0, 0]), "must be above 0"),
         (lambda c: c["orientations"][1].update(wave_vector_cycles_per_pixel=[float("nan"), 0]), "must be above 0"),
         (lambda c: c["orientations"][1].update(modulation_depth=1.5), "modulation depths of .* at most 1"),
         (lambda c: c.update(pixel_size_nm=80.0), "found with pixels of 80 nm, but these frames have 60 nm"),
         (lambda c: c["orientations"][2].update(phases_deg=[7, 7, 7]), "the phases of an orientation must differ"),
         (lambda c: c["orientations"][2].update(phases_deg=[7, float("nan"), 7]), "phases that are NaN or infinite"),
-        (lambda c: c.update(frame_size=[float("inf"), 1]), "incomplete or has a wrong entry .OverflowError"),
-        (lambda c: c.update(frame_size=[3]), "incomplete or has a wrong entry .IndexError"),
     ],
 )
 def test_wrong_files(path, change, message):
@@ -80,7 +77,6 @@ def test_files_that_are_no_json(tmp_path):
         ("deep.json", "no JSON file"),
         ("a.json", "no JSON file"),
         ("none.json", "cannot be read .No such file"),
-        (".", "cannot be read"),
     ):
         with pytest.raises(InputError, match=message):
             read_illumination(tmp_path / name, **LAYOUT)
