@@ -82,9 +82,9 @@ def golden() -> Callable[[str], dict[str, np.ndarray]]:
 
 
 def make_tiny_config() -> ConfigDict:
-    from configs import f_actin
+    from oidn_jax.config import load_config
 
-    config = f_actin.get_config("quick")
+    config = load_config("f_actin:quick")
     config.update_from_flattened_dict(TINY)
     return config
 
@@ -97,16 +97,19 @@ def tiny_config() -> ConfigDict:
 
 @pytest.fixture(scope="session")
 def tiny_flags() -> list[str]:
-    """The flags that make `tiny_config` for a script."""
-    return ["--config=configs/f_actin.py:quick", *(f"--config.{name}={value}" for name, value in TINY.items())]
+    """The flags that make `tiny_config` for a command."""
+    return ["--config=f_actin:quick", *(f"--config.{name}={value}" for name, value in TINY.items())]
 
 
 @pytest.fixture(scope="session")
 def tiny_workdir(tmp_path_factory) -> Path:
     """The workdir of a finished run of `tiny_config`, with both checkpoints. Only to be read: copy it to change it."""
-    from oidn_jax.evaluation.held_out import Validation
+    from oidn_jax.config import experiment_of
     from oidn_jax.training.loop import train
 
-    workdir, config = tmp_path_factory.mktemp("tiny") / "run", make_tiny_config()
-    assert train(config, workdir, evaluator=Validation(config), say=lambda line: None).finished
+    def scores(model, *, figure_path):
+        return {"ssim": 0.5}
+
+    workdir, run = tmp_path_factory.mktemp("tiny") / "run", experiment_of(make_tiny_config()).run
+    assert train(run, workdir, evaluator=scores, say=lambda line: None).finished
     return workdir

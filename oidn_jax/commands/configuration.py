@@ -62,13 +62,16 @@ def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict
     for field, text in changes:
         *sections, last = field.split(".")
         section: Any = config
-        for depth, part in enumerate((*sections, last)):
-            known = list(section) if hasattr(section, "keys") else []
+        for depth, part in enumerate((*sections, last), start=1):
+            known = list(section)
             if part not in known:
                 guess = difflib.get_close_matches(part, known, n=1)
                 hint = f"did you mean {guess[0]!r}?" if guess else f"there are: {', '.join(known)}"
-                raise InputError(f"the configuration has no field `{'.'.join((*sections, last)[: depth + 1])}`; {hint}")
-            if depth < len(sections):
+                raise InputError(f"the configuration has no field `{'.'.join((*sections, last)[:depth])}`; {hint}")
+            if hasattr(section[part], "keys") != (depth <= len(sections)):
+                what = "a section; change its fields" if depth > len(sections) else "no section; it has no fields"
+                raise InputError(f"`{'.'.join((*sections, last)[:depth])}` of the configuration is {what}")
+            if depth <= len(sections):
                 section = section[part]
         section[last] = _value(field, text, section[last])
     return config

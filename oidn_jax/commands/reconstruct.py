@@ -167,7 +167,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
 
     method = _method(options)
-    microscope, optics_from = _microscope(options, method)
+    microscope, optics_from, remarks = _microscope(options, method)
     known = KnownIllumination(Path(options.illumination), options.refit_phases) if options.illumination else None
     reading = Reading(
         frame_order=options.frame_order,
@@ -175,6 +175,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
         known=known,
         optics_from=optics_from,
+        remarks=remarks,
     )
     with progress_bar() as progress:
         reconstruct_files(
@@ -206,8 +207,8 @@ def _method(options: argparse.Namespace) -> "Method":
     )
 
 
-def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microscope", str]:
-    """The microscope, and where its numbers come from; what nobody gave is said, where it matters."""
+def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microscope", str, tuple[str, ...]]:
+    """The microscope, where its numbers come from, and what to say of those that nobody gave, where they matter."""
     from oidn_jax.config import measured_otf, microscope_of
     from oidn_jax.methods import NetworkMethod
     from oidn_jax.optics.microscope import Microscope
@@ -221,7 +222,7 @@ def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microsc
         sources.append("the model's training")
     else:
         microscope = Microscope()
-    assumed = not sources
+    assumed, remarks = not sources, ()
     given = {
         "na": options.na,
         "emission_wavelength_nm": options.emission_nm,
@@ -243,9 +244,8 @@ def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microsc
         if missing:
             sources.append(f"assumed: {', '.join(missing)}")
         if missing and options.needs_optics:
-            warn(
+            remarks = (
                 f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` "
                 "and `otf_damping` (or a measured `otf`), or a `config`",
-                spell=flag,
             )
-    return microscope, " and ".join(sources)
+    return microscope, " and ".join(sources), remarks

@@ -73,6 +73,8 @@ def reconstruct_files(
     check_work(work)
     jobs = [inspect(Path(path), work, Path(out)) for path in inputs]
     check_outputs(jobs, Path(out), work)
+    for remark in work.reading.remarks:
+        work.messages.warn(remark)
     done, total = 0, sum(job.pixels for job in jobs)
     for number, job in enumerate(jobs):
 

@@ -48,6 +48,7 @@ class Reading:
         camera: what is known of the camera.
         known: the illumination, where it need not be estimated.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
+        remarks: warnings about all this, one line each, given once the inputs are accepted.
     """
 
     frame_order: str = "orientation-phase"
@@ -55,6 +56,7 @@ class Reading:
     camera: CameraSettings = field(default_factory=CameraSettings)
     known: KnownIllumination | None = None
     optics_from: str = "given"
+    remarks: tuple[str, ...] = ()
 
 
 def _ignore(_: str) -> None:

@@ -1,86 +1,282 @@
-"""The script `reconstruct.py`: mistakes made before a model is loaded are one line on stderr and exit code 2."""
+"""`oidn-jax reconstruct`: flags that do not go together, optics and where they come from, weights by name."""
 
-import subprocess
-import sys
-from pathlib import Path
+import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import tifffile
 
-ROOT = Path(__file__).resolve().parents[2]
+from oidn_jax.data import write_raw_tiff
+from oidn_jax.methods import reconstruct
+from oidn_jax.models import weights
+from oidn_jax.optics.microscope import Microscope
+from tests.acquisition.simulated import counts
+from tests.methods.fakes import frames_last, raw_counts, untrained
 
-
-def script(*arguments):
-    command = [sys.executable, str(ROOT / "reconstruct.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "required: --out"),
-        (["--workdir=run", "--out=out"], "required: INPUT"),
-        (["cell.tif", "--out=out"], "required: --workdir"),
-        (["cell.tif", "--workdir=run"], "required: --out"),
-        (["cell.tif", "--out="], "--out is empty"),
-        (["cell.tif", "--out=out", "--method=wiener", "--workdir=run"], "--workdir is for --method=oidn, not for"),
-        (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for --method=wiener, not for"),
-        (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use with --method=widefield"),
-        (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of the noise"),
-        (["cell.tif", "--out=out", "--method=wiener", "--refit-phases"], "--refit-phases needs --illumination"),
-        (["cell.tif", "--out=out", "--method=wiener", "--otf=a", "--otf-damping=1"], "give one of them"),
-        (["a.tif", "b.tif", "--out=out", "--image=sr.tif"], "--image judges one image against one raw file"),
-        (["cell.tif", "--workdir=run", "--out=out", "--tiles=3"], "--tiles=3"),
-        (["cell.tif", "--workdir=run", "--out=out", "--prev"], "--prev"),
-        (["cell.tif", "--workdir=run", "--out=out", "--tile=wide"], "--tile: invalid int value: 'wide'"),
-        (["cell.tif", "--workdir=run", "--out=out", "--pixel-size-nm=x"], "--pixel-size-nm: invalid float value: 'x'"),
-        (["cell.tif", "--workdir=run", "--out=out", "--checkpoint=worst"], "--checkpoint: invalid choice: 'worst'"),
-        (["cell.tif", "--workdir=run", "--out=out", "--frame-order=zigzag"], "--frame-order: invalid choice: 'zigzag'"),
-    ],
-)
-def test_wrong_flags(arguments, message):
-    run = script(*arguments)
-    assert run.returncode == 2
-    assert run.stdout == ""
-    assert run.stderr.startswith("error: ")
-    assert message in run.stderr
-    assert run.stderr.count("\n") == 1
+PIXEL_NM = 62.6
 
 
-@pytest.mark.parametrize("spelling", ["--workdir={0}", "--workdir {0}"])
-@pytest.mark.parametrize("exists", [False, True])
-def test_a_workdir_without_a_checkpoint(tmp_path, spelling, exists):
-    workdir, out = tmp_path / "run", tmp_path / "out"
-    if exists:
-        workdir.mkdir()
-    run = script("a.tif", *spelling.format(workdir).split(), "b.tif", f"--out={out}")
-    assert run.returncode == 2
-    assert run.stdout == ""
-    assert run.stderr.startswith("error: ")
-    assert str(workdir) in run.stderr
-    assert run.stderr.count("\n") == 1
-    assert not out.exists()
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a raw file of small frames and one that can be judged."""
+    monkeypatch.chdir(tmp_path)
+    write_raw_tiff(tmp_path / "cell.tif", raw_counts(32, 32)[0], pixel_size_nm=PIXEL_NM)
+    write_raw_tiff(tmp_path / "spots.tif", counts(), pixel_size_nm=PIXEL_NM)
+    return tmp_path
 
 
-def test_help_needs_no_jax():
-    run = script("--help")
-    assert run.returncode == 0
-    for flag in (
-        "INPUT",
-        "--method",
-        "--na",
-        "--otf",
-        "--illumination",
-        "--trust",
-        "--image",
-        "--diagnostics",
-        "--workdir",
-        "--out",
-        "--checkpoint",
-        "--frame-order",
-        "--pixel-size-nm",
-        "--tile",
-    ):
-        assert flag in run.stdout
-    program = "import sys; sys.argv = ['reconstruct.py']; import reconstruct; print('jax' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.stdout == "False\n"
+def content(folder):
+    """Every file and folder below a folder, with the bytes of the files."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+WRONG = {
+    "no output": (["cell.tif", "--workdir=run"], "required: --out"),
+    "no input": (["--workdir=run", "--out=out"], "required: INPUT"),
+    "no weights": (["cell.tif", "--out=out"], "--workdir"),
+    "an empty output": (["cell.tif", "--out=", "--workdir=run"], "--out is empty"),
+    "a flag of another method": (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for"),
+    "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
+    "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
+    "noise without use": (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of"),
+    "phases of nothing": (["cell.tif", "--out=out", "--method=wiener", "--refit-phases"], "needs --illumination"),
+    "two OTFs": (["cell.tif", "--out=out", "--method=wiener", "--otf=a", "--otf-damping=1"], "give one of them"),
+    "two files and an image": (["a.tif", "b.tif", "--out=out", "--image=sr.tif"], "--image judges one image"),
+    "an unknown flag": (["cell.tif", "--workdir=run", "--out=out", "--tiles=3"], "--tiles=3"),
+    "an abbreviation": (["cell.tif", "--workdir=run", "--out=out", "--prev"], "--prev"),
+    "no number": (["cell.tif", "--workdir=run", "--out=out", "--tile=wide"], "--tile: invalid int value: 'wide'"),
+    "no such choice": (["cell.tif", "--workdir=run", "--out=out", "--frame-order=zigzag"], "--frame-order: invalid"),
+    "a change without a configuration": (["cell.tif", "--method=wiener", "--out=out", "--config.seed=3"], "--config="),
+    "no workdir": (["cell.tif", "--workdir=run", "--out=out"], "there is no folder run"),
+    "no such file": (["nope.tif", "--method=wiener", "--out=out"], "nope.tif does not exist"),
+    "a setting of a method": (["cell.tif", "--method=wiener", "--wiener=0", "--out=out"], "--wiener is 0"),
+    "a setting of the microscope": (
+        ["cell.tif", "--method=wiener", "--emission-nm=-5", "--out=out"],
+        "--emission-nm is",
+    ),
+    "a setting of the file": (
+        ["cell.tif", "--method=widefield", "--pixel-size-nm=0", "--out=out"],
+        "--pixel-size-nm is",
+    ),
+    "pixels too large": (
+        [
+            "cell.tif",
+            "--method=wiener",
+            "--pixel-size-nm=120",
+            "--na=1.49",
+            "--emission-nm=525",
+            "--otf-damping=1",
+            "--out=out",
+        ],
+        "120 nm .* check --pixel-size-nm, --na and --emission-nm",
+    ),
+    "a setting of a configuration": (
+        ["cell.tif", "--method=wiener", "--config=er", "--config.microscope.na=-1", "--out=out"],
+        r"--na is -1|--config\.microscope\.na is -1",
+    ),
+    "an unknown field": (
+        ["cell.tif", "--method=wiener", "--config=er", "--config.microscope.nna=1", "--out=out"],
+        r"--config\.microscope\.nna; did you mean 'na'",
+    ),
+    "an unknown configuration": (["cell.tif", "--method=wiener", "--config=erx", "--out=out"], "--config is 'erx'"),
+    "an OTF that is none": (["cell.tif", "--method=wiener", "--otf=cell.tif", "--out=out"], "cell.tif"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_is_one_line_and_nothing_is_lost(folder, refused, case):
+    words, message = WRONG[case]
+    before = content(folder)
+    refused(message, "reconstruct", *words)
+    assert content(folder) == before
+
+
+def test_wrong_pixels_are_one_line(folder, refused):
+    frames = raw_counts(32, 32)[0].astype(np.float32)
+    frames[3, 4, 5] = np.nan
+    tifffile.imwrite("bad.tif", frames, photometric="minisblack")
+    refused("bad.tif has 1 NaN", "reconstruct", "bad.tif", "--method=widefield", "--out=out", "--pixel-size-nm=62.6")
+    assert not (folder / "out").exists()
+
+
+def test_an_existing_image_is_replaced_only_when_told_to(folder, command, refused):
+    (folder / "out").mkdir()
+    (folder / "out" / "cell_sr.tif").write_text("mine")
+    words = "cell.tif", "--method=widefield", "--out=out"
+    refused(r"cell_sr\.tif exists already; .*--overwrite", "reconstruct", *words)
+    assert (folder / "out" / "cell_sr.tif").read_text() == "mine"
+    outcome = command("reconstruct", *words, "--overwrite")
+    assert outcome == (0, "out/cell_sr.tif: 64 x 64 pixels, 31.3 nm per pixel\n", "")
+    assert tifffile.imread("out/cell_sr.tif").shape == (64, 64)
+
+
+def test_warnings_are_lines_on_stderr(folder, command):
+    stack = np.minimum(100 * raw_counts(32, 32)[0], 4095).astype(np.uint16)
+    tifffile.imwrite("bright.tif", stack, photometric="minisblack")
+    code, out, err = command("reconstruct", "bright.tif", "--method=widefield", "--out=out")
+    assert (code, out) == (0, "out/bright_sr.tif: 64 x 64 pixels, pixel size unknown\n")
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("warning: bright.tif: ") for line in lines)
+    assert "--pixel-size-nm" in err
+    assert "saturated (value 4095)" in err
+
+
+def test_the_progress_bar_leaves_stdout_alone(capsys, monkeypatch):
+    import sys
+
+    from oidn_jax.commands.progress import progress_bar
+
+    with progress_bar() as progress:
+        progress("cell.tif", 0.5)
+        print("line")
+    assert capsys.readouterr() == ("line\n", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress_bar() as progress:
+        progress("cell.tif", 0.5)
+        print("line")
+    printed = capsys.readouterr()
+    assert printed.out == "line\n"  # stdout is a pipe here: its lines must not end up on the terminal
+    assert "cell.tif" in printed.err
+    assert "50%" in printed.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The optics
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def optics(command, monkeypatch):
+    """A function that gives the microscope, where it comes from and what is said of it, of the flags."""
+
+    def optics(*words):
+        given = {}
+
+        def keep(inputs, method, out, *, microscope, reading, **rest):
+            given.update(microscope=microscope, source=reading.optics_from, remarks=reading.remarks)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("oidn_jax.reconstruction.reconstruct_files", keep)
+            code, _, err = command("reconstruct", "spots.tif", "--out=out", *words)
+        assert code == 0, err
+        assert err == ""
+        return given["microscope"], given["source"], given["remarks"]
+
+    return optics
+
+
+def test_one_flag_changes_one_number(optics):
+    """Giving the default's own NA once made the OTF that of an ideal objective."""
+    assert optics("--method=wiener")[0] == Microscope()
+    assert optics("--method=wiener", "--na=1.49")[0] == Microscope()
+    assert optics("--method=wiener", "--na=1.3")[0] == replace(Microscope(), na=1.3)
+    assert optics("--method=wiener", "--emission-nm=600")[0] == replace(Microscope(), emission_wavelength_nm=600.0)
+    assert optics("--method=wiener", "--otf-damping=1")[0] == replace(Microscope(), otf_damping=1.0)
+
+
+def test_optics_that_nobody_gave_are_said_in_one_line(optics):
+    _, source, (line,) = optics("--method=wiener")
+    assert "NA 1.49, emission at 525 nm, an OTF damping of 0.175" in line
+    assert source == "assumed: NA 1.49, emission at 525 nm, an OTF damping of 0.175"
+    _, source, (line,) = optics("--method=wiener", "--na=1.3", "--emission-nm=600")
+    assert "assumed: an OTF damping of 0.175" in line
+    assert source == "flags and assumed: an OTF damping of 0.175"
+    _, source, remarks = optics("--method=wiener", "--na=1.3", "--emission-nm=600", "--otf-damping=0.5")
+    assert (source, remarks) == ("flags", ())
+    # Widefield needs none.
+    assert optics("--method=widefield")[2] == ()
+
+
+def test_the_optics_of_a_configuration(optics):
+    microscope, source, remarks = optics("--method=wiener", "--config=er:quick,560", "--config.microscope.na=1.4")
+    assert (microscope.na, microscope.emission_wavelength_nm) == (1.4, 607.0)
+    assert (source, remarks) == ("configuration er:quick,560", ())
+    microscope, source, remarks = optics("--method=hifi", "--config=er:quick,560", "--na=1.2")
+    assert (microscope.na, microscope.emission_wavelength_nm) == (1.2, 607.0)
+    assert (source, remarks) == ("configuration er:quick,560 and flags", ())
+
+
+def test_the_optics_of_a_model(folder, optics):
+    model = untrained()
+    weights.write_model(folder / "model", model)
+    assert optics("--workdir=model") == (model.microscope, "the model's training", ())
+    microscope, source, remarks = optics("--workdir=model", "--trust", "--na=1.2")
+    assert microscope == replace(model.microscope, na=1.2)
+    assert (source, remarks) == ("the model's training and flags", ())
+
+
+def test_a_measured_otf(optics, measured_otf_file):
+    microscope, source, remarks = optics("--method=wiener", f"--otf={measured_otf_file}")
+    assert microscope.measured_otf.name == measured_otf_file.name
+    # Its damping is its own; NA and wavelength say where it ends.
+    assert source == "flags and assumed: NA 1.49, emission at 525 nm"
+    assert len(remarks) == 1
+
+
+@pytest.fixture
+def measured_otf_file(tmp_path):
+    """A Priism file of a radial OTF."""
+    import struct
+
+    values = np.linspace(1, 0, 65).astype(np.complex64)
+    header = bytearray(1024)
+    struct.pack_into("<10i", header, 0, 65, 1, 1, 4, 0, 0, 0, 65, 1, 1)
+    struct.pack_into("<3f", header, 40, 0.1, 0.1, 0.1)
+    struct.pack_into("<h", header, 96, -16224)
+    path = tmp_path / "otf.mrc"
+    path.write_bytes(bytes(header) + values.tobytes())
+    return path
+
+
+def test_what_is_written_says_which_optics_and_where_from(folder, command):
+    words = "--method=wiener", "--trust", "--na=1.3", "--emission-nm=525"
+    code, _, err = command("reconstruct", "spots.tif", "--out=out", *words)
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "assumed" in line]
+    assert line.startswith("warning: ")
+    assert "--na, --emission-nm and --otf-damping" in line
+    with tifffile.TiffFile("out/spots_sr.tif") as tiff:
+        image = json.loads(tiff.imagej_metadata["Info"])
+    others = [json.loads((folder / f"out/spots_sr_{end}.json").read_text()) for end in ("illumination", "trust")]
+    for record in (image, *others):
+        assert record["optics"] == replace(Microscope(), na=1.3).describe()
+        assert "damping 0.175" in record["optics"]["otf"]
+        assert record["optics_from"] == "flags and assumed: an OTF damping of 0.175"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Weights
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(tmp_path_factory, monkeypatch):
+    """Weights that come with the package under the name `tiny`."""
+    folder = tmp_path_factory.mktemp("weights")
+    weights.write_model(folder / "tiny", untrained())
+    monkeypatch.setattr(weights, "SHIPPED", folder)
+    return folder
+
+
+def test_weights_by_name_go_before_the_current_folder(folder, shipped, command):
+    (folder / "tiny").mkdir()
+    (folder / "tiny" / "model.json").write_text("a stranger's")
+    code, _, err = command("reconstruct", "cell.tif", "--workdir=tiny", "--out=out")
+    assert (code, err) == (0, "")
+    expected = reconstruct(frames_last(raw_counts(32, 32)), untrained())
+    np.testing.assert_array_equal(tifffile.imread("out/cell_sr.tif"), expected[0, ..., 0])
+
+
+def test_names_are_listed_where_one_is_wrong(shipped, refused):
+    refused(r"tinny.*\(tiny\)", "reconstruct", "cell.tif", "--workdir=tinny", "--out=out")
+
+
+def test_damaged_weights_are_refused(folder, shipped, refused):
+    path = shipped / "tiny" / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    refused("SHA-256", "reconstruct", "cell.tif", "--workdir=tiny", "--out=out")
+    assert not (folder / "out").exists()

@@ -79,7 +79,7 @@ def test_settings_that_are_not_legal(field, value):
 
 def test_two_phases_are_too_few():
     microscope = replace(MICROSCOPE, phases=2)
-    with pytest.raises(IllegalValue, match="`microscope.phases` is 2"):
+    with pytest.raises(IllegalValue, match=r"`microscope\.phases` is 2"):
         ClassicalMethod("wiener").check(microscope)
     ClassicalMethod("widefield").check(microscope)
 

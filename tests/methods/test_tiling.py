@@ -103,7 +103,12 @@ def test_a_disagreement_between_tiles_is_smooth():
 
 @pytest.mark.parametrize(
     ("tile", "overlap", "field", "legal"),
-    [(15, 0, "tile", "at least 16"), (64, 32, "overlap", "0 to 31"), (17, 9, "overlap", "0 to 8"), (64, -1, "overlap", "")],
+    [
+        (15, 0, "tile", "at least 16"),
+        (64, 32, "overlap", "0 to 31"),
+        (17, 9, "overlap", "0 to 8"),
+        (64, -1, "overlap", ""),
+    ],
 )
 def test_illegal_tilings(tile, overlap, field, legal):
     with pytest.raises(IllegalValue) as error:

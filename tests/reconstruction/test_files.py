@@ -270,7 +270,11 @@ def damaged(folder, kind):
     return path
 
 
-DAMAGE = {"missing": "bad.tif does not exist", "truncated": "bad.tif is truncated", "8 frames": "bad.tif holds 8 images"}
+DAMAGE = {
+    "missing": "bad.tif does not exist",
+    "truncated": "bad.tif is truncated",
+    "8 frames": "bad.tif holds 8 images",
+}
 DAMAGED_PIXELS = {"nan": "1 NaN or infinite pixels", "constant": "1 frames of one value everywhere"}
 
 

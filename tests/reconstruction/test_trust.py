@@ -47,7 +47,11 @@ def wiener(tmp_path_factory, source):
     pages, save = [], diagnostics.save_diagnostics
     outputs, reading = Outputs(preview=True, diagnostics=True, trust=True), Reading(optics_from="flags")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diagnostics, "save_diagnostics", lambda path, page, **options: pages.append(page) or save(path, page, **options))
+        patch.setattr(
+            diagnostics,
+            "save_diagnostics",
+            lambda path, page, **options: pages.append(page) or save(path, page, **options),
+        )
         out = tmp_path_factory.mktemp("wiener")
         result = reconstructed(source, ClassicalMethod("wiener"), out, outputs=outputs, reading=reading)
     (result.page,) = pages
@@ -199,9 +203,7 @@ def test_images_of_programs_that_pad_the_spectrum_are_moved(judged, wiener):
     result = judged(np.asarray(to_padded_spectrum(jnp.asarray(image_of(wiener)), scale=2)))
     assert len(result.warned) == 1
     assert "moved by half a pixel" in result.warned[0]
-    assert numbers_of(result)["reduced_chi_square"] == pytest.approx(
-        numbers_of(wiener)["reduced_chi_square"], abs=0.02
-    )
+    assert numbers_of(result)["reduced_chi_square"] == pytest.approx(numbers_of(wiener)["reduced_chi_square"], abs=0.02)
 
 
 def test_a_blurred_image_is_not_contradicted_but_confirms_less_detail(judged, wiener):

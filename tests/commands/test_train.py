@@ -1,0 +1,131 @@
+"""`oidn-jax train` with every network, and what becomes of it: images and their resolution."""
+
+import json
+import re
+import signal
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+
+import oidn_jax
+from oidn_jax.acquisition import Acquisition
+from oidn_jax.data import write_raw_tiff
+from oidn_jax.methods import NetworkMethod
+from oidn_jax.models.networks import NETWORKS
+from oidn_jax.training.checkpoint import read_record
+from tests.conftest import TINY
+from tests.methods.fakes import raw_counts
+
+FIELDS = {"oidn": {"width": 4, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}}
+
+
+def flags(network, **changes):
+    """Those of a run of 2 steps."""
+    settings = {name: value for name, value in TINY.items() if not name.startswith("model.")}
+    settings |= {"model.name": network, **{f"model.{name}": value for name, value in FIELDS[network].items()}}
+    settings |= {"train.steps": 2, **changes}
+    return ["--config=ccps:quick", *(f"--config.{name}={value}" for name, value in settings.items())]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_trains_loads_reconstructs_and_is_measured(tmp_path, monkeypatch, command, network):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command("train", *flags(network), "--workdir=run")
+    assert (code, err) == (0, "")
+    assert "training on simulated data" in out
+    assert re.search(r"^step 2 of 2: .*ssim", out, re.MULTILINE)
+    assert read_record(tmp_path / "run", "last")["step"] == 2
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"train", "validation"} <= {line["split"] for line in lines}
+    assert list((tmp_path / "run" / "panels").glob("*.png"))
+
+    model = oidn_jax.load("run")
+    assert (model.fields["name"], model.origin["step"], model.origin["checkpoint"]) == (network, 2, "best")
+
+    counts = raw_counts(40, 40)[0]
+    write_raw_tiff(tmp_path / "cell.tif", counts, pixel_size_nm=62.6)
+    code, out, err = command("reconstruct", "cell.tif", "--workdir=run", "--out=out", "--checkpoint=last")
+    assert (code, out, err) == (0, "out/cell_sr.tif: 80 x 80 pixels, 31.3 nm per pixel\n", "")
+    acquisition = Acquisition.of_frames(np.moveaxis(counts, 0, -1), model.microscope)
+    expected = NetworkMethod(oidn_jax.load("run", checkpoint="last"))(acquisition, 0)
+    np.testing.assert_array_equal(tifffile.imread("out/cell_sr.tif"), expected.pixels)
+
+    code, out, _ = command("measure", "out/cell_sr.tif", "--no-rolling", "--json")
+    assert code == 0
+    assert json.loads(out)["pixel_size_nm"] == pytest.approx(31.3)
+
+
+def test_it_runs_off_the_main_thread_and_leaves_the_signals_alone(tmp_path, tiny_config):
+    from oidn_jax.config import experiment_of
+    from oidn_jax.training.loop import train
+
+    tiny_config.train.update(steps=2, evaluate_every=9, checkpoint_every=2)
+    handlers, outcomes = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)], []
+    run = experiment_of(tiny_config).run
+    thread = threading.Thread(target=lambda: outcomes.append(train(run, tmp_path, say=lambda line: None)))
+    thread.start()
+    thread.join()
+    assert outcomes[0].finished
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+WRONG = {
+    "no configuration": ([], "--config"),
+    "a stray word": (["--config=er", "here"], "here"),
+    "an unknown flag": (["--config=er", "--wrokdir=here"], "--wrokdir=here"),
+    "an illegal value": (["--config=er", "--config.train.patch=8"], r"--config\.train\.patch is 8; .*16"),
+    "a value of the simulation": (
+        ["--config=er", "--config.simulation.modulation_depth=(0.9, 0.5)"],
+        r"--config\.simulation\.modulation_depth is \(0\.9, 0\.5\)",
+    ),
+    "a value of the evaluation": (
+        ["--config=er", "--config.evaluation.panels=0"],
+        r"--config\.evaluation\.panels is 0",
+    ),
+    "a value of the network": (["--config=er", "--config.model.width=0"], r"--config\.model\.width is 0"),
+    "a batch that devices cannot share": (
+        ["--config=er", "--config.train.batch_size=3"],
+        r"--config\.train\.batch_size",
+    ),
+    "a loss of what the network has not": (
+        ["--config=er", "--config.model.name=unet", "--config.loss.weights.psf_energy=1"],
+        r"--config\.loss\.weights\.psf_energy is 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, refused, case):
+    monkeypatch.chdir(tmp_path)
+    words, message = WRONG[case]
+    refused(message, "train", *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path, command):
+    """Running as root, whom no permission stops, tests have no folder that cannot be written."""
+    (tmp_path / "file").write_text("mine")
+    code, _, err = command("train", *flags("unet"), f"--workdir={tmp_path / 'file' / 'run'}")
+    assert code == 2
+    assert "cannot write to the workdir" in err
+    assert err.count("\n") == 1
+
+
+def test_a_checkpoint_of_another_network_is_kept(tmp_path, tiny_flags, tiny_workdir, command):
+    before = {path: path.stat().st_mtime_ns for path in tiny_workdir.rglob("*")}
+    code, _, err = command("train", *tiny_flags, "--config.model.width=12", f"--workdir={tiny_workdir}")
+    assert code == 2
+    assert re.search(r"--config\.model\.width is 8 there and 12 here; use another --workdir", err)
+    assert err.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in tiny_workdir.rglob("*")} == before
+
+
+def test_a_training_that_diverges_ends_with_1(tmp_path, command):
+    code, _, err = command(
+        "train", *flags("unet", **{"train.learning_rate": 1e30, "train.steps": 4}), f"--workdir={tmp_path}"
+    )
+    assert code == 1
+    assert re.match(r"error: the loss or its gradient was not finite .*--config\.train\.learning_rate", err)
+    assert err.count("\n") == 1
