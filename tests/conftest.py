@@ -104,9 +104,11 @@ def tiny_flags() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_workdir(tmp_path_factory) -> Path:
     """The workdir of a finished run of `tiny_config`, with both checkpoints. Only to be read: copy it to change it."""
-    from oidn_jax.evaluation.held_out import Validation
+    from oidn_jax.config import experiment_of
+    from oidn_jax.evaluation.validation import Validation
     from oidn_jax.training.loop import train
 
-    workdir, config = tmp_path_factory.mktemp("tiny") / "run", make_tiny_config()
-    assert train(config, workdir, evaluator=Validation(config), say=lambda line: None).finished
+    workdir, experiment = tmp_path_factory.mktemp("tiny") / "run", experiment_of(make_tiny_config())
+    validation = Validation(experiment.run.simulation, experiment.evaluation)
+    assert train(experiment.run, workdir, evaluator=validation, say=lambda line: None).finished
     return workdir
