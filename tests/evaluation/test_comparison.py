@@ -32,14 +32,17 @@ def scenes():
 class Painted:
     """A method that knows which image to give for each acquisition."""
 
-    needs_illumination = False
+    name, label, needs_illumination, writes_image, inputs = "painted", "Painted", False, True, ()
 
-    def __init__(self, images):
-        """`images` by the bytes of the frames."""
-        self.images = images
+    def __init__(self, paint):
+        """`paint` takes the counts (frames, h, w)."""
+        self.paint = paint
+
+    def check(self, microscope):
+        """Takes every microscope."""
 
     def __call__(self, acquisition, time, *, progress=None):
-        return self.images(acquisition.counts(time))
+        return self.paint(acquisition.counts(time))
 
 
 def as_image(pixels, dark=0.0):
@@ -51,7 +54,6 @@ def comparison(scenes):
     """Widefield, the target itself, and darkness, as an untrained network may give."""
 
     def target(counts):
-        """Both exposures of a scene are most like the scene itself."""
         frames = np.concatenate([*scenes.raw_frames.values(), *scenes.repeated_frames.values()])
         place = np.flatnonzero((np.moveaxis(frames, -1, 1) == counts).all((1, 2, 3)))[0]
         return as_image(scenes.target[place % 2])

@@ -16,9 +16,11 @@ from tests.evaluation.tiny import model, settings, simulation, two_scenes
 def panels(monkeypatch):
     """The panels that are drawn."""
     drawn = []
-    monkeypatch.setattr(
-        validation, "save_training_panel", lambda path, rows, **given: drawn.append((path, rows, given))
-    )
+
+    def save(path, rows, **given):
+        drawn.append((path, rows, given))
+
+    monkeypatch.setattr(validation, "save_training_panel", save)
     return drawn
 
 
