@@ -8,10 +8,14 @@ The checks of shapes and types are switched on in `pyproject.toml` (`--jaxtyping
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+
+if TYPE_CHECKING:
+    from oidn_jax.config import Experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN_FOLDER = ROOT / "tests" / "data"
@@ -34,7 +38,7 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
 
-# A run of seconds, as changes of `configs/f_actin.py:quick`. The schedule does not depend on the number of steps, so a
+# A run of seconds, as changes of `f_actin:quick`. The schedule does not depend on the number of steps, so a
 # run of other length is the same compiled program.
 TINY = {
     "model.width": 8,
@@ -95,6 +99,14 @@ def tiny_config() -> ConfigDict:
     return make_tiny_config()
 
 
+@pytest.fixture
+def tiny_experiment() -> "Experiment":
+    """The values of `tiny_config`."""
+    from oidn_jax.config import experiment_of
+
+    return experiment_of(make_tiny_config())
+
+
 @pytest.fixture(scope="session")
 def tiny_flags() -> list[str]:
     """The flags that make `tiny_config` for a command."""
@@ -105,11 +117,10 @@ def tiny_flags() -> list[str]:
 def tiny_workdir(tmp_path_factory) -> Path:
     """The workdir of a finished run of `tiny_config`, with both checkpoints. Only to be read: copy it to change it."""
     from oidn_jax.config import experiment_of
+    from oidn_jax.evaluation.validation import Validation
     from oidn_jax.training.loop import train
 
-    def scores(model, *, figure_path):
-        return {"ssim": 0.5}
-
-    workdir, run = tmp_path_factory.mktemp("tiny") / "run", experiment_of(make_tiny_config()).run
-    assert train(run, workdir, evaluator=scores, say=lambda line: None).finished
+    workdir, experiment = tmp_path_factory.mktemp("tiny") / "run", experiment_of(make_tiny_config())
+    validation = Validation(experiment.run.simulation, experiment.evaluation)
+    assert train(experiment.run, workdir, evaluator=validation, say=lambda line: None).finished
     return workdir
