@@ -8,7 +8,6 @@ distance of their distribution from Poisson's, and the time against `jax.random.
 """
 
 import argparse
-import importlib
 import math
 import statistics
 import time
@@ -22,13 +21,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from configs.variants import SIZES
+from oidn_jax.config import SIZES, experiment_of, load_config
+from oidn_jax.models.networks import build_network
 from oidn_jax.optics.noise import poisson, poisson_quantile
-from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
+from oidn_jax.simulation.pairs import simulate_training_batch
 from oidn_jax.simulation.specimens import SPECIMENS
-from oidn_jax.training.state import build_model, build_optimizer, initial_state
+from oidn_jax.training.state import build_optimizer, initial_state
 from oidn_jax.training.step import StepSettings, train_step
 
+quantiles = jax.jit(poisson_quantile)
 MEANS = (0.1, 1.0, 4.0, 7.9, 8.1, 15.0, 60.0, 600.0)
 
 
@@ -47,26 +48,26 @@ def median_seconds(functions: dict[str, Callable[[], Any]], *, rounds: int) -> d
 def stream_table(size: str, *, rounds: int) -> Table:
     """The stream of each specimen against the train step."""
     functions: dict[str, Callable[[], Any]] = {}
-    configs = {name: importlib.import_module(f"configs.{name}").get_config(size) for name in SPECIMENS}
-    for specimen, config in configs.items():
+    runs = {name: experiment_of(load_config(f"{name}:{size}")).run for name in SPECIMENS}
+    for specimen, run in runs.items():
         generate = jax.jit(
             partial(
                 simulate_training_batch,
-                batch_size=config.train.batch_size,
-                settings=settings_from_config(config.simulation),
-                size=(config.train.patch, config.train.patch),
-                normalisation=config.data.normalisation,
+                batch_size=run.train.batch_size,
+                simulation=run.simulation,
+                size=(run.train.patch, run.train.patch),
+                normalisation=run.data.normalisation,
             )
         )
         functions[specimen] = partial(generate, jax.random.key(0))
-    config = configs["er"]
-    model, optimizer = build_model(config), build_optimizer(config.train)
-    step = jax.jit(partial(train_step, settings=StepSettings(model, optimizer, dict(config.loss.weights))))
-    functions["train step"] = partial(step, initial_state(config, model, optimizer), functions["er"]())
+    run = runs["er"]
+    network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
+    step = jax.jit(partial(train_step, settings=StepSettings(network, optimizer, dict(run.loss.weights))))
+    functions["train step"] = partial(step, initial_state(run, network, optimizer), functions["er"]())
     seconds = median_seconds(functions, rounds=rounds)
 
-    patches = config.train.batch_size
-    table = Table(title=f"{size}: {patches} patches of {config.train.patch}, {jax.devices()[0].device_kind}, median")
+    patches = run.train.batch_size
+    table = Table(title=f"{size}: {patches} patches of {run.train.patch}, {jax.devices()[0].device_kind}, median")
     for column in ("", "ms per patch", "patches per s", "times the train step's rate"):
         table.add_column(column, justify="right" if column else "left")
     for name, value in seconds.items():
@@ -82,12 +83,12 @@ def distance_from_poisson(mean: float) -> tuple[float, float, float]:
     """
     steps = 2**20
     w = jax.scipy.special.ndtri((jnp.arange(steps) + 0.5) / steps)
-    numbers = np.asarray(jax.jit(poisson_quantile)(w, jnp.full(steps, mean))).astype(int)
+    numbers = np.asarray(quantiles(w, jnp.full(steps, mean))).astype(int)
     most = int(mean + 12 * math.sqrt(mean) + 20)
     n = np.arange(most + 1)
     expected = np.exp(n * math.log(mean) - mean - np.array([math.lgamma(k + 1) for k in n]))
-    found = np.bincount(numbers, minlength=most + 1)[: most + 1] / steps
-    return 0.5 * float(np.abs(found - expected).sum()), numbers.mean() / mean - 1.0, numbers.var() / mean - 1.0
+    share = np.bincount(numbers, minlength=most + 1)[: most + 1] / steps
+    return 0.5 * float(np.abs(share - expected).sum()), numbers.mean() / mean - 1.0, numbers.var() / mean - 1.0
 
 
 def poisson_table(*, rounds: int) -> Table:

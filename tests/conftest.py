@@ -8,10 +8,14 @@ The checks of shapes and types are switched on in `pyproject.toml` (`--jaxtyping
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+
+if TYPE_CHECKING:
+    from oidn_jax.config import Experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN_FOLDER = ROOT / "tests" / "data"
@@ -34,7 +38,7 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
 
-# A run of seconds, as changes of `configs/f_actin.py:quick`. The schedule does not depend on the number of steps, so a
+# A run of seconds, as changes of `f_actin:quick`. The schedule does not depend on the number of steps, so a
 # run of other length is the same compiled program.
 TINY = {
     "model.width": 8,
@@ -93,6 +97,14 @@ def make_tiny_config() -> ConfigDict:
 def tiny_config() -> ConfigDict:
     """The configuration of `tiny_workdir`, to change at will."""
     return make_tiny_config()
+
+
+@pytest.fixture
+def tiny_experiment() -> "Experiment":
+    """The values of `tiny_config`."""
+    from oidn_jax.config import experiment_of
+
+    return experiment_of(make_tiny_config())
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from oidn_jax import losses
+from oidn_jax.errors import IllegalValue
 from tests.golden_oidn import golden_frames
 
 
@@ -37,15 +38,22 @@ def test_terms_equal_the_authors(pair, golden, name, term):
 def test_total_is_the_weighted_sum_of_the_terms_with_weight(pair):
     weights = {"mse": 1.0, "ssim": 0.1, "frequency": 0.01, "psf_energy": 0.5, "l1": 0.0}
     psf = jnp.full((2, 8, 8, 9), 1.0 / 32)
-    total, terms = losses.total_loss(*pair, {"psf": psf}, weights=weights)
+    total, terms = losses.total_loss(*pair, psf=psf, weights=weights)
     assert set(terms) == {"mse", "ssim", "frequency", "psf_energy"}
     np.testing.assert_allclose(total, sum(weights[name] * float(value) for name, value in terms.items()), rtol=1e-6)
     np.testing.assert_allclose(terms["psf_energy"], 1.0, rtol=1e-6)
 
 
 def test_an_unknown_term_is_refused(pair):
-    with pytest.raises(ValueError, match=r"no loss term is called mse_loss; there are: mse"):
-        losses.total_loss(*pair, {}, weights={"mse_loss": 1.0})
+    with pytest.raises(IllegalValue, match=r"`weights.mse_loss` is 1.0; there are: mse"):
+        losses.total_loss(*pair, weights={"mse_loss": 1.0})
+
+
+@pytest.mark.parametrize("term", losses.PSF_TERMS)
+def test_a_psf_loss_without_a_psf_is_refused_and_no_loss_is_not(pair, term):
+    with pytest.raises(IllegalValue, match=rf"`weights.{term}` is 0.5; it must be 0: this network has no PSF"):
+        losses.total_loss(*pair, weights={term: 0.5})
+    assert losses.total_loss(*pair, weights={term: 0.0}) == (0.0, {})
 
 
 def test_symmetry_is_zero_for_a_rotationally_symmetric_psf_about_tap_n_half_only():

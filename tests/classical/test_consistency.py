@@ -9,16 +9,16 @@ import pytest
 
 from oidn_jax.classical.consistency import BORDER, check_consistency
 from oidn_jax.classical.evidence import significance_threshold
-from oidn_jax.classical.prediction import Camera
 from oidn_jax.optics import forward, fourier, otf
 from oidn_jax.optics.illumination import Illumination, wave_vectors
+from oidn_jax.optics.noise import NoiseModel
 from oidn_jax.optics.transfer import TransferFunction
 
-SIZE, CUTOFF = 64, 0.34
+SIZE = 64
 TRANSFER = TransferFunction.theoretical(na=1.4, emission_wavelength_nm=525.0, pixel_size_nm=63.75)
-CAMERA = Camera(jnp.array([1.0, 1.1, 0.9]), jnp.array([3.0, 2.5, 3.5]))
+NOISE = NoiseModel(jnp.array([1.0, 1.1, 0.9]), 0.0, jnp.array([3.0, 2.5, 3.5]))
 SPOT = (60, 71)
-check = jax.jit(partial(check_consistency, otf=TRANSFER, cutoff=CUTOFF, camera=CAMERA))
+check = jax.jit(partial(check_consistency, otf=TRANSFER, noise=NOISE))
 image_frames = jax.jit(partial(forward.form_raw_frames, scale=2))
 
 
@@ -28,8 +28,8 @@ def gaussian(size, centre, sigma):
 
 
 def noisy(frames, key):
-    """Counts with exactly the noise that the camera claims."""
-    variance = CAMERA.variance(frames.reshape(3, 3, SIZE, SIZE)).reshape(frames.shape)
+    """Counts with exactly the noise that is claimed."""
+    variance = NOISE.variance(frames.reshape(3, 3, SIZE, SIZE)).reshape(frames.shape)
     return frames + jnp.sqrt(variance) * jax.random.normal(key, frames.shape)
 
 
@@ -85,10 +85,10 @@ def test_a_wrong_spot_is_the_extreme_of_the_evidence(scene, measured, strength, 
     image, given, _ = scene
     spot = strength * 0.5 * jnp.percentile(image, 99.0) * gaussian(2 * SIZE, SPOT, 1.5)
     result = check(image + spot, measured, given)
-    found = np.unravel_index(pick(result.evidence), result.evidence.shape)
-    assert np.hypot(*np.subtract(found, SPOT)) < 1.5
-    assert abs(result.evidence[found]) > 2 * result.threshold
-    assert result.chi_square[found] > 5
+    extreme = np.unravel_index(pick(result.evidence), result.evidence.shape)
+    assert np.hypot(*np.subtract(extreme, SPOT)) < 1.5
+    assert abs(result.evidence[extreme]) > 2 * result.threshold
+    assert result.chi_square[extreme] > 5
     assert 0 < result.suspect_area < 0.2
 
 
@@ -132,7 +132,7 @@ def test_smooth_light_that_only_the_image_shows_is_a_contradiction(scene, measur
     image, given, _ = scene
     wrong = check(image + 1.0 * image.max() * gaussian(2 * SIZE, (64, 64), 20.0), measured, given)
     assert wrong.reduced_chi_square > agreed.reduced_chi_square + 0.2
-    np.testing.assert_allclose(wrong.background.min(), -4.0 * CAMERA.gain.mean(), rtol=1e-4)
+    np.testing.assert_allclose(wrong.background.min(), -4.0 * NOISE.gain.mean(), rtol=1e-4)
 
 
 def test_the_border_says_nothing(agreed, scene, measured):

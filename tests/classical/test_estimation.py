@@ -12,7 +12,7 @@ import pytest
 from oidn_jax.classical.bands import fine_frequencies
 from oidn_jax.classical.estimation import estimate_illumination, measure_patterns
 from oidn_jax.classical.peaks import CONFIDENT
-from oidn_jax.data.raw_stack import read_raw_stack
+from oidn_jax.data.raw_stack import open_raw_stack
 from oidn_jax.optics import forward
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
@@ -92,27 +92,27 @@ def acquisitions():
 def estimates(acquisitions):
     """All acquisitions estimated at once, as a time lapse is."""
     frames = jnp.stack([frames for _, frames in acquisitions.values()])
-    found = jax.jit(jax.vmap(estimate_illumination, in_axes=(0, None)))(frames, OTF)
-    return {name: jax.tree.map(lambda part, i=i: part[i], found) for i, name in enumerate(acquisitions)}
+    together = jax.jit(jax.vmap(estimate_illumination, in_axes=(0, None)))(frames, OTF)
+    return {name: jax.tree.map(lambda part, i=i: part[i], together) for i, name in enumerate(acquisitions)}
 
 
 @pytest.mark.parametrize("name", ["stored", "bright"])
 def test_vectors_phases_and_depths_are_found(name, acquisitions, estimates):
-    given, found = acquisitions[name][0], estimates[name]
-    assert vector_error(found, given).max() < 0.05
-    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 2.5
-    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
-    assert found.confidence.min() > 3 * CONFIDENT
-    assert not found.joint
-    assert np.all((found.coherence > 0.1) & (found.coherence < 1.0))
-    assert np.all(found.overlap > 1000)
+    given, estimated = acquisitions[name][0], estimates[name]
+    assert vector_error(estimated, given).max() < 0.05
+    assert np.abs(wrapped_deg(estimated.illumination.phase - given.phase)).max() < 2.5
+    np.testing.assert_allclose(estimated.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    assert estimated.confidence.min() > 3 * CONFIDENT
+    assert not estimated.joint
+    assert np.all((estimated.coherence > 0.1) & (estimated.coherence < 1.0))
+    assert np.all(estimated.overlap > 1000)
 
 
 def test_dim_frames_are_enough(acquisitions, estimates):
-    given, found = acquisitions["dim"][0], estimates["dim"]
-    assert vector_error(found, given).max() < 0.15
-    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 6.0
-    assert found.confidence.min() > CONFIDENT
+    given, estimated = acquisitions["dim"][0], estimates["dim"]
+    assert vector_error(estimated, given).max() < 0.15
+    assert np.abs(wrapped_deg(estimated.illumination.phase - given.phase)).max() < 6.0
+    assert estimated.confidence.min() > CONFIDENT
 
 
 def test_noise_does_not_dilute_the_modulation_depth(estimates):
@@ -124,52 +124,52 @@ def test_noise_does_not_dilute_the_modulation_depth(estimates):
 @pytest.mark.parametrize("kind", ["flat", "noise"])
 def test_without_stripes_nothing_is_certain(kind, estimates):
     for seed in SEEDS:
-        found = estimates[f"{kind} {seed}"]
-        assert found.confidence.max() < CONFIDENT
-        assert found.runner_up.max() < CONFIDENT
-        assert found.joint
+        estimated = estimates[f"{kind} {seed}"]
+        assert estimated.confidence.max() < CONFIDENT
+        assert estimated.runner_up.max() < CONFIDENT
+        assert estimated.joint
 
 
 def test_a_weak_orientation_is_found_together_with_the_others(acquisitions, estimates):
     """Alone it would not be: something else in its correlogram is higher."""
-    given, found = acquisitions["weak"][0], estimates["weak"]
-    assert found.joint
-    assert found.runner_up[2] > found.confidence[2]
-    assert vector_error(found, given).max() < 0.5
-    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    given, estimated = acquisitions["weak"][0], estimates["weak"]
+    assert estimated.joint
+    assert estimated.runner_up[2] > estimated.confidence[2]
+    assert vector_error(estimated, given).max() < 0.5
+    np.testing.assert_allclose(estimated.illumination.modulation_depth, given.modulation_depth, atol=0.06)
 
 
 def test_jitter_of_the_phases_is_measured(acquisitions, estimates):
-    given, found = acquisitions["jitter"][0], estimates["jitter"]
-    for phase in (found.illumination.phase, found.single_phases):
+    given, estimated = acquisitions["jitter"][0], estimates["jitter"]
+    for phase in (estimated.illumination.phase, estimated.single_phases):
         assert np.sqrt(np.mean(wrapped_deg(phase - given.phase) ** 2)) < 2.5
-    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    np.testing.assert_allclose(estimated.illumination.modulation_depth, given.modulation_depth, atol=0.06)
 
 
 @pytest.mark.parametrize("name", ["stored", "bright", "dim"])
 def test_even_phases_stay_even(name, estimates):
-    found = estimates[name]
-    step = wrapped_deg(jnp.diff(found.illumination.phase) - 2 * jnp.pi / 3)
+    estimated = estimates[name]
+    step = wrapped_deg(jnp.diff(estimated.illumination.phase) - 2 * jnp.pi / 3)
     assert np.abs(step).max() < 1.0
-    assert np.abs(wrapped_deg(jnp.diff(found.single_phases) - 2 * jnp.pi / 3)).max() > 1.5
+    assert np.abs(wrapped_deg(jnp.diff(estimated.single_phases) - 2 * jnp.pi / 3)).max() > 1.5
 
 
 def test_the_brightness_of_frames_is_measured(acquisitions, estimates):
-    given, found = acquisitions["flicker"][0], estimates["flicker"]
-    np.testing.assert_allclose(found.illumination.brightness, given.brightness, rtol=0.02)
-    assert vector_error(found, given).max() < 0.05
-    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 2.5
+    given, estimated = acquisitions["flicker"][0], estimates["flicker"]
+    np.testing.assert_allclose(estimated.illumination.brightness, given.brightness, rtol=0.02)
+    assert vector_error(estimated, given).max() < 0.05
+    assert np.abs(wrapped_deg(estimated.illumination.phase - given.phase)).max() < 2.5
 
 
 def test_known_wave_vectors_give_the_same_patterns(acquisitions, estimates):
     """Also: one acquisition alone gives what it gives among others."""
     measure, expected = jax.jit(measure_patterns), estimates["jitter"]
-    found = measure(acquisitions["jitter"][1], expected.illumination.wave_vector, OTF)
-    np.testing.assert_allclose(wrapped_deg(found.illumination.phase - expected.illumination.phase), 0.0, atol=0.05)
-    np.testing.assert_allclose(found.single_phases, expected.single_phases, atol=1e-3)
-    for mine, theirs in zip(found.illumination[2:], expected.illumination[2:], strict=True):
+    estimated = measure(acquisitions["jitter"][1], expected.illumination.wave_vector, OTF)
+    np.testing.assert_allclose(wrapped_deg(estimated.illumination.phase - expected.illumination.phase), 0.0, atol=0.05)
+    np.testing.assert_allclose(estimated.single_phases, expected.single_phases, atol=1e-3)
+    for mine, theirs in zip(estimated.illumination[2:], expected.illumination[2:], strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-3)
-    np.testing.assert_allclose(found.confidence, expected.confidence, rtol=1e-4)
+    np.testing.assert_allclose(estimated.confidence, expected.confidence, rtol=1e-4)
 
     elsewhere = expected.illumination.wave_vector[jnp.array([1, 2, 0])]
     assert measure(acquisitions["jitter"][1], elsewhere, OTF).confidence.max() < CONFIDENT
@@ -183,24 +183,24 @@ def test_five_phases_of_one_orientation_on_rectangular_frames():
     phase = 0.7 + 2 * np.pi / 5 * np.arange(5)[None]
     given = Illumination(truth().wave_vector[1:2], jnp.asarray(phase), jnp.array([0.6]), jnp.ones((1, 5)))
     frames = jnp.asarray(acquire(given, peak=1000.0, size=size))
-    found = jax.jit(partial(estimate_illumination, orientations=1))(frames, OTF)
-    assert found.illumination.phase.shape == found.single_phases.shape == (1, 5)
-    error = (found.illumination.wave_vector - given.wave_vector) * jnp.array([size])
+    estimated = jax.jit(partial(estimate_illumination, orientations=1))(frames, OTF)
+    assert estimated.illumination.phase.shape == estimated.single_phases.shape == (1, 5)
+    error = (estimated.illumination.wave_vector - given.wave_vector) * jnp.array([size])
     assert np.abs(error).max() < 0.05
-    assert np.abs(wrapped_deg(found.illumination.phase - given.phase)).max() < 4.0
-    np.testing.assert_allclose(found.illumination.modulation_depth, given.modulation_depth, atol=0.06)
-    assert found.confidence[0] > 2 * CONFIDENT
+    assert np.abs(wrapped_deg(estimated.illumination.phase - given.phase)).max() < 4.0
+    np.testing.assert_allclose(estimated.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    assert estimated.confidence[0] > 2 * CONFIDENT
 
 
 def test_a_real_acquisition_is_found_without_prior():
     folder = os.environ.get("OIDN_TEST_DATA")
     if not folder:
         pytest.skip("OIDN_TEST_DATA names no folder of real acquisitions")
-    frames = read_raw_stack(Path(folder) / "rdlsim_microtubules_488nm.mrc").frames[0].astype(np.float32)
+    frames = open_raw_stack(Path(folder) / "rdlsim_microtubules_488nm.mrc").read(0).astype(np.float32)
     frames = frames - np.repeat(np.percentile(frames.reshape(3, -1), 1, axis=1), 3)[:, None, None]
     otf = TransferFunction.theoretical(na=1.49, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
-    found = jax.jit(estimate_illumination)(jnp.asarray(frames, jnp.float32), otf)
+    estimated = jax.jit(estimate_illumination)(jnp.asarray(frames, jnp.float32), otf)
     expected = np.array([[88.71, 7.84], [51.08, -72.77], [-37.57, -80.59]])
-    assert np.hypot(*(256 * found.illumination.wave_vector - expected).T).max() < 0.3
-    assert found.confidence.min() > CONFIDENT
-    assert np.all((found.illumination.modulation_depth > 0.5) & (found.illumination.modulation_depth < 1.0))
+    assert np.hypot(*(256 * estimated.illumination.wave_vector - expected).T).max() < 0.3
+    assert estimated.confidence.min() > CONFIDENT
+    assert np.all((estimated.illumination.modulation_depth > 0.5) & (estimated.illumination.modulation_depth < 1.0))

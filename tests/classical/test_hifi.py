@@ -16,7 +16,6 @@ from oidn_jax.optics.transfer import TransferFunction
 
 SIZE = (32, 40)
 OTF = TransferFunction.theoretical(na=1.3, emission_wavelength_nm=500.0, pixel_size_nm=62.0, damping=0.8)
-CUTOFF = float(OTF.cutoff)
 reconstruct = jax.jit(hifi_sim, static_argnames=("scale", "iterations", "pad"))
 form_frames = jax.jit(partial(forward.form_raw_frames, scale=2))
 transfer_of = jax.jit(partial(effective_transfer, side=max(SIZE)))
@@ -58,7 +57,6 @@ def publication_images(data, name, *, iterations, reconstruct=reconstruct):
         jnp.asarray(raw - data["offset"], jnp.float32),
         publication(data, name),
         hifi_otf(side, cutoff=cutoff),
-        cutoff=cutoff,
         settings=HifiSettings(attenuation_width=float(data["pixel_size_um"]) / cutoff),
         iterations=iterations,
         pad=0,
@@ -116,8 +114,8 @@ def test_the_whole_images_of_the_publication(golden, monkeypatch):
 
     # A function of its own, because `hifi_sim` may have been compiled already, with what is replaced here.
     @partial(jax.jit, static_argnames=("iterations", "pad"))
-    def anew(*args, **options):
-        return hifi_sim(*args, **options)
+    def anew(frames, given, table, *, settings, iterations, pad):
+        return hifi_sim(frames, given, table, settings=settings, iterations=iterations, pad=pad)
 
     images = publication_images(data, "rl0", iterations=0, reconstruct=anew)
     for name, image in images._asdict().items():
@@ -137,8 +135,8 @@ def test_without_noise_the_images_are_the_object_times_the_effective_transfer(ke
     """Also proves that they lie on the project's grid."""
     specimen, given, frames = periodic_scene(key, phases=phases, count=count)
     settings = HifiSettings(initial_wiener=0.9, apodisation=0.4)
-    images = reconstruct(frames, given, OTF, cutoff=CUTOFF, settings=settings, iterations=0, pad=0)
-    transfers = transfer_of(given, OTF, fine_frequencies(SIZE, scale=2), cutoff=CUTOFF, settings=settings)
+    images = reconstruct(frames, given, OTF, settings=settings, iterations=0, pad=0)
+    transfers = transfer_of(given, OTF, fine_frequencies(SIZE, scale=2), settings=settings)
     for image, transfer in zip(images, transfers, strict=True):
         np.testing.assert_allclose(image, fourier.filter_image(specimen, transfer), atol=2e-4 * float(image.max()))
 
@@ -150,7 +148,7 @@ def test_the_steps_do_what_they_are_for(key):
     frequency = (vector[:1, None] * jnp.array([[0.0, 1.0]]), vector[1:, None] * jnp.array([[0.0, 1.0]]))
 
     def at_band(settings):
-        images = transfer_of(given, OTF, frequency, cutoff=CUTOFF, settings=settings)
+        images = transfer_of(given, OTF, frequency, settings=settings)
         return [float(part[0, 1] / part[0, 0]) for part in images]
 
     _, initial, final = at_band(HifiSettings())
@@ -163,7 +161,7 @@ def test_the_steps_do_what_they_are_for(key):
 
 def test_brighter_frames_give_a_brighter_image_and_nothing_else(key):
     _, given, frames = periodic_scene(key)
-    once, thrice = (reconstruct(factor * frames, given, OTF, cutoff=CUTOFF, pad=4) for factor in (1.0, 3.0))
+    once, thrice = (reconstruct(factor * frames, given, OTF, pad=4) for factor in (1.0, 3.0))
     for a, b in zip(once, thrice, strict=True):
         assert a.shape == (2 * SIZE[0], 2 * SIZE[1])
         np.testing.assert_allclose(3.0 * a, b, atol=1e-4 * float(b.max()))
@@ -172,9 +170,9 @@ def test_brighter_frames_give_a_brighter_image_and_nothing_else(key):
 def test_the_mapping_over_time_changes_nothing(key):
     scenes = [periodic_scene(k) for k in jax.random.split(key)]
     given, frames = jax.tree.map(lambda *parts: jnp.stack(parts), *((s[1], s[2]) for s in scenes))
-    together = jax.jit(jax.vmap(lambda f, i: hifi_sim(f, i, OTF, cutoff=CUTOFF, pad=4)))(frames, given)
+    together = jax.jit(jax.vmap(lambda f, i: hifi_sim(f, i, OTF, pad=4)))(frames, given)
     for index in range(2):
-        alone = reconstruct(frames[index], scenes[index][1], OTF, cutoff=CUTOFF, pad=4)
+        alone = reconstruct(frames[index], scenes[index][1], OTF, pad=4)
         for a, b in zip(together, alone, strict=True):
             np.testing.assert_allclose(a[index], b, atol=1e-4 * float(b.max()))
 
@@ -182,9 +180,7 @@ def test_the_mapping_over_time_changes_nothing(key):
 def test_the_mirrored_border_keeps_the_phases(key):
     """Padding moves the centre by whole raw pixels on both sides, so the patterns stay where they are."""
     _, given, frames = periodic_scene(key)
-    padded, bare = (
-        reconstruct(frames, given, OTF, cutoff=CUTOFF, iterations=0, pad=pad).wiener[24:40, 24:56] for pad in (9, 0)
-    )
+    padded, bare = (reconstruct(frames, given, OTF, iterations=0, pad=pad).wiener[24:40, 24:56] for pad in (9, 0))
     np.testing.assert_allclose(padded, bare, atol=0.05 * float(bare.max()))
 
 

@@ -15,14 +15,10 @@ from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
 
 CUTOFF = 0.33
-reconstruct = jax.jit(wiener_sim, static_argnames=("otf", "cutoff", "scale", "pad"))
-reconstruct_any = jax.jit(wiener_sim, static_argnames=("scale", "pad"))  # the OTF is a table
+TABLE = TransferFunction.from_samples(otf.airy_otf(np.linspace(0.0, CUTOFF, 2048), cutoff=CUTOFF), cutoff=CUTOFF)
+reconstruct = jax.jit(wiener_sim, static_argnames=("scale", "pad"))
 form_bands = jax.jit(lambda *args: fourier.ifft2(forward.form_bands(*args, scale=2)))
 form_frames = jax.jit(partial(forward.form_raw_frames, scale=2))
-
-
-def transfer(ky, kx):
-    return otf.airy_otf(jnp.hypot(ky, kx), cutoff=CUTOFF)
 
 
 def periodic_scene(key, *, size=32, phases=3):
@@ -60,7 +56,7 @@ def test_the_weight_of_evenly_spaced_phases_is_a_quarter_of_the_squared_depth():
 def test_without_noise_the_result_is_the_object_within_the_extended_support(key):
     """Also proves that the image lies on the project's grid: a shift by half a fine pixel would be an error of 1."""
     specimen, given, frames, _ = periodic_scene(key)
-    image = reconstruct(frames, given, transfer, cutoff=CUTOFF, wiener=1e-3, pad=0)
+    image = reconstruct(frames, given, TABLE, wiener=1e-3, pad=0)
     reach = CUTOFF + jnp.linalg.norm(given.wave_vector, axis=-1).mean()
     radius = jnp.asarray(fourier.frequency_radius(64, 64), jnp.float32)
     apodised = fourier.fft2(specimen) * otf.airy_otf(radius, cutoff=reach / 2)
@@ -102,7 +98,7 @@ def reference(golden):
 def test_the_quality_of_the_reference_is_reached(reference):
     """PSNR against the object within the extended support; on 256 x 256 it is 40.8 dB."""
     frames, table, given, _, target = reference
-    image = reconstruct_any(frames, given, table, cutoff=table.cutoff, wiener=jnp.float32(0.05))
+    image = reconstruct(frames, given, table, wiener=jnp.float32(0.05))
     # The reference's object has its even pixels on the raw ones.
     reached = psnr(grid.to_padded_spectrum(image, scale=2), target, border=60)
     assert reached > 38.0
@@ -110,10 +106,7 @@ def test_the_quality_of_the_reference_is_reached(reference):
 
     deconvolve = jax.jit(deconvolved_widefield)
     reach = table.cutoff + jnp.linalg.norm(given.wave_vector, axis=-1).mean()
-    widefield = [
-        deconvolve(frames, table, cutoff=table.cutoff, reach=reach, wiener=jnp.float32(w))
-        for w in (0.02, 0.05, 0.1, 0.2)
-    ]
+    widefield = [deconvolve(frames, table, reach=reach, wiener=jnp.float32(w)) for w in (0.02, 0.05, 0.1, 0.2)]
     scores = [psnr(grid.to_padded_spectrum(image, scale=2), target, border=60) for image in widefield]
     assert max(scores) > 30.0
     assert reached > max(scores) + 1.2
@@ -126,13 +119,13 @@ def test_the_automatic_parameter_is_near_the_best(reference, peak):
     fine_otf = fine_otf * forward.pixel_transfer(256, 256, scale=2, integrate=False)
     light = np.maximum(form_frames(jnp.asarray(specimen), given, fine_otf), 0.0)
     frames = np.random.default_rng(0).poisson(light * peak / np.percentile(light.mean(0), 99.9)).astype(np.float32)
-    found = jax.jit(automatic_wiener)(jnp.asarray(frames), given, table, cutoff=table.cutoff)
+    automatic = jax.jit(automatic_wiener)(jnp.asarray(frames), given, table)
 
     def score(wiener):
-        image = reconstruct_any(jnp.asarray(frames), given, table, cutoff=table.cutoff, wiener=jnp.float32(wiener))
+        image = reconstruct(jnp.asarray(frames), given, table, wiener=jnp.float32(wiener))
         return psnr(image, target, border=60)
 
-    assert score(found) > max(score(w) for w in (0.007, 0.014, 0.028, 0.056, 0.11, 0.22)) - 0.5
+    assert score(automatic) > max(score(w) for w in (0.007, 0.014, 0.028, 0.056, 0.11, 0.22)) - 0.5
 
 
 def test_the_mirrored_border_keeps_the_phases(key):
@@ -143,7 +136,7 @@ def test_the_mirrored_border_keeps_the_phases(key):
     fine_otf = otf.airy_otf(fourier.frequency_radius(96, 96), cutoff=CUTOFF / 2)
     fine_otf = fine_otf * forward.pixel_transfer(96, 96, scale=2, integrate=False)
     frames = form_frames(specimen, given, fine_otf)
-    padded, bare = (reconstruct(frames, given, transfer, cutoff=CUTOFF, pad=pad) for pad in (9, 0))
+    padded, bare = (reconstruct(frames, given, TABLE, pad=pad) for pad in (9, 0))
     np.testing.assert_allclose(padded[30:66, 30:66], bare[30:66, 30:66], atol=0.02 * float(bare.max()))
 
 
@@ -154,13 +147,9 @@ def test_a_measured_otf_makes_up_for_what_it_damps(key):
     frames = form_frames(specimen, given, fine_otf * damping ** (2 * radius / CUTOFF))
     values = otf.airy_otf(np.linspace(0.0, CUTOFF, 300), cutoff=CUTOFF, damping=damping)
     measured = TransferFunction.measured(values, step=CUTOFF / 299, cutoff=CUTOFF)
-    ideal = TransferFunction.from_samples(otf.airy_otf(np.linspace(0.0, CUTOFF, 2048), cutoff=CUTOFF), cutoff=CUTOFF)
     # As many samples: the same compiled function.
-    assert measured.values.shape == ideal.values.shape
-    right, wrong = (
-        reconstruct_any(frames, given, table, cutoff=measured.cutoff, wiener=jnp.float32(1e-3), pad=0)
-        for table in (measured, ideal)
-    )
+    assert measured.values.shape == TABLE.values.shape
+    right, wrong = (reconstruct(frames, given, table, wiener=jnp.float32(1e-3), pad=0) for table in (measured, TABLE))
     reach = CUTOFF + float(np.hypot(*np.asarray(given.wave_vector).T).mean())
     expected = fourier.fft2(specimen) * otf.airy_otf(radius, cutoff=reach / 2)
     errors = [np.abs(fourier.fft2(image) - expected)[radius < 0.2].max() for image in (right, wrong)]
@@ -173,22 +162,19 @@ def test_uneven_phases_must_be_known(key):
     """Three uneven phases are enough for an exact separation; taken as even they leave stripes."""
     _, given, frames, _ = periodic_scene(key)
     even = given._replace(phase=given.phase[:, :1] + 2 * jnp.pi / 3 * jnp.arange(3)[None])
-    true, assumed = (
-        reconstruct(frames, illumination, transfer, cutoff=CUTOFF, wiener=1e-3, pad=0) for illumination in (given, even)
-    )
+    true, assumed = (reconstruct(frames, illumination, TABLE, wiener=1e-3, pad=0) for illumination in (given, even))
     assert np.abs(true - assumed).max() > 0.1 * np.abs(true).max()
 
 
 def test_the_mapping_over_time_changes_nothing(key):
     """Frames, illumination and Wiener parameter of their own at each time, the OTF in common."""
-    table = TransferFunction.from_samples(otf.airy_otf(np.linspace(0.0, CUTOFF, 2048), cutoff=CUTOFF), cutoff=CUTOFF)
     scenes = [periodic_scene(k)[1:3] for k in jax.random.split(key)]
     given, frames = jax.tree.map(lambda *parts: jnp.stack(parts), *scenes)
-    alone = partial(wiener_sim, cutoff=table.cutoff, pad=4)
-    together = jax.jit(jax.vmap(alone, in_axes=(0, 0, None)))(frames, given, table)
+    alone = partial(wiener_sim, pad=4)
+    together = jax.jit(jax.vmap(alone, in_axes=(0, 0, None)))(frames, given, TABLE)
     single = jax.jit(alone)
     for image, (one_given, one_frames) in zip(together, scenes, strict=True):
-        np.testing.assert_allclose(image, single(one_frames, one_given, table), atol=1e-4 * float(image.max()))
+        np.testing.assert_allclose(image, single(one_frames, one_given, TABLE), atol=1e-4 * float(image.max()))
 
 
 def test_attenuation_removes_haze_and_keeps_the_object(key):
@@ -202,7 +188,7 @@ def test_attenuation_removes_haze_and_keeps_the_object(key):
     haze = given.brightness.reshape(9, 1, 1) * (2.0 + haze[:, None] * haze[None])[None]
     attenuate = jax.jit(
         lambda frames, strength: wiener_sim(
-            frames, given, transfer, cutoff=CUTOFF, wiener=0.01, attenuation=Attenuation(strength, 0.3), pad=0
+            frames, given, TABLE, wiener=0.01, attenuation=Attenuation(strength, 0.3), pad=0
         )
     )
     plain, attenuated = (attenuate(frames, jnp.float32(s)) for s in (0.0, 0.95))

@@ -5,15 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax.errors import IllegalValue
 from oidn_jax.models import attention, degradation, layers
-from oidn_jax.models.oidn import OIDN
+from oidn_jax.models.networks import build_network
+from oidn_jax.models.oidn import ADDG, OIDN
+from oidn_jax.optics.microscope import Microscope
 
 TINY = {"width": 8, "groups": 1, "blocks": 1}
+# A whole network is compiled in one piece, with keys that compile fast: draw by draw it takes ten times as long.
+FAST_KEY = jax.random.key(0, impl="rbg")
 
 
-def initialise(model, raw_frames):
-    """Compiled as a whole, with keys that compile fast: draw by draw it takes ten times as long."""
-    return jax.jit(model.init)(jax.random.key(0, impl="rbg"), raw_frames)
+def tiny_oidn(microscope, **fields):
+    return build_network({"name": "oidn", **TINY, **fields}, microscope)
 
 
 @pytest.mark.parametrize("kernel_shape", [(3, 3, 5, 4), (1, 1, 5, 4), (8, 8, 5, 1), (3, 5, 5, 2)])
@@ -42,9 +46,8 @@ def test_complex_convolution_equals_complex_arithmetic(key):
     keys = jax.random.split(key, 3)
     real, imag = (jax.random.normal(k, (1, 9, 10, 3)) for k in keys[:2])
     module = attention.ComplexConv(4)
-    variables = module.init(keys[2], real, imag)
+    out, variables = jax.jit(module.init_with_output)(keys[2], real, imag)
     p = variables["params"]
-    out = module.apply(variables, real, imag)
     expected = jax.lax.conv_general_dilated(
         real + 1j * imag, p["kernel_real"] + 1j * p["kernel_imag"], (1, 1), "SAME", dimension_numbers=layers.LAYOUT
     )
@@ -121,69 +124,74 @@ def test_degradation_obeys_the_adjoint_law(key):
 
 
 def test_the_published_width_has_the_published_number_of_parameters():
-    shapes = jax.eval_shape(OIDN().init, jax.random.key(0), jnp.zeros((1, 128, 128, 9)))
+    shapes = jax.eval_shape(OIDN(psf_init="authors").init, jax.random.key(0), jnp.zeros((1, 128, 128, 9)))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 3_386_697
 
 
 @pytest.mark.parametrize(
-    ("shape", "fields"),
+    ("shape", "frames", "fields"),
     [
-        ((16, 16), {}),
-        ((17, 40), {}),
-        ((33, 18), {"scale": 3}),
-        ((20, 20), {"orientations": 5}),
-        ((20, 16), {"orientations": 3, "phases": 4, "psf_size": 6}),
+        ((17, 40), {}, {}),
+        ((33, 18), {"scale": 3, "orientations": 5}, {"psf_normalisation": "none"}),
+        ((20, 16), {"phases": 4}, {"psf_size": 6}),
     ],
 )
-def test_any_size_and_number_of_frames(key, shape, fields):
-    model = OIDN(**{**TINY, **fields})
-    raw_frames = jax.random.uniform(key, (2, *shape, model.frames))
-    variables = initialise(model, raw_frames)
-    sr_image, intermediates = jax.jit(model.apply)(variables, raw_frames)
-    height, width = shape[0] * model.scale, shape[1] * model.scale
-    assert sr_image.shape == (2, height, width, 1)
-    assert intermediates["noise"].shape == intermediates["upsampled_frames"].shape == (2, height, width, model.frames)
-    psf = intermediates["psf"]
-    assert psf.shape == (2, model.psf_size, model.psf_size, model.frames)
-    assert psf.min() > 0
-    np.testing.assert_allclose(psf.sum((1, 2)), 1.0, atol=1e-5)
-    np.testing.assert_allclose(
-        sr_image,
-        degradation.degrade(intermediates["upsampled_frames"] - intermediates["noise"], psf),
-        atol=1e-5,
-    )
+def test_any_size_and_number_of_frames(key, shape, frames, fields):
+    """The image is the degraded one, and the PSF at first the microscope's."""
+    microscope = Microscope(**frames)
+    network = tiny_oidn(microscope, **fields)
+    raw_frames = jax.random.uniform(key, (2, *shape, microscope.frames))
+    prediction, _ = jax.jit(network.init_with_output)(FAST_KEY, raw_frames)
+    height, width = shape[0] * microscope.scale, shape[1] * microscope.scale
+    assert prediction.image.shape == (2, height, width, 1)
+    assert prediction.noise.shape == prediction.upsampled_frames.shape == (2, height, width, microscope.frames)
+    psf = prediction.psf
+    assert psf.shape == (2, network.psf_size, network.psf_size, microscope.frames)
+    np.testing.assert_allclose(psf.sum((1, 2)), 1.0, atol=1e-4)
+    expected = microscope.psf(network.psf_size)[None, :, :, None]
+    np.testing.assert_allclose(psf, np.broadcast_to(expected, psf.shape), atol=1e-4)
+    frames = prediction.upsampled_frames - prediction.noise
+    np.testing.assert_allclose(prediction.image, degradation.degrade(frames, psf), atol=1e-5)
 
 
-def test_the_theoretical_psf_is_the_initial_psf(key):
+@pytest.mark.parametrize("normalisation", ["softmax", "none"])
+def test_the_theoretical_psf_is_the_initial_psf(key, normalisation):
     from oidn_jax.optics.otf import airy_psf
 
-    model = OIDN(**TINY, na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
-    raw_frames = jax.random.uniform(key, (1, 32, 32, 9))
-    psf = jax.jit(model.init_with_output)(jax.random.key(0, impl="rbg"), raw_frames)[0][1]["psf"]
+    network = tiny_oidn(Microscope(na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6))
+    head = degradation.PSFHead(
+        frames=9,
+        size=8,
+        initialisation="theoretical",
+        normalisation=normalisation,
+        initial_psf=network.initial_psf,
+    )
+    (psf, _), _ = head.init_with_output(FAST_KEY, jax.random.normal(key, (1, 32, 32, 2)))
     expected = airy_psf(8, na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=31.3)
-    np.testing.assert_allclose(psf[0, :, :, 4], expected, atol=1e-4)
-    unnormalised = OIDN(**TINY, psf_normalisation="none", na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
-    psf = jax.jit(unnormalised.init_with_output)(jax.random.key(0, impl="rbg"), raw_frames)[0][1]["psf"]
-    np.testing.assert_allclose(psf[0, :, :, 0], expected, atol=1e-4)
+    for frame in (0, 4):
+        np.testing.assert_allclose(psf[0, :, :, frame], expected, atol=1e-4)
+
+
+def test_without_a_microscope_the_theoretical_psf_is_an_error():
+    with pytest.raises(ValueError, match="needs an `initial_psf`"):
+        jax.eval_shape(OIDN(**TINY).init, FAST_KEY, jnp.zeros((1, 16, 16, 9)))
 
 
 def test_bfloat16_computes_near_float32_with_float32_parameters(key):
-    raw_frames = jax.random.uniform(key, (1, 32, 32, 9))
-    variables = initialise(OIDN(**TINY), raw_frames)
-    full, _ = jax.jit(OIDN(**TINY).apply)(variables, raw_frames)
-    half, intermediates = jax.jit(OIDN(**TINY, dtype="bfloat16").apply)(variables, raw_frames)
-    assert {
-        leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(OIDN(**TINY, dtype="bfloat16").init, key, raw_frames))
-    } == {jnp.dtype("float32")}
-    assert half.dtype == intermediates["psf"].dtype == jnp.float32
-    difference = np.abs(np.asarray(half - full)).max() / np.abs(np.asarray(full)).max()
+    raw_frames = jax.random.uniform(key, (1, 16, 16, 9))
+    network, coarse = tiny_oidn(Microscope()), tiny_oidn(Microscope(), dtype="bfloat16")
+    full, variables = jax.jit(network.init_with_output)(FAST_KEY, raw_frames)
+    half = jax.jit(coarse.apply)(variables, raw_frames)
+    shapes = jax.eval_shape(coarse.init, key, raw_frames)
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
+    assert half.image.dtype == half.psf.dtype == jnp.float32
+    difference = np.abs(np.asarray(half.image - full.image)).max() / np.abs(np.asarray(full.image)).max()
     assert 0 < difference < 0.05
 
 
 def test_bfloat16_keeps_the_transform_and_the_statistics_in_float32():
-    jaxpr = str(
-        jax.make_jaxpr(OIDN(**TINY, dtype="bfloat16").init_with_output)(jax.random.key(0), jnp.zeros((1, 16, 16, 9)))
-    )
+    network = OIDN(**TINY, dtype="bfloat16", psf_init="authors")
+    jaxpr = str(jax.make_jaxpr(network.init_with_output)(jax.random.key(0), jnp.zeros((1, 16, 16, 9))))
     lines = [line for line in jaxpr.splitlines() if " = fft[" in line or " = reduce_max" in line]
     assert any("fft[" in line for line in lines)
     assert not any("bf16" in line for line in lines)
@@ -191,30 +199,29 @@ def test_bfloat16_keeps_the_transform_and_the_statistics_in_float32():
 
 
 def test_rematerialisation_changes_nothing_but_the_memory(key):
-    raw_frames = jax.random.uniform(key, (1, 16, 16, 9))
-    variables = initialise(OIDN(**TINY), raw_frames)
+    features = jax.random.uniform(key, (1, 8, 8, 4))
+    shapes, generator = jax.eval_shape(ADDG(blocks=1).init, FAST_KEY, features), np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), jnp.float32), shapes)
 
-    def gradient(remat):
-        model = OIDN(**TINY, remat=remat)
-        return jax.jit(jax.grad(lambda v: (model.apply(v, raw_frames)[0] ** 2).sum()))(variables)
+    def gradient(*, remat):
+        group = ADDG(blocks=1, remat=remat)
+        return jax.jit(jax.grad(lambda v: (group.apply(v, features) ** 2).sum()))(variables)
 
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), gradient(False), gradient(True))
-    saved = str(jax.make_jaxpr(jax.grad(lambda v: OIDN(**TINY, remat=True).apply(v, raw_frames)[0].sum()))(variables))
+    plain, remade = gradient(remat=False), gradient(remat=True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), plain, remade)
+
+    network = OIDN(**TINY, psf_init="authors", remat=True)
+    saved = str(jax.make_jaxpr(network.init_with_output)(jax.random.key(0), jnp.zeros((1, 16, 16, 9))))
     assert "remat" in saved or "checkpoint" in saved
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"width": 0}, "width is 0; it must be a whole number of at least 1"),
-        ({"psf_size": 7}, "psf_size is 7; it must be an even whole number"),
-        ({"psf_init": "gauss"}, "psf_init is 'gauss'; legal: 'theoretical', 'authors'"),
-        ({"dtype": "float16"}, "dtype is 'float16'; legal: 'float32', 'bfloat16'"),
-    ],
+    ("field", "value"), [("width", 0), ("psf_size", 7), ("psf_init", "gauss"), ("dtype", "float16")]
 )
-def test_illegal_fields_are_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
-        OIDN(**fields)
+def test_illegal_fields_are_refused(field, value):
+    with pytest.raises(IllegalValue) as refused:
+        OIDN(**{field: value})
+    assert (refused.value.field, refused.value.value) == (field, value)
 
 
 @pytest.mark.parametrize(
@@ -226,4 +233,4 @@ def test_illegal_fields_are_refused(fields, message):
 )
 def test_illegal_input_is_refused(key, shape, message):
     with pytest.raises(ValueError, match=message):
-        OIDN(**TINY).init(key, jnp.zeros(shape))
+        jax.eval_shape(OIDN(**TINY).init, key, jnp.zeros(shape))

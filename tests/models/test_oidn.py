@@ -1,5 +1,8 @@
 """OIDN against the authors' numbers, and the laws of its parts."""
 
+from pathlib import Path
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 from oidn_jax import losses
 from oidn_jax.models.oidn import OIDN
+from oidn_jax.models.prediction import Prediction
 from tests.golden_oidn import golden_frames, our_gradient_norm, to_our_tree
 
 SMALL = {"width": 16, "groups": 1, "blocks": 2, "psf_init": "authors"}
@@ -14,37 +18,52 @@ SMALL = {"width": 16, "groups": 1, "blocks": 2, "psf_init": "authors"}
 
 @pytest.fixture(scope="module")
 def numbers():
-    from pathlib import Path
-
     with np.load(Path(__file__).parents[1] / "data" / "oidn_small.npz") as file:
         return dict(file)
-
-
-@pytest.fixture(scope="module")
-def authors_parameters(numbers):
-    return to_our_tree({name.removeprefix("param/"): v for name, v in numbers.items() if name.startswith("param/")})
 
 
 def sampled(activation):
     return np.asarray(activation).transpose(0, 3, 1, 2)[:, :, 5:-5:17, 3:-3:19]
 
 
+class Run(NamedTuple):
+    """What the network makes of the authors' parameters and frames."""
+
+    prediction: Prediction
+    activations: dict
+    loss: float
+    penalty: float
+    gradients: dict
+
+
 @pytest.fixture(scope="module")
-def run(authors_parameters):
-    model = OIDN(**SMALL)
-    apply = jax.jit(lambda p, x: model.apply({"params": p}, x, capture_intermediates=True))
-    (sr_image, intermediates), captured = apply(authors_parameters, jnp.asarray(golden_frames()))
-    return sr_image, intermediates, captured["intermediates"]
+def run(numbers):
+    """One program: a network of this size takes long to compile."""
+    network = OIDN(**SMALL)
+    target = golden_frames(channels=1, size=256)
+    parameters = to_our_tree(
+        {name.removeprefix("param/"): v for name, v in numbers.items() if name.startswith("param/")}
+    )
+
+    def loss(parameters):
+        variables, frames = {"params": parameters}, jnp.asarray(golden_frames())
+        prediction, captured = network.apply(variables, frames, capture_intermediates=True)
+        penalty = losses.psf_monotonicity(prediction.psf_correction)
+        value = ((prediction.image - target) ** 2).mean() + 1e-3 * penalty
+        return value, (prediction, captured["intermediates"], penalty)
+
+    (value, (prediction, activations, penalty)), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(parameters)
+    return Run(prediction, activations, value, penalty, gradients)
 
 
 def test_outputs_equal_the_authors(run, numbers):
-    sr_image, intermediates, _ = run
-    np.testing.assert_allclose(np.asarray(sr_image).transpose(0, 3, 1, 2), numbers["output/sr"], atol=1e-4)
-    np.testing.assert_allclose(np.asarray(intermediates["psf"]).transpose(0, 3, 1, 2), numbers["output/psf"], atol=1e-7)
+    image, psf = (np.asarray(part).transpose(0, 3, 1, 2) for part in (run.prediction.image, run.prediction.psf))
+    np.testing.assert_allclose(image, numbers["output/sr"], atol=1e-4)
+    np.testing.assert_allclose(psf, numbers["output/psf"], atol=1e-7)
 
 
 def test_activations_equal_the_authors(run, numbers):
-    _, _, captured = run
+    captured = run.activations
     group = captured["groups"]
     block = group["blocks"]
 
@@ -68,22 +87,13 @@ def test_activations_equal_the_authors(run, numbers):
         np.testing.assert_allclose(sampled(activation), numbers[f"activation_sampled/{name}"], atol=1e-4, err_msg=name)
 
 
-def test_gradient_norms_equal_the_authors(authors_parameters, numbers):
-    model = OIDN(**SMALL)
-    target = golden_frames(channels=1, size=256)
-
-    def loss(parameters):
-        sr_image, intermediates = model.apply({"params": parameters}, jnp.asarray(golden_frames()))
-        penalty = losses.psf_monotonicity(intermediates["psf_correction"])
-        return ((sr_image - target) ** 2).mean() + 1e-3 * penalty, penalty
-
-    (value, penalty), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(authors_parameters)
-    np.testing.assert_allclose(penalty, numbers["output/psf_monotonic_penalty"], rtol=1e-4)
-    np.testing.assert_allclose(value, numbers["grad/loss"], rtol=1e-4)
+def test_gradient_norms_equal_the_authors(run, numbers):
+    np.testing.assert_allclose(run.penalty, numbers["output/psf_monotonic_penalty"], rtol=1e-4)
+    np.testing.assert_allclose(run.loss, numbers["grad/loss"], rtol=1e-4)
     checked = 0
     for name, expected in zip(numbers["grad/param_names"], numbers["grad/param_norms"], strict=True):
         if not np.isnan(expected):
-            ours = our_gradient_norm(gradients, str(name))
+            ours = our_gradient_norm(run.gradients, str(name))
             # The last PSF convolution's bias adds the same to all logits of a softmax: its gradient is round-off.
             atol = 1e-8 if name == "Conv_2_5.bias" else 0.0
             np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=atol, err_msg=str(name))

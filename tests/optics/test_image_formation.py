@@ -20,7 +20,7 @@ def test_otf_cutoff_of_the_test_microscope():
 
 @pytest.mark.parametrize(("name", "value"), [("na", 0.0), ("pixel_size_nm", -1.0), ("emission_wavelength_nm", np.nan)])
 def test_otf_cutoff_refuses(name, value):
-    with pytest.raises(ValueError, match=f"{name} is .*must be a positive number"):
+    with pytest.raises(ValueError, match=f"`{name}` is .*must be a positive number"):
         otf.otf_cutoff(**{**MICROSCOPE, name: value})
 
 
