@@ -105,11 +105,10 @@ def tiny_flags() -> list[str]:
 def tiny_workdir(tmp_path_factory) -> Path:
     """The workdir of a finished run of `tiny_config`, with both checkpoints. Only to be read: copy it to change it."""
     from oidn_jax.config import experiment_of
+    from oidn_jax.evaluation.validation import Validation
     from oidn_jax.training.loop import train
 
-    def scores(model, *, figure_path):
-        return {"ssim": 0.5}
-
-    workdir, run = tmp_path_factory.mktemp("tiny") / "run", experiment_of(make_tiny_config()).run
-    assert train(run, workdir, evaluator=scores, say=lambda line: None).finished
+    workdir, experiment = tmp_path_factory.mktemp("tiny") / "run", experiment_of(make_tiny_config())
+    validation = Validation(experiment.run.simulation, experiment.evaluation)
+    assert train(experiment.run, workdir, evaluator=validation, say=lambda line: None).finished
     return workdir

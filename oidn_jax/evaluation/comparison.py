@@ -7,12 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from oidn_jax.acquisition import Acquisition
+from oidn_jax.classical.assessment import BY_CHANCE
 from oidn_jax.evaluation.example import TARGET, Example
-from oidn_jax.evaluation.held_out import HeldOutScenes
-from oidn_jax.evaluation.methods import Method, WidefieldMethod
+from oidn_jax.evaluation.scenes import Scenes
 from oidn_jax.evaluation.scores import (
     SCORES,
     analyse_decorrelation,
+    light,
     map_resolution,
     score_against_widefield,
     score_decorrelation,
@@ -20,6 +22,7 @@ from oidn_jax.evaluation.scores import (
     score_map,
     score_rings,
 )
+from oidn_jax.methods import Method
 from oidn_jax.metrics.rolling_frc import SMALLEST_BLOCK, RollingFrc, RollingFrcOptions
 
 KEYS = ("specimen", "level", "method", "scene", "signal_level")
@@ -32,40 +35,54 @@ class Comparison:
 
     Attributes:
         scenes: by specimen.
-        methods: names, in the order of tables and panels.
-        images: (scenes, scale*h, scale*w) by (specimen, level, method).
+        labels: of methods and specimens in print, by name; the methods in the order of tables and panels.
+        methods: names, in that order.
+        images: (scenes, scale*h, scale*w), the light of the images, by (specimen, level, method).
         recorded: of the methods whose resolution is measured on raw pixels, those images, (scenes, h, w).
         maps: the rFRC map of the first scene, by (specimen, level, method); empty without second exposures.
         rows: one for each image: `specimen`, `level`, `method`, `scene`, `signal_level`, then its scores.
         targets: one for each target: `specimen`, `scene`, then `da_resolution_nm` and `da_a0`.
+        uncertain: by specimen, how many of how many acquisitions have an orientation whose stripes were not found for
+            certain; empty where no method asked for the illumination.
     """
 
-    scenes: Mapping[str, HeldOutScenes]
+    scenes: Mapping[str, Scenes]
+    labels: Mapping[str, str]
     methods: tuple[str, ...]
     images: Mapping[Place, np.ndarray]
     recorded: Mapping[Place, np.ndarray]
     maps: Mapping[Place, RollingFrc]
     rows: list[dict[str, Any]]
     targets: list[dict[str, Any]]
+    uncertain: Mapping[str, tuple[int, int]]
 
     def examples(self, *, most: int, level: str | None = None) -> list[Example]:
         """The first scenes, at most so many, of each specimen and level (or of one level), with their images."""
-        found = []
+        examples = []
         for specimen, scenes in self.scenes.items():
-            for name in [level] if level is not None else scenes.raw_frames:
+            for name in [level] if level is not None else scenes.levels:
                 for scene in range(min(most, len(scenes.target))):
-                    images = {method: self.images[specimen, name, method][scene] for method in self.methods}
-                    images[TARGET] = scenes.target[scene, ..., 0]
-                    pixel_size_nm = scenes.pixel_size_nm / scenes.scale
-                    signal_level = scenes.signal_level[name][scene]
-                    found.append(Example(specimen, name, scene, signal_level, pixel_size_nm, images))
-        return found
+                    images = {
+                        self.labels[method]: self.images[specimen, name, method][scene] for method in self.methods
+                    }
+                    examples.append(
+                        Example(
+                            specimen=scenes.label,
+                            level=name,
+                            scene=scene,
+                            signal_level=scenes.signal_level[name][scene],
+                            pixel_size_nm=scenes.microscope.fine_pixel_size_nm,
+                            images={**images, TARGET: scenes.target[scene]},
+                        )
+                    )
+        return examples
 
 
 def compare(
-    scenes: Mapping[str, HeldOutScenes],
-    methods: Mapping[str, Mapping[str, Method]],
+    scenes: Mapping[str, Scenes],
+    methods: Mapping[str, Method],
     *,
+    labels: Mapping[str, str],
     rolling: RollingFrcOptions,
     progress: Callable[[str, float], None] = lambda text, fraction: None,
 ) -> Comparison:
@@ -73,64 +90,76 @@ def compare(
 
     Args:
         scenes: by specimen.
-        methods: by specimen, then by name, the same names for each: a classical method knows the microscope of its
-            specimen.
+        methods: by name.
+        labels: of methods in print, by name.
         rolling: how rFRC maps are made, where scenes were exposed twice.
         progress: called before each step with what is done and the fraction of the whole.
     """
     images, recorded, maps, rows = {}, {}, {}, []
-    names = tuple(next(iter(methods.values())))
-    places = [(s, level, name) for s, of in scenes.items() for level in of.raw_frames for name in names]
-    for i, (specimen, level, name) in enumerate(places):
-        progress(f"{specimen} {level}: {name}", i / len(places))
-        of = scenes[specimen]
-        method = methods[specimen][name]
-        image = np.asarray(method(jnp.asarray(of.raw_frames[level])))
-        repeated = np.asarray(method(jnp.asarray(of.repeated_frames[level]))) if of.repeated_frames else None
-        scores = score_likeness(jnp.asarray(image), jnp.asarray(of.target[..., 0]))
-        scores |= score_against_widefield(jnp.asarray(image), jnp.asarray(of.raw_frames[level].mean(-1)))
-        measured = (image, repeated, 1)
-        if isinstance(method, WidefieldMethod):
-            measured = _recorded(method, of, level)
-            recorded[specimen, level, name] = measured[0]
-        found, first_map = _score_resolution(*measured, pixel_size_nm=of.pixel_size_nm / of.scale, rolling=rolling)
-        scores = {name: np.asarray((scores | found)[name]) for name in SCORES if name in scores | found}
-        images[specimen, level, name] = image
-        if first_map is not None:
-            maps[specimen, level, name] = first_map
-        for scene in range(len(image)):
-            place = dict(zip(KEYS, (specimen, level, name, scene, of.signal_level[level][scene]), strict=True))
-            rows.append(place | {score: float(values[scene]) for score, values in scores.items()})
+    uncertain = {}
+    places = [(specimen, level) for specimen, its_scenes in scenes.items() for level in its_scenes.levels]
+    for i, (specimen, level) in enumerate(places):
+        its_scenes = scenes[specimen]
+        fine_nm, scale = its_scenes.microscope.fine_pixel_size_nm, its_scenes.microscope.scale
+        # Each acquisition estimates its illumination once, for all methods.
+        first = its_scenes.acquisitions(level)
+        second = its_scenes.acquisitions(level, repeated=True) if its_scenes.repeated_frames else []
+        for j, (name, method) in enumerate(methods.items()):
+            progress(f"{specimen} {level}: {name}", (i + j / len(methods)) / len(places))
+            image, repeated = _lights(method, first), _lights(method, second) if second else None
+            scores = score_likeness(jnp.asarray(image), jnp.asarray(its_scenes.target))
+            widefield = np.stack([acquisition.counts(0).mean(0, dtype=np.float32) for acquisition in first])
+            scores |= score_against_widefield(jnp.asarray(image), jnp.asarray(widefield))
+            measured, measured_again, width = image, repeated, 1
+            if name == "widefield":
+                # Interpolation leaves mirror images of the structures at high frequencies, which decorrelation analysis
+                # and ring correlation take for detail: of an interpolated image they tell a third of the true period.
+                measured, width = _recorded(first), scale
+                measured_again = _recorded(second) if second else None
+                recorded[specimen, level, name] = measured
+            resolution, first_map = _score_resolution(
+                measured, measured_again, width=width, fine_nm=fine_nm, rolling=rolling
+            )
+            scores |= resolution
+            images[specimen, level, name] = image
+            if first_map is not None:
+                maps[specimen, level, name] = first_map
+            for scene in range(len(image)):
+                place = (specimen, level, name, scene, its_scenes.signal_level[level][scene])
+                values = {score: float(scores[score][scene]) for score in SCORES if score in scores}
+                rows.append(dict(zip(KEYS, place, strict=True)) | values)
+        if any(method.needs_illumination for method in methods.values()):
+            doubtful = [bool(a.estimate.confidence.min() < BY_CHANCE) for a in (*first, *second)]
+            count, total = uncertain.get(specimen, (0, 0))
+            uncertain[specimen] = (count + sum(doubtful), total + len(doubtful))
     progress("", 1.0)
-    return Comparison(scenes, names, images, recorded, maps, rows, _score_targets(scenes))
+    labels = {**labels, **{specimen: its_scenes.label for specimen, its_scenes in scenes.items()}}
+    targets = _score_targets(scenes)
+    return Comparison(scenes, labels, tuple(methods), images, recorded, maps, rows, targets, uncertain)
 
 
-def _score_targets(scenes: Mapping[str, HeldOutScenes]) -> list[dict[str, Any]]:
+def _lights(method: Method, acquisitions: list[Acquisition]) -> np.ndarray:
+    images = [method(acquisition, 0) for acquisition in acquisitions]
+    return np.stack([light(image.pixels, dark=image.dark) for image in images])
+
+
+def _recorded(acquisitions: list[Acquisition]) -> np.ndarray:
+    """The widefield images as they were recorded, without the camera's offset."""
+    return np.stack([light(acquisition.light(0).mean(0), dark=0.0) for acquisition in acquisitions])
+
+
+def _score_targets(scenes: Mapping[str, Scenes]) -> list[dict[str, Any]]:
     targets = []
-    for specimen, of in scenes.items():
-        found = analyse_decorrelation(jnp.asarray(of.target[..., 0]))
-        scores = score_decorrelation(found, pixel_size_nm=of.pixel_size_nm / of.scale)
-        for scene in range(len(of.target)):
+    for specimen, its_scenes in scenes.items():
+        analysis = analyse_decorrelation(jnp.asarray(its_scenes.target))
+        scores = score_decorrelation(analysis, pixel_size_nm=its_scenes.microscope.fine_pixel_size_nm)
+        for scene in range(len(its_scenes.target)):
             targets.append({"specimen": specimen, "scene": scene, **{s: float(v[scene]) for s, v in scores.items()}})
     return targets
 
 
-def _recorded(method: WidefieldMethod, of: HeldOutScenes, level: str) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """Images on raw pixels without the camera's offset, from both exposures, and their pixels' width in fine pixels."""
-
-    def record(frames: np.ndarray) -> np.ndarray:
-        return np.asarray(method.on_raw_pixels(jnp.asarray(frames) - of.offset))
-
-    return record(of.raw_frames[level]), record(of.repeated_frames[level]) if of.repeated_frames else None, of.scale
-
-
 def _score_resolution(
-    image: np.ndarray,
-    repeated: np.ndarray | None,
-    width: int,
-    *,
-    pixel_size_nm: float,
-    rolling: RollingFrcOptions,
+    image: np.ndarray, repeated: np.ndarray | None, *, width: int, fine_nm: float, rolling: RollingFrcOptions
 ) -> tuple[dict[str, np.ndarray], RollingFrc | None]:
     """Scores of a batch of images, each (scenes,), and the rFRC map of the first, on fine pixels.
 
@@ -138,19 +167,20 @@ def _score_resolution(
         image: (scenes, h, w).
         repeated: from the second exposure.
         width: of a pixel, in fine pixels.
-        pixel_size_nm: of the fine pixels.
+        fine_nm: size of the fine pixels.
         rolling: block and skip in fine pixels.
     """
-    on_device, spacing_nm = jnp.asarray(image), width * pixel_size_nm
-    scores = dict(score_decorrelation(analyse_decorrelation(on_device), pixel_size_nm=spacing_nm))
+    on_device, pixel_size_nm = jnp.asarray(image), width * fine_nm
+    scores = dict(score_decorrelation(analyse_decorrelation(on_device), pixel_size_nm=pixel_size_nm))
     if repeated is None:
         return scores, None
-    scores |= score_rings(on_device, jnp.asarray(repeated), pixel_size_nm=spacing_nm)
+    scores |= score_rings(on_device, jnp.asarray(repeated), pixel_size_nm=pixel_size_nm)
     options = replace(rolling, block=max(rolling.block // width, SMALLEST_BLOCK), skip=max(rolling.skip // width, 1))
-    how = {"pixel_size_nm": spacing_nm, "options": options}
-    maps = [map_resolution(one, other, **how) for one, other in zip(image, repeated, strict=True)]
-    by_scene = [score_map(found) for found in maps]
-    scores |= {name: np.array([s[name] for s in by_scene]) for name in by_scene[0]}
-    first = maps[0]
-    fine = (values.repeat(width, 0).repeat(width, 1) for values in (first.map_nm, first.foreground))
+    maps = [
+        map_resolution(one, other, pixel_size_nm=pixel_size_nm, options=options)
+        for one, other in zip(image, repeated, strict=True)
+    ]
+    by_scene = [score_map(rolling_map) for rolling_map in maps]
+    scores |= {name: np.array([scene[name] for scene in by_scene]) for name in by_scene[0]}
+    fine = (values.repeat(width, 0).repeat(width, 1) for values in (maps[0].map_nm, maps[0].foreground))
     return scores, RollingFrc(*fine)

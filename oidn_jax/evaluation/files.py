@@ -1,7 +1,7 @@
 """The folder of an evaluation: what is in it, what is not touched, and what is written last."""
 
 import csv
-import json
+import io
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from oidn_jax.data.atomic import write_json, write_text
 from oidn_jax.data.writers import write_raw_tiff
 from oidn_jax.errors import InputError
-from oidn_jax.evaluation.held_out import HeldOutScenes
+from oidn_jax.evaluation.scenes import Scenes
 
 _FILES = ("metrics.json", "metrics.csv", "tables.md", "tables.tex", "report.html", "raw_*.tif")
 _FIGURES = (
@@ -35,13 +36,13 @@ def check_folder(out: Path, *, overwrite: bool) -> None:
     """
     for path in [] if overwrite else _own_files(out):
         raise InputError(
-            f"{out} already holds an evaluation ({path.relative_to(out)}); give --overwrite to replace it, or another "
-            "--out"
+            f"{out} already holds an evaluation ({path.relative_to(out)}); allow `overwrite` to replace it, or give "
+            "another `out`"
         )
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(
-            f"cannot write to the output folder {out}: {existing} is no folder to write to; give another --out"
+            f"cannot write to the output folder {out}: {existing} is no folder to write to; give another `out`"
         )
 
 
@@ -67,20 +68,20 @@ def make_folder(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(
-            f"cannot write to the output folder {out}: {error.strerror or error}; give another --out"
+            f"cannot write to the output folder {out}: {error.strerror or error}; give another `out`"
         ) from error
     for path in _own_files(out):
         path.unlink()
 
 
-def write_raw(scenes: Mapping[str, HeldOutScenes], out: Path, *, overwrite: bool) -> None:
+def write_raw(scenes: Mapping[str, Scenes], out: Path, *, overwrite: bool) -> None:
     """The first scene as a camera file, counts and the pixel size: `raw_LEVEL.tif`, of further specimens with name."""
-    for i, (specimen, of) in enumerate(scenes.items()):
-        for level, raw_frames in of.raw_frames.items():
+    for i, (specimen, its_scenes) in enumerate(scenes.items()):
+        for level, raw_frames in its_scenes.raw_frames.items():
             write_raw_tiff(
                 out / (f"raw_{specimen}_{level}.tif" if i else f"raw_{level}.tif"),
                 np.moveaxis(raw_frames[0], -1, 0).clip(0, 65535).astype(np.uint16),
-                pixel_size_nm=of.pixel_size_nm,
+                pixel_size_nm=its_scenes.microscope.pixel_size_nm,
                 overwrite=overwrite,
             )
 
@@ -91,12 +92,12 @@ def write_results(result: Mapping[str, Any], out: Path) -> None:
     Numbers that are not finite are empty in the one and null in the other.
     """
     rows: Sequence[Mapping[str, Any]] = finite_or_none(result["images"])
-    with (out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    text = json.dumps(finite_or_none(result), indent=1, allow_nan=False)
-    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out / "metrics.csv", table.getvalue())
+    write_json(out / "metrics.json", finite_or_none(result))
 
 
 def finite_or_none(value: Any) -> Any:

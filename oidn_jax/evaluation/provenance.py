@@ -8,19 +8,25 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from oidn_jax import __version__
+from oidn_jax.version import __version__
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "matplotlib")
 
 
 def describe_run(
-    configs: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]], *, devices: str, command: Sequence[str]
+    configuration: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
+    *,
+    seed: int,
+    devices: str,
+    command: Sequence[str],
 ) -> dict[str, Any]:
     """Nested plain values for the report and `metrics.json`.
 
     Args:
-        configs: by specimen, as plain nested dicts.
+        configuration: by specimen, as plain nested dicts.
         networks: by method, the `origin` of its weights and what it was trained on.
+        seed: of the scenes.
         devices: what computes, in words.
         command: as it was typed.
     """
@@ -28,7 +34,7 @@ def describe_run(
         "command": shlex.join(command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "networks": {name: dict(origin) for name, origin in networks.items()},
-        "seeds": {specimen: config["evaluation"]["seed"] for specimen, config in configs.items()},
+        "seed": seed,
         "versions": {"oidn_jax": __version__, "python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
         "hardware": {
@@ -37,7 +43,7 @@ def describe_run(
             "cores": os.cpu_count(),
             "system": platform.platform(terse=True),
         },
-        "configuration": {specimen: dict(config) for specimen, config in configs.items()},
+        "configuration": dict(configuration),
     }
 
 

@@ -1,27 +1,20 @@
-"""The comparison of networks with classical methods, from configurations to a folder of results."""
+"""The comparison of networks with classical methods, from scenes to a folder of results."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oidn_jax.errors import InputError
+from oidn_jax.data.atomic import write_text
+from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.comparison import Comparison, compare
-from oidn_jax.evaluation.drawings import WORST_SCORE, drawings, trained_specimen
-from oidn_jax.evaluation.example import TARGET, Example
+from oidn_jax.evaluation.drawings import WORST_SCORE, drawings
 from oidn_jax.evaluation.files import check_folder, make_folder, write_raw, write_results
-from oidn_jax.evaluation.held_out import simulate_held_out
 from oidn_jax.evaluation.html import Page, Table, write_report
-from oidn_jax.evaluation.methods import (
-    METHODS,
-    NETWORK,
-    ClassicalMethod,
-    Method,
-    NetworkMethod,
-    WidefieldMethod,
-    other_microscope,
-)
+from oidn_jax.evaluation.networks import METHODS, NETWORK, check_fits, network_labels, other_microscope
 from oidn_jax.evaluation.provenance import describe_run
+from oidn_jax.evaluation.scenes import simulate_scenes
+from oidn_jax.evaluation.settings import EvaluationSettings
 from oidn_jax.evaluation.statistics import ALL_LEVELS, paired_tests, summarise, with_all_levels, worst_rows
 from oidn_jax.evaluation.tables import (
     LIKENESS,
@@ -34,15 +27,15 @@ from oidn_jax.evaluation.tables import (
     to_terminal,
     worst_table,
 )
-from oidn_jax.figures.style import method_label, specimen_label
+from oidn_jax.methods import ClassicalMethod, Method, NetworkMethod
+from oidn_jax.methods.classical import LABELS
 from oidn_jax.metrics.rolling_frc import RollingFrcOptions
 from oidn_jax.models.trained import TrainedModel
-from oidn_jax.optics.microscope import Microscope
+from oidn_jax.simulation.settings import Simulation
 
 # Whose differences are tabulated, and whose worst images: a resolution may be the finest where it is most wrong.
 _TESTED = ("affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
 _WORST = ("affine_psnr", "affine_ssim", "pearson")
-_USED = ("name", "optics", "frames", "simulation", "evaluation", "data")
 
 
 @dataclass(frozen=True)
@@ -54,16 +47,19 @@ class Surroundings:
         progress: called with a short text and the fraction done.
         devices: what computes, in words, for the provenance.
         command: as it was typed, for the provenance.
+        configuration: by specimen, as JSON can hold it, for the provenance.
     """
 
-    show: Callable[[Any], None] = print
+    show: Callable[[Any], None] = lambda _: None
     progress: Callable[[str, float], None] = lambda text, fraction: None
     devices: str = ""
     command: Sequence[str] = ()
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate(
-    configs: Mapping[str, Any],
+    simulations: Mapping[str, Simulation],
+    settings: EvaluationSettings,
     models: Mapping[str, TrainedModel],
     out: Path,
     *,
@@ -75,12 +71,12 @@ def evaluate(
     """Score methods on the held-out scenes of one or several specimens, and write what docs/evaluation.md lists.
 
     Args:
-        configs: by specimen, the one in question first; the `simulation`, `evaluation`, `optics`, `frames` and `data`
-            sections say what to evaluate on.
+        simulations: by specimen, the one in question first.
+        settings: of the scenes.
         models: networks by the name of their method.
         out: folder to write to, created if needed.
-        methods: names of `evaluation.methods.METHODS`, in the order of the tables and panels; `NETWORK` stands for all
-            the networks. The first is what the others are tested against.
+        methods: names of `networks.METHODS`, in the order of the tables and panels; `NETWORK` stands for all the
+            networks. The first is what the others are tested against.
         overwrite: replace results that are there already.
         save_raw: write raw examples.
         surroundings: see there.
@@ -93,17 +89,32 @@ def evaluate(
     """
     where = surroundings or Surroundings()
     check_folder(out, overwrite=overwrite)
-    names = _method_names(methods, configs, models)
-    rolling = _rolling_options(next(iter(configs.values())))
-    models = {name: model for name, model in models.items() if name in names}
-    scenes = {specimen: simulate_held_out(config, repeated=True) for specimen, config in configs.items()}
-    compared = {s: _methods(names, config, models, offset=scenes[s].offset) for s, config in configs.items()}
-    comparison = compare(scenes, compared, rolling=rolling, progress=where.progress)
-    remarks = [*_uncertain(compared, scenes), *_other_microscopes(models, configs)]
-    result = _result(comparison) | {"remarks": remarks, "provenance": _provenance(configs, models, where)}
+    microscopes = [simulation.microscope for simulation in simulations.values()]
+    chosen = _methods(methods, models)
+    for method in chosen.values():
+        for microscope in microscopes:
+            method.check(microscope)
+    models = {name: model for name, model in models.items() if name in chosen}
+    for name, model in models.items():
+        for microscope in microscopes:
+            check_fits(model, microscope, name=name)
+    rolling = _rolling_options(settings, scale=microscopes[0].scale)
+    scenes = {name: simulate_scenes(simulation, settings, repeated=True) for name, simulation in simulations.items()}
+    labels = {**LABELS, **network_labels(models)}
+    comparison = compare(scenes, chosen, labels=labels, rolling=rolling, progress=where.progress)
+    remarks = _remarks(comparison, models)
+    networks = {
+        name: {**model.origin, "network": dict(model.fields), "configuration": dict(model.configuration)}
+        for name, model in models.items()
+    }
+    provenance = describe_run(
+        where.configuration, networks, seed=settings.seed, devices=where.devices, command=where.command
+    )
+    result = _result(comparison) | {"remarks": remarks, "provenance": provenance}
     for_terminal, *tables = _tables(result, comparison)
     make_folder(out)
-    _write(result, comparison, tables, out, models=models)
+    summary = _summary(comparison, models, simulations, remarks)
+    _write(result, comparison, tables, out, models=models, summary=summary, panels=settings.panels)
     if save_raw:
         write_raw(scenes, out, overwrite=overwrite)
     write_results(result, out)
@@ -114,68 +125,30 @@ def evaluate(
     return result
 
 
-def _provenance(configs: Mapping[str, Any], models: Mapping[str, TrainedModel], where: Surroundings) -> dict[str, Any]:
-    # Of the sections those that an evaluation uses; networks have their own.
-    plain = {s: {name: _plain(config[name]) for name in _USED} for s, config in configs.items()}
-    networks = {
-        name: {
-            **model.origin,
-            "trained_on": trained_specimen(model),
-            "seed": model.config["seed"],
-            "configuration": _plain(model.config),
-        }
-        for name, model in models.items()
-    }
-    return describe_run(plain, networks, devices=where.devices, command=where.command)
+def _methods(names: Sequence[str], models: Mapping[str, TrainedModel]) -> dict[str, Method]:
+    unknown = [name for name in names if name not in METHODS]
+    if unknown or not names or len(set(names)) < len(names):
+        raise IllegalValue("methods", ", ".join(names), f"give some of {', '.join(METHODS)}, each once")
+    if NETWORK in names and not models:
+        raise InputError(f"the method {NETWORK!r} needs a network; give its `workdir`, or leave it out of `methods`")
+    methods: dict[str, Method] = {}
+    for name in names:
+        if name == NETWORK:
+            methods.update({given: NetworkMethod(model) for given, model in models.items()})
+        else:
+            methods[name] = ClassicalMethod(name)
+    return methods
 
 
-def _plain(section: Any) -> Any:
-    """A configuration as nested dicts, without knowing its type."""
-    return {name: _plain(section[name]) for name in section} if hasattr(section, "keys") else section
-
-
-def _method_names(methods: Sequence[str], configs: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods or len(set(methods)) < len(methods):
-        raise InputError(f"methods are {', '.join(methods)!r}; give some of {', '.join(METHODS)}, each once")
-    for config in configs.values():
-        if config.frames.phases < 3 and {"wiener", "hifi"} & set(methods):
-            raise InputError(
-                f"wiener and hifi need at least 3 phases, but config.frames.phases is {config.frames.phases}; leave "
-                "them out of --methods"
-            )
-    if NETWORK in methods and not models:
-        raise InputError(f"the method {NETWORK} needs a network; give its --workdir, or leave it out of --methods")
-    return [name for given in methods for name in (models if given == NETWORK else [given])]
-
-
-def _rolling_options(config: Any) -> RollingFrcOptions:
+def _rolling_options(settings: EvaluationSettings, *, scale: int) -> RollingFrcOptions:
+    side = settings.size * scale
+    if settings.rolling_block > side:
+        legal = f"images are {side} pixels wide; give at most that"
+        raise IllegalValue("evaluation.rolling_block", settings.rolling_block, legal)
     try:
-        options = RollingFrcOptions(block=config.evaluation.rolling_block, skip=config.evaluation.rolling_skip)
-    except ValueError as error:
-        raise InputError(f"config.evaluation, rolling_block and rolling_skip: {error}") from error
-    side = config.evaluation.size * config.frames.scale
-    if options.block > side:
-        raise InputError(
-            f"config.evaluation.rolling_block is {options.block}, but images are {side} pixels wide; give at most that"
-        )
-    return options
-
-
-def _methods(
-    names: Sequence[str], config: Any, models: Mapping[str, TrainedModel], *, offset: float
-) -> dict[str, Method]:
-    microscope = Microscope.from_config(config)
-
-    def method(name: str) -> Method:
-        if name in models:
-            model = models[name]
-            return NetworkMethod(model.network, model.params, normalisation=model.normalisation)
-        if name == "widefield":
-            return WidefieldMethod(scale=microscope.scale)
-        return ClassicalMethod(name, microscope, offset=offset)
-
-    return {name: method(name) for name in names}
+        return RollingFrcOptions(block=settings.rolling_block, skip=settings.rolling_skip)
+    except IllegalValue as error:
+        raise error.within("evaluation") from error
 
 
 def _result(comparison: Comparison) -> dict[str, Any]:
@@ -193,16 +166,17 @@ def _result(comparison: Comparison) -> dict[str, Any]:
 
 def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
     """The one for the terminal, then those for the files and the report."""
-    summary, levels = result["summary"], [entry["level"] for entry in result["summary"]]
+    summary, labels, targets = result["summary"], comparison.labels, comparison.targets
+    levels = [entry["level"] for entry in summary]
     last = ALL_LEVELS if ALL_LEVELS in levels else levels[-1]
     tables = [
-        score_table(summary, ON_TERMINAL, caption="Held-out scenes", spread=False, targets=comparison.targets),
-        score_table(summary, LIKENESS, caption="Likeness to the ground truth"),
-        score_table(summary, RESOLUTION, caption="Resolution and fidelity", targets=comparison.targets),
+        score_table(summary, ON_TERMINAL, labels=labels, caption="Held-out scenes", spread=False, targets=targets),
+        score_table(summary, LIKENESS, labels=labels, caption="Likeness to the ground truth"),
+        score_table(summary, RESOLUTION, labels=labels, caption="Resolution and fidelity", targets=targets),
     ]
     if len(comparison.methods) > 1:
-        tables.append(paired_table(result["paired_tests"], _TESTED, level=last))
-    return [*tables, worst_table(result["worst"])]
+        tables.append(paired_table(result["paired_tests"], _TESTED, labels=labels, level=last))
+    return [*tables, worst_table(result["worst"], labels=labels)]
 
 
 def _write(
@@ -212,28 +186,23 @@ def _write(
     out: Path,
     *,
     models: Mapping[str, TrainedModel],
+    summary: Sequence[str],
+    panels: int,
 ) -> None:
-    (out / "tables.md").write_text("\n".join(to_markdown(table) for table in tables), encoding="utf-8")
-    (out / "tables.tex").write_text("\n".join(to_latex(table) for table in tables), encoding="utf-8")
+    write_text(out / "tables.md", "\n".join(to_markdown(table) for table in tables))
+    write_text(out / "tables.tex", "\n".join(to_latex(table) for table in tables))
     worst = [case for case in result["worst"] if case["score"] == WORST_SCORE]
-    made = [drawing.draw(out / "figures") for drawing in drawings(comparison, models, worst)]
-    config = next(iter(result["provenance"]["configuration"].values()))
+    labels = comparison.labels
     page = Page(
-        title=f"{_enumerate(map(method_label, comparison.methods))} on "
-        f"{_enumerate(map(specimen_label, comparison.scenes))}",
-        summary=_summary(result, comparison),
+        title=f"{_enumerate(labels[name] for name in comparison.methods)} on "
+        f"{_enumerate(labels[name] for name in comparison.scenes)}",
+        summary=summary,
         tables=tables,
-        figures=made,
-        examples=[_labelled(example) for example in comparison.examples(most=config["evaluation"]["panels"])],
+        figures=[drawing.draw(out / "figures") for drawing in drawings(comparison, models, worst)],
+        examples=comparison.examples(most=panels),
         provenance=result["provenance"],
     )
     write_report(out / "report.html", page)
-
-
-def _labelled(example: Example) -> Example:
-    """With names as in print; the target keeps its own, by which the viewer knows it."""
-    images = {name if name == TARGET else method_label(name): image for name, image in example.images.items()}
-    return replace(example, specimen=specimen_label(example.specimen), images=images)
 
 
 def _enumerate(words: Iterable[str]) -> str:
@@ -241,43 +210,43 @@ def _enumerate(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _summary(result: Mapping[str, Any], comparison: Comparison) -> list[str]:
-    first = next(iter(comparison.scenes.values()))
-    networks = result["provenance"]["networks"].items()
-    config = next(iter(result["provenance"]["configuration"].values()))
-    ideal = config["simulation"]["target"] == "ideal"
+def _summary(
+    comparison: Comparison,
+    models: Mapping[str, TrainedModel],
+    simulations: Mapping[str, Simulation],
+    remarks: Sequence[str],
+) -> list[str]:
+    scenes = next(iter(comparison.scenes.values()))
+    ideal = next(iter(simulations.values())).settings.target == "ideal"
     truth = "what ideal linear SIM could recover" if ideal else "Wiener SIM of a bright acquisition"
-    trained = [f"{method_label(name)} was trained on {specimen_label(of['trained_on'])}" for name, of in networks]
+    labels = comparison.labels
+    trained = [
+        f"{labels[name]} was trained on {labels.get(model.origin['specimen'], model.origin['specimen'])}"
+        for name, model in models.items()
+    ]
     return [
-        f"{len(comparison.methods)} methods on {len(first.target)} simulated scenes of each specimen, at "
-        f"{len(first.raw_frames)} levels of fluorescence ({', '.join(first.raw_frames)}), that no network has seen in "
+        f"{len(comparison.methods)} methods on {len(scenes.target)} simulated scenes of each specimen, at "
+        f"{len(scenes.levels)} levels of fluorescence ({', '.join(scenes.levels)}), that no network has seen in "
         f"training. {'; '.join(trained)}{'.' if trained else ''}".strip(),
-        f"Likeness is to {truth}. Decorrelation analysis (DA) needs the image alone; Fourier ring correlation (FRC, "
-        "rFRC) compares the images of two acquisitions that differ in their noise; RSP and RSE compare the image, "
-        "blurred, with the widefield image.",
+        f"Likeness is to {truth}; pixels below the value without light count as dark. Decorrelation analysis (DA) "
+        "needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two acquisitions that differ in "
+        "their noise; RSP and RSE compare the image, blurred, with the widefield image.",
         "No single number says that an image is right: noise or invented detail can have a fine resolution. Ring "
         "correlation of a network says how well it repeats itself, not whether it is right; rFRC is not told where it "
         "has no value in more than half of the foreground, and cannot be below 2.3 pixels.",
-        *result["remarks"],
+        *remarks,
     ]
 
 
-def _other_microscopes(models: Mapping[str, TrainedModel], configs: Mapping[str, Any]) -> list[str]:
-    config = next(iter(configs.values()))
-    differ = {name: other_microscope(model, config) for name, model in models.items()}
-    return [f"{name} was trained for another microscope: {', '.join(words)}" for name, words in differ.items() if words]
-
-
-def _uncertain(methods: Mapping[str, Mapping[str, Method]], scenes: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for specimen, by_name in methods.items():
-        of = scenes[specimen]
-        # Each acquisition is reconstructed twice, with different noise.
-        acquisitions = 2 * sum(len(frames) for frames in of.raw_frames.values())
-        for name, method in by_name.items():
-            if isinstance(method, ClassicalMethod) and method.uncertain:
-                lines.append(
-                    f"{specimen}, {name}: in {method.uncertain} of {acquisitions} acquisitions the stripes of an "
-                    "orientation were not found for certain"
-                )
+def _remarks(comparison: Comparison, models: Mapping[str, TrainedModel]) -> list[str]:
+    lines = [
+        f"{specimen}: in {count} of {total} acquisitions the stripes of an orientation were not found for certain"
+        for specimen, (count, total) in comparison.uncertain.items()
+        if count
+    ]
+    microscope = next(iter(comparison.scenes.values())).microscope
+    for name, model in models.items():
+        words = other_microscope(model, microscope)
+        if words:
+            lines.append(f"{name} was trained for another microscope: {', '.join(words)}")
     return lines

@@ -1,5 +1,8 @@
 """What is measured of each image: likeness to the target, resolution, agreement with the widefield image.
 
+Every score is of the `light` of an image: what its pixels, as they are written to a file, are above the value of a
+pixel without light.
+
 Contract: `SCORES` names every score, in the order of tables, with its label, digits and direction; a score that an
 image does not have (no crossing, a constant image) is NaN.
 """
@@ -71,6 +74,22 @@ SCORES: Mapping[str, Score] = {
 }
 
 
+def light(pixels: Float[np.ndarray, "*batch h w"], *, dark: float) -> Float[np.ndarray, "*batch h w"]:
+    """max(pixels - dark, 0): below the value of a pixel without light is noise or overshoot, and no light.
+
+    Images of classical methods have dark = 0; a network's that of the zero of its normalisation. The one place where
+    negative pixels get a meaning: files hold them as they are.
+    """
+    return np.maximum(pixels - np.float32(dark), np.float32(0.0))
+
+
+@jax.jit
+def score_min_max(image: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> dict[str, Float[Array, "b"]]:
+    """`ssim` and `psnr` of images that are min-max normalised, as the target is; data range 1."""
+    normalised = min_max(image).apply(image)
+    return {"ssim": ssim(normalised, target, data_range=1.0), "psnr": psnr(normalised, target, data_range=1.0)}
+
+
 @jax.jit
 def score_likeness(image: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> dict[str, Float[Array, "b"]]:
     """The scores of each image against its target, which is in [0, 1]; data range 1.
@@ -100,18 +119,18 @@ def score_against_widefield(
     image: Float[Array, "b h2 w2"], widefield: Float[Array, "b h w"]
 ) -> dict[str, Float[Array, "b"]]:
     """SQUIRREL's `rsp` and `rse`, the latter in units of the range of the widefield image."""
-    found = resolution_scaled_error(image, min_max(widefield).apply(widefield))
-    return {"rsp": found.rsp, "rse": found.rse}
+    error = resolution_scaled_error(image, min_max(widefield).apply(widefield))
+    return {"rsp": error.rsp, "rse": error.rse}
 
 
 # Compiled, so that a constant image, which an untrained network may give, is NaN and no error.
 analyse_decorrelation = jax.jit(decorrelation_analysis)
 
 
-def score_decorrelation(found: Decorrelation, *, pixel_size_nm: float) -> dict[str, np.ndarray]:
+def score_decorrelation(analysis: Decorrelation, *, pixel_size_nm: float) -> dict[str, np.ndarray]:
     """`da_resolution_nm` and `da_a0`."""
-    resolution = np.asarray(found.resolution_nm(pixel_size_nm=pixel_size_nm))
-    return {"da_resolution_nm": resolution, "da_a0": np.asarray(found.amplitude)}
+    resolution = np.asarray(analysis.resolution_nm(pixel_size_nm=pixel_size_nm))
+    return {"da_resolution_nm": resolution, "da_a0": np.asarray(analysis.amplitude)}
 
 
 def score_rings(
@@ -136,12 +155,12 @@ def map_resolution(
     return rolling_frc(image, repeated, pixel_size_nm=pixel_size_nm, options=options)
 
 
-def score_map(found: RollingFrc) -> dict[str, float]:
+def score_map(rolling: RollingFrc) -> dict[str, float]:
     """`rfrc_*` of a map; NaN but for `rfrc_missing` where most of the foreground has no value to speak for it."""
-    numbers = {"rfrc_mean_nm": found.mean_nm, "rfrc_worst_nm": found.worst_nm, "rfrc_value": found.value}
-    if not found.missing <= MOST_MISSING:
+    numbers = {"rfrc_mean_nm": rolling.mean_nm, "rfrc_worst_nm": rolling.worst_nm, "rfrc_value": rolling.value}
+    if not rolling.missing <= MOST_MISSING:
         numbers = dict.fromkeys(numbers, float("nan"))
-    return {**numbers, "rfrc_missing": found.missing}
+    return {**numbers, "rfrc_missing": rolling.missing}
 
 
 def is_better(name: str, value: float, than: float) -> bool:

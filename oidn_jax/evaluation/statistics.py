@@ -22,9 +22,9 @@ def with_all_levels(rows: Sequence[Row]) -> list[Row]:
     for (specimen,), members in _groups(rows, ("specimen",)).items():
         result += members
         if len({row["level"] for row in members}) > 1:
-            for (method, scene), of_scene in _groups(members, ("method", "scene")).items():
+            for (method, scene), same_scene in _groups(members, ("method", "scene")).items():
                 # A scene without a value at one level has none here, or its mean would be that of other levels.
-                means = {score: float(np.mean([row[score] for row in of_scene])) for score in _scores(of_scene)}
+                means = {score: float(np.mean([row[score] for row in same_scene])) for score in _scores(same_scene)}
                 place = {"specimen": specimen, "level": ALL_LEVELS, "method": method, "scene": scene}
                 result.append(place | means)
     return result
@@ -71,12 +71,12 @@ def paired_tests(rows: Sequence[Row]) -> list[dict[str, Any]]:
         reference, *others = [name for (name,) in by_method]
         for score in _scores(members):
             first = {row["scene"]: row[score] for row in by_method[(reference,)]}
-            found = []
+            compared = []
             for method in others:
                 second = {row["scene"]: row[score] for row in by_method[(method,)]}
                 place = {"specimen": specimen, "level": level, "score": score, "method": method}
-                found.append({**place, "reference": reference, **_compare(second, first)})
-            for test, p in zip(found, holm([test["wilcoxon_p"] for test in found]), strict=True):
+                compared.append({**place, "reference": reference, **_compare(second, first)})
+            for test, p in zip(compared, holm([test["wilcoxon_p"] for test in compared]), strict=True):
                 tests.append({**test, "wilcoxon_p_holm": p})
     return tests
 

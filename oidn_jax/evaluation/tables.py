@@ -12,7 +12,6 @@ from rich.text import Text
 
 from oidn_jax.evaluation.html import Table
 from oidn_jax.evaluation.scores import SCORES, format_score, is_better
-from oidn_jax.figures.style import method_label, specimen_label
 
 # What tables show of all scores; the rest is in the JSON and CSV.
 LIKENESS = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "affine_ms_ssim", "affine_nrmse", "pearson")
@@ -33,6 +32,7 @@ def score_table(
     summary: Sequence[Mapping[str, Any]],
     scores: Sequence[str],
     *,
+    labels: Mapping[str, str],
     caption: str,
     spread: bool = True,
     targets: Sequence[Mapping[str, Any]] = (),
@@ -42,23 +42,24 @@ def score_table(
     Args:
         summary: of `statistics.summarise`.
         scores: names; those that no image has are left out.
+        labels: specimens and methods in print, by name.
         caption: of the table.
         spread: with standard deviations.
         targets: of a `Comparison`: a row for each specimen with what is known of the target.
     """
     scores = [score for score in scores if any(score in entry["scores"] for entry in summary)]
     rows, best = [], set()
-    for specimen, of_specimen in itertools.groupby(summary, key=itemgetter("specimen")):
-        for _, of_level in itertools.groupby(of_specimen, key=itemgetter("level")):
-            entries = list(of_level)
+    for specimen, its_entries in itertools.groupby(summary, key=itemgetter("specimen")):
+        for _, members in itertools.groupby(its_entries, key=itemgetter("level")):
+            entries = list(members)
             best |= _best(entries, scores, first_row=len(rows))
             for entry in entries:
-                place = (specimen_label(specimen), entry["level"], method_label(entry["method"]))
+                place = (labels[specimen], entry["level"], labels[entry["method"]])
                 rows.append((*place, *(_cell(entry, score, spread=spread) for score in scores)))
         known = [[t[score] for t in targets if t["specimen"] == specimen and score in t] for score in scores]
         if any(known):
             cells = [format_score(s, np.mean(v) if v else None) for s, v in zip(scores, known, strict=True)]
-            rows.append((specimen_label(specimen), "–", TARGET_NAME, *cells))
+            rows.append((labels[specimen], "–", TARGET_NAME, *cells))
     header = ("specimen", "fluorescence", "method", *(SCORES[score].label for score in scores))
     scenes = {entry["scenes"] for entry in summary}
     number = str(scenes.pop()) if len(scenes) == 1 else f"{min(scenes)} to {max(scenes)}"
@@ -73,12 +74,12 @@ def score_table(
 def _cell(entry: Mapping[str, Any], score: str, *, spread: bool) -> str:
     if score not in entry["scores"]:
         return "–"
-    of = entry["scores"][score]
-    text = format_score(score, of["mean"])
-    if spread and np.isfinite(of["sd"]):
-        text += f" ± {format_score(score, of['sd'])}"
+    numbers = entry["scores"][score]
+    text = format_score(score, numbers["mean"])
+    if spread and np.isfinite(numbers["sd"]):
+        text += f" ± {format_score(score, numbers['sd'])}"
     # A mean over those scenes that have a value may look better than one over all.
-    return text if of["n"] in (0, entry["scenes"]) else f"{text} (n={of['n']})"
+    return text if numbers["n"] in (0, entry["scenes"]) else f"{text} (n={numbers['n']})"
 
 
 def _best(entries: Sequence[Mapping[str, Any]], scores: Sequence[str], *, first_row: int) -> set[tuple[int, int]]:
@@ -99,7 +100,9 @@ def least_p(scenes: int, comparisons: int) -> float:
     return min(1.0, comparisons * 2.0 ** (1 - scenes))
 
 
-def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, level: str) -> Table:
+def paired_table(
+    tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, labels: Mapping[str, str], level: str
+) -> Table:
     """The paired tests of some scores at one level: difference with its interval, and p after Holm's correction."""
     rows = []
     for test in tests:
@@ -108,9 +111,9 @@ def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, l
             texts = [format_score(score, value) for value in (test["mean_difference"], low, high)]
             p = test["wilcoxon_p_holm"]
             shown = "–" if not np.isfinite(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
-            place = (specimen_label(test["specimen"]), method_label(test["method"]), SCORES[score].label)
+            place = (labels[test["specimen"]], labels[test["method"]], SCORES[score].label)
             rows.append((*place, texts[0], f"{texts[1]} to {texts[2]}", shown, str(test["n"])))
-    reference = method_label(tests[0]["reference"]) if tests else ""
+    reference = labels[tests[0]["reference"]] if tests else ""
     header = ("specimen", "method", "score", "mean difference", "95 % interval", "p (Wilcoxon, Holm)", "scenes")
     note = "Wilcoxon's signed-rank test over scenes, two-sided, corrected for the number of methods; interval by t."
     here = [test for test in tests if test["level"] == level]
@@ -120,12 +123,12 @@ def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, l
     return Table(f"Paired comparison with {reference}, levels: {level}", header, rows, row_headers=3, note=note)
 
 
-def worst_table(worst: Sequence[Mapping[str, Any]]) -> Table:
+def worst_table(worst: Sequence[Mapping[str, Any]], *, labels: Mapping[str, str]) -> Table:
     """Where each method is worst."""
     rows = [
         (
-            specimen_label(case["specimen"]),
-            method_label(case["method"]),
+            labels[case["specimen"]],
+            labels[case["method"]],
             SCORES[case["score"]].label,
             format_score(case["score"], case["value"]),
             case["level"],

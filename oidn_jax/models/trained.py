@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -14,6 +14,9 @@ from jaxtyping import Array, Float
 from oidn_jax.models.networks import LABELS, build_network, predict
 from oidn_jax.models.prediction import Prediction
 from oidn_jax.optics.microscope import Microscope
+
+# A function of the module, so that models of one network, as the many of a training run, are compiled once.
+_predict = jax.jit(predict, static_argnums=0)
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,6 @@ class TrainedModel:
         """The network's name in print."""
         return LABELS[self.fields["name"]]
 
-    @cached_property
-    def _apply(self):
-        return jax.jit(partial(predict, self.network))
-
     def __call__(self, raw_frames: Float[Array | np.ndarray, "b h w frames"]) -> Prediction:
         """The bare network, without tiling or normalisation; compiled per shape."""
-        return self._apply(self.params, jnp.asarray(raw_frames, jnp.float32))
+        return _predict(self.network, self.params, jnp.asarray(raw_frames, jnp.float32))

@@ -26,9 +26,8 @@ from oidn_jax.training.settings import TrainingRun
 from oidn_jax.training.state import TrainState
 from oidn_jax.version import __version__
 
-# Fields of networks that change how they are computed, and one that only the first step depends on.
+# Fields of networks that change how they are computed, not what.
 COMPUTATION_FIELDS = ("model.dtype", "model.remat")
-INITIAL_FIELDS = ("model.psf_init",)
 
 
 class _ModelHandler(ocp.CheckpointHandler):

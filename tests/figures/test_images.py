@@ -45,8 +45,8 @@ def test_scale_bars_are_true_and_inside_the_image(side, length_um):
         assert drawn_px * PIXEL_NM / 1000 == pytest.approx(length_um)
         inside, extent = axes.get_window_extent(), box.get_window_extent()
         assert inside.x0 < left
-        assert inside.x0 < extent.x0 < extent.x1 < inside.x1
-        assert inside.y0 < extent.y0 < extent.y1 < inside.y1
+        assert inside.x0 + inside.width / 2 < extent.x0 < extent.x1 < inside.x1
+        assert inside.y0 < extent.y0 < extent.y1 < inside.y0 + inside.height / 2
         (label,) = [text.get_text() for text in box.findobj(Text)]
         assert label == ("500 nm" if length_um < 1 else f"{length_um:g} µm")
 

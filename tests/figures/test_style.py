@@ -86,6 +86,8 @@ def test_every_label_has_a_colour_and_known_ones_keep_theirs():
     assert len(set(colours.values())) == 3
     assert colours["OIDN"] == PALETTE["vermilion"]
     assert GREY not in colours.values()
+    first = palette(["a"])["a"]
+    assert palette(["a"], known={"not shown": first})["a"] != first, "the colour of a known label"
     assert set(palette(map(str, range(20)))) == set(map(str, range(20)))
 
 

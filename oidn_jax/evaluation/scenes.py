@@ -1,0 +1,101 @@
+"""Held-out scenes: raw frames whose truth is known, the same scenes at every fluorescence level."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from oidn_jax.acquisition import Acquisition
+from oidn_jax.data.normalisation import fit_min_max
+from oidn_jax.evaluation.settings import EvaluationSettings
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.optics.noise import Camera, expose
+from oidn_jax.simulation.acquisitions import simulate_acquisitions
+from oidn_jax.simulation.settings import Simulation
+
+SPLITS = ("test", "validation")
+# Folded into the key of the scenes for their second exposure; scenes fold in their own small numbers.
+_REPEATED = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """Acquisitions and what should come out of them.
+
+    Attributes:
+        specimen: its name, as `f_actin`.
+        label: in print, as "F-actin".
+        microscope: what recorded them.
+        raw_frames: by fluorescence level, weakest first (low, medium, high), (scenes, h, w, frames) camera counts.
+        signal_level: by fluorescence level, the signal level of each scene, from 1: a fluorescence level has several,
+            which its scenes take in turn.
+        target: (scenes, scale*h, scale*w), min-max normalised, the same at every level.
+        repeated_frames: as `raw_frames`, the same light exposed once more: only the noise differs, which Fourier ring
+            correlation needs. Empty where none were asked for.
+    """
+
+    specimen: str
+    label: str
+    microscope: Microscope
+    raw_frames: Mapping[str, Shaped[np.ndarray, "scenes h w frames"]]
+    signal_level: Mapping[str, tuple[int, ...]]
+    target: Float[np.ndarray, "scenes h2 w2"]
+    repeated_frames: Mapping[str, Shaped[np.ndarray, "scenes h w frames"]]
+
+    @property
+    def levels(self) -> list[str]:
+        """The fluorescence levels, weakest first."""
+        return list(self.raw_frames)
+
+    def acquisitions(self, level: str, *, repeated: bool = False) -> list[Acquisition]:
+        """The acquisition of each scene, as a file with these frames would give it."""
+        frames = (self.repeated_frames if repeated else self.raw_frames)[level]
+        return [Acquisition.of_frames(scene, self.microscope) for scene in frames]
+
+
+def simulate_scenes(
+    simulation: Simulation, settings: EvaluationSettings, *, split: str = "test", repeated: bool = False
+) -> Scenes:
+    """Scenes from a seed that no training run draws from.
+
+    Args:
+        simulation: specimen and microscope.
+        settings: how many, how large, which seed.
+        split: "test" for what is reported, "validation" for other scenes, by which the best checkpoint is chosen.
+        repeated: also expose each scene a second time.
+    """
+    simulate = jax.jit(partial(simulate_acquisitions, simulation=simulation, size=(settings.size, settings.size)))
+    key = jax.random.fold_in(jax.random.key(settings.seed), SPLITS.index(split))
+    signal_level = {
+        name: tuple(levels[i % len(levels)] for i in range(settings.scenes))
+        for name, levels in simulation.settings.fluorescence_levels.items()
+    }
+    acquisitions = {name: simulate(key, jnp.asarray(levels, jnp.int32) - 1) for name, levels in signal_level.items()}
+    target, camera = next(iter(acquisitions.values())).target, simulation.settings.camera
+
+    def expose_again(level: int, photons: Array) -> np.ndarray:
+        keys = [jax.random.fold_in(jax.random.fold_in(key, _REPEATED + level), scene) for scene in range(len(photons))]
+        return _as_stored(jnp.stack([expose(k, scene, camera) for k, scene in zip(keys, photons, strict=True)]), camera)
+
+    return Scenes(
+        specimen=simulation.specimen.name,
+        label=simulation.specimen.label,
+        microscope=simulation.microscope,
+        raw_frames={name: _as_stored(acquired.raw_frames, camera) for name, acquired in acquisitions.items()},
+        signal_level=signal_level,
+        target=np.asarray(fit_min_max(target).apply(target))[..., 0],
+        repeated_frames={
+            name: expose_again(i, acquired.photons) for i, (name, acquired) in enumerate(acquisitions.items())
+        }
+        if repeated
+        else {},
+    )
+
+
+def _as_stored(counts: Array, camera: Camera) -> np.ndarray:
+    """Whole counts as a camera file holds them."""
+    return np.asarray(counts).astype(np.uint16 if camera.saturation <= np.iinfo(np.uint16).max else np.float32)

@@ -1,0 +1,63 @@
+"""The evaluation inside the training loop."""
+
+from functools import cached_property
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from oidn_jax.acquisition import Acquisition
+from oidn_jax.data.normalisation import fit_min_max
+from oidn_jax.evaluation.scenes import Scenes, simulate_scenes
+from oidn_jax.evaluation.scores import light, score_min_max
+from oidn_jax.evaluation.settings import EvaluationSettings
+from oidn_jax.figures.training_panel import TrainingRow, save_training_panel
+from oidn_jax.methods import ClassicalMethod, NetworkMethod
+from oidn_jax.models.trained import TrainedModel
+from oidn_jax.simulation.settings import Simulation
+
+
+class Validation:
+    """Mean min-max scores over all levels of held-out scenes, and a panel of pictures."""
+
+    def __init__(self, simulation: Simulation, settings: EvaluationSettings) -> None:
+        """The scenes are simulated when they are first needed."""
+        self._simulation, self._settings = simulation, settings
+
+    @cached_property
+    def _scenes(self) -> Scenes:
+        return simulate_scenes(self._simulation, self._settings, split="validation")
+
+    def __call__(self, model: TrainedModel, *, figure_path: Path) -> dict[str, float]:
+        """`ssim` and `psnr` over all levels and scenes; the panel shows the medium of the levels."""
+        scenes, method = self._scenes, NetworkMethod(model)
+        scores, target = [], jnp.asarray(scenes.target)
+        for level in scenes.levels:
+            images = [method(acquisition, 0) for acquisition in scenes.acquisitions(level)]
+            lights = np.stack([light(image.pixels, dark=image.dark) for image in images])
+            scores.append(score_min_max(jnp.asarray(lights), target))
+        level = scenes.levels[len(scenes.levels) // 2]
+        shown = scenes.acquisitions(level)[: self._settings.panels]
+        save_training_panel(
+            figure_path,
+            [_panel_row(acquisition, method, truth) for acquisition, truth in zip(shown, scenes.target, strict=False)],
+            pixel_size_nm=scenes.microscope.fine_pixel_size_nm,
+            title=f"{level} fluorescence",
+        )
+        return {name: float(np.mean([score[name] for score in scores])) for name in ("ssim", "psnr")}
+
+
+def _panel_row(acquisition: Acquisition, method: NetworkMethod, target: np.ndarray) -> TrainingRow:
+    images = {
+        "widefield": ClassicalMethod("widefield")(acquisition, 0).pixels,
+        method.label: method(acquisition, 0).pixels,
+        "ground truth": target,
+    }
+    return TrainingRow(images, learned_psf(method.model, acquisition))
+
+
+def learned_psf(model: TrainedModel, acquisition: Acquisition) -> np.ndarray | None:
+    """The PSF (n, n) that a network has for an acquisition, the mean over its frames; None where it has none."""
+    frames = acquisition.counts(0).transpose(1, 2, 0)[None].astype(np.float32)
+    psf = model(fit_min_max(frames, mode=model.normalisation).apply(frames)).psf
+    return None if psf is None else np.asarray(psf)[0].mean(-1)
