@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from oidn_jax.optics.noise import expose
 from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.noise import expose
 from oidn_jax.optics.otf import airy_otf
 from oidn_jax.optics.transfer import TransferFunction
 from oidn_jax.simulation.acquisition import draw_illumination, optical_transfer

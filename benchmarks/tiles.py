@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command_line import run_script
+from oidn_jax.methods.tiled import BORDER
 from oidn_jax.metrics.image import psnr
 from oidn_jax.metrics.normalisation import affine_match, min_max
 from oidn_jax.metrics.ssim import ssim
 from oidn_jax.reconstruction import reconstruct
-from oidn_jax.methods.tiled import BORDER
 from oidn_jax.simulation.acquisition import simulate_acquisition
 from oidn_jax.simulation.pairs import settings_from_config
 from oidn_jax.training.checkpoint import load_model
