@@ -10,12 +10,14 @@ import orbax.checkpoint as ocp
 import pytest
 
 import oidn_jax
+from oidn_jax.config import experiment_of
 from oidn_jax.errors import InputError
 from oidn_jax.models import weights
 from oidn_jax.models.networks import build_network
 from oidn_jax.training import checkpoint, loop
 from oidn_jax.training.old_workdir import upgraded_configuration
 from oidn_jax.training.state import build_optimizer, initial_state
+from tests.conftest import make_tiny_config
 from tests.training.runs import assert_equal_bits, batch_at
 
 OPTICS, FRAMES = ("na", "emission_wavelength_nm", "pixel_size_nm"), ("orientations", "phases", "scale")
@@ -38,9 +40,6 @@ def old_configuration(configuration):
 @pytest.fixture(scope="module")
 def reference(tiny_workdir):
     """The run of today with its state after 4 steps."""
-    from oidn_jax.config import experiment_of
-    from tests.conftest import make_tiny_config
-
     run = experiment_of(make_tiny_config()).run
     network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
     like = jax.eval_shape(lambda: initial_state(run, network, optimizer))
