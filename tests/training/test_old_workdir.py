@@ -109,6 +109,13 @@ def test_a_damaged_one_is_told(old_workdir, tmp_path):
         oidn_jax.load(tmp_path / "copy", checkpoint="last")
 
 
+def test_a_checkpoint_of_today_without_its_model_is_damaged(tiny_workdir, tmp_path):
+    shutil.copytree(tiny_workdir, tmp_path / "copy")
+    shutil.rmtree(weights.newest_step(tmp_path / "copy", "best") / "model")
+    with pytest.raises(InputError, match=r"best checkpoint of .* is damaged"):
+        oidn_jax.load(tmp_path / "copy", checkpoint="best")
+
+
 def test_a_reader_of_models_alone_says_what_it_is(old_workdir):
     with pytest.raises(weights.OldWorkdir, match=r"version 0\.1\.0"):
         weights.load(old_workdir)
