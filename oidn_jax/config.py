@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from oidn_jax.data.otf_file import read_radial_otf
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.settings import EvaluationSettings
-from oidn_jax.models.networks import build_network, default_fields
+from oidn_jax.models.networks import WITH_PSF, build_network, default_fields
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
@@ -68,7 +68,7 @@ def use_network(config: Any, name: str) -> None:
         raise error.within("model") from error
     with config.unlocked():
         config.model = ConfigDict({"name": name, **fields})
-    if name != "oidn":
+    if name not in WITH_PSF:
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
 
 

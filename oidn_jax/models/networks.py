@@ -21,6 +21,7 @@ from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import Microscope
 
 NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet}
+WITH_PSF = ("oidn",)
 LABELS = {"oidn": "OIDN", "unet": "U-Net"}  # in print
 
 # Fields that are the microscope's, and those of every linen module.

@@ -13,6 +13,7 @@ from oidn_jax.models.weights import KINDS, newest_step
 from oidn_jax.optics.microscope import Microscope
 
 _MICROSCOPE = ("na", "emission_wavelength_nm", "pixel_size_nm", "orientations", "phases", "scale")
+_OTF = ("otf_damping", "integrate_pixel")
 _CAMERA = ("gain", "offset", "read_noise", "saturation")
 
 
@@ -23,7 +24,7 @@ def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
     optics = {**config["optics"], **config["frames"]}
     simulation = dict(config["simulation"])
     microscope = {name: optics[name] for name in _MICROSCOPE}
-    microscope |= {name: simulation.pop(name) for name in ("otf_damping", "integrate_pixel")}
+    microscope |= {name: simulation.pop(name) for name in _OTF} | {"otf_file": ""}
     simulation["camera"] = {name: simulation.pop(name) for name in _CAMERA}
     model = {"name": "oidn", **config["model"]}
     for name in _MICROSCOPE:
@@ -53,12 +54,14 @@ def load_old_workdir(workdir: str | Path, *, checkpoint: str | None = None) -> T
             with ocp.PyTreeCheckpointer() as checkpointer:
                 state = checkpointer.restore(step.absolute() / "state")
         except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
-            raise InputError(f"the {kind} checkpoint of {workdir} (step {step.name}) is damaged") from error
+            raise _damaged(workdir, kind, step) from error
+        if "microscope" in record["config"]:
+            raise _damaged(workdir, kind, step)  # of today, but its model is missing
         config = upgraded_configuration(record["config"])
         return TrainedModel(
             fields=config["model"],
             params=_arrays(state["ema_params"] or state["params"]),
-            microscope=Microscope.from_plain(config["microscope"]),
+            microscope=Microscope(**{name: config["microscope"][name] for name in _MICROSCOPE + _OTF}),
             normalisation=config["data"]["normalisation"],
             patch=config["train"]["patch"],
             origin={
@@ -73,6 +76,10 @@ def load_old_workdir(workdir: str | Path, *, checkpoint: str | None = None) -> T
             configuration=config,
         )
     raise InputError(f"{workdir} holds no checkpoint; give the workdir of a training run")
+
+
+def _damaged(workdir: Path, kind: str, step: Path) -> InputError:
+    return InputError(f"the {kind} checkpoint of {workdir} (step {step.name}) is damaged")
 
 
 def _arrays(tree: Any) -> Any:

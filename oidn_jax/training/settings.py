@@ -10,6 +10,7 @@ from oidn_jax.errors import IllegalValue
 from oidn_jax.losses import IMAGE_TERMS, PSF_TERMS
 from oidn_jax.metrics.ssim import PADDINGS
 from oidn_jax.models.layers import SMALLEST_IMAGE
+from oidn_jax.models.networks import WITH_PSF
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.settings import Simulation
 
@@ -146,6 +147,9 @@ class TrainingRun:
         loss: what is minimised.
         train: how.
         configuration: the whole configuration as JSON can hold it, for the record.
+
+    Raises:
+        IllegalValue: for a loss that is of something that the network does not have.
     """
 
     name: str
@@ -156,6 +160,13 @@ class TrainingRun:
     loss: LossSettings
     train: TrainSettings
     configuration: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Checks that network and loss go together."""
+        for term, weight in self.loss.weights.items():
+            if term in PSF_TERMS and weight and self.model["name"] not in WITH_PSF:
+                legal = f"it must be 0: the network {self.model['name']!r} has no PSF"
+                raise IllegalValue(f"loss.weights.{term}", weight, legal)
 
     @property
     def microscope(self) -> Microscope:

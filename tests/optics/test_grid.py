@@ -7,11 +7,14 @@ import pytest
 
 from oidn_jax.optics import fourier, grid
 
+upsample = jax.jit(grid.upsample, static_argnames="scale")
+filtered = jax.jit(fourier.filter_image)
+
 
 def band_limited(key, shape):
     """A real image without frequencies near Nyquist, where interpolation is ambiguous."""
     radius = fourier.frequency_radius(*shape)
-    return fourier.filter_image(jax.random.normal(key, shape), (radius < 0.4).astype(float))
+    return filtered(jax.random.normal(key, shape), (radius < 0.4).astype(float))
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
@@ -34,25 +37,25 @@ def test_upsampling_gives_the_values_at_the_fine_positions(key, shape, scale):
         y, x = (grid.fine_positions(n, scale=s) for n in shape)
         return np.cos(2 * np.pi * (p[0] * y[:, None] + p[1] * x[None]) + 0.7)
 
-    np.testing.assert_allclose(grid.upsample(jnp.asarray(wave(1)), scale=scale), wave(scale), atol=2e-5)
+    np.testing.assert_allclose(upsample(jnp.asarray(wave(1)), scale=scale), wave(scale), atol=2e-5)
 
 
 def test_binning_undoes_upsampling_up_to_its_transfer_function(key):
     image = band_limited(key, (16, 20))
-    fine = grid.upsample(image, scale=2).real
+    fine = upsample(image, scale=2).real
     transfer = grid.binning_transfer(32, 40, scale=2)
     np.testing.assert_allclose(
         fourier.fft2(grid.bin_pixels(fine, scale=2)),
         fourier.fold_spectrum(fourier.fft2(fine) * transfer, factor=2),
         atol=1e-4,
     )
-    compensated = fourier.filter_image(fine, np.where(np.abs(transfer) > 1e-3, 1 / np.abs(transfer), 0.0))
+    compensated = filtered(fine, np.where(np.abs(transfer) > 1e-3, 1 / np.abs(transfer), 0.0))
     np.testing.assert_allclose(grid.bin_pixels(compensated, scale=2), image, atol=1e-4)
 
 
 def test_the_padded_spectrum_grid_has_its_even_pixels_on_the_raw_ones(key):
     image = band_limited(key, (16, 20))
-    fine = grid.upsample(image, scale=2).real
+    fine = upsample(image, scale=2).real
     padded = grid.to_padded_spectrum(fine, scale=2)
     np.testing.assert_allclose(padded[::2, ::2], image, atol=1e-5)
     np.testing.assert_allclose(grid.from_padded_spectrum(padded, scale=2), fine, atol=1e-5)

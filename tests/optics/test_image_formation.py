@@ -1,6 +1,7 @@
 """OTF, PSF, illumination and the forward model."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -59,11 +60,12 @@ def test_otfs_of_jax_arrays_equal_those_of_numpy_arrays():
 
 def test_gradients_of_the_otf_are_finite_everywhere():
     radius = jnp.asarray(fourier.frequency_radius(8, 8), jnp.float32)
-    by_cutoff = jax.grad(lambda cutoff: otf.airy_otf(radius, cutoff=cutoff, damping=0.5).sum())(0.2)
-    h = 1e-3
-    ahead, behind = (float(otf.airy_otf(radius, cutoff=0.2 + s * h, damping=0.5).sum()) for s in (1, -1))
+    total = jax.jit(lambda cutoff: otf.airy_otf(radius, cutoff=cutoff, damping=0.5).sum())
+    by_cutoff, h = jax.jit(jax.grad(total))(0.2), 1e-3
+    ahead, behind = (float(total(0.2 + s * h)) for s in (1, -1))
     np.testing.assert_allclose(by_cutoff, (ahead - behind) / (2 * h), rtol=1e-2)
-    by_frequency = jax.vmap(jax.grad(lambda f: otf.airy_otf(f, cutoff=0.2)))(jnp.array([0.05, 0.1, 0.2, 0.3]))
+    slope = jax.jit(jax.vmap(jax.grad(lambda f: otf.airy_otf(f, cutoff=0.2))))
+    by_frequency = slope(jnp.array([0.05, 0.1, 0.2, 0.3]))
     assert np.all(by_frequency[:2] < -1)
     np.testing.assert_allclose(by_frequency[2:], 0.0)
 
@@ -115,11 +117,12 @@ def test_patterns_have_the_given_period_phase_depth_and_brightness():
     given = illumination.Illumination(
         vectors, jnp.array([[0.0, 2.0], [1.0, 3.0]]), jnp.array([0.5, 0.8]), jnp.array([[1.0, 1.1], [0.9, 1.0]])
     )
-    pattern = illumination.patterns(given, size=(6, 20), scale=1)
+    patterns = jax.jit(illumination.patterns, static_argnames=("size", "scale"))
+    pattern = patterns(given, size=(6, 20), scale=1)
     y, x = np.mgrid[:6, :20] - np.array([3, 10])[:, None, None]
     np.testing.assert_allclose(pattern[0, 1], 1.1 * (1 + 0.5 * np.cos(2 * np.pi * 0.1 * x + 2.0)), atol=1e-5)
     np.testing.assert_allclose(pattern[1, 0], 0.9 * (1 + 0.8 * np.cos(2 * np.pi * 0.25 * y + 1.0)), atol=1e-5)
-    fine = illumination.patterns(given, size=(6, 20), scale=2)
+    fine = patterns(given, size=(6, 20), scale=2)
     np.testing.assert_allclose(fine[0, 1, 0, :2].mean(), pattern[0, 1, 0, 0], atol=0.03)
 
 
@@ -146,7 +149,8 @@ def test_frames_equal_those_of_another_implementation(golden):
     radius = fourier.frequency_radius(256, 256)
     transfer = otf.airy_otf(radius, cutoff=float(data["cutoff"]) / 2)
     transfer = transfer * forward.pixel_transfer(256, 256, scale=2, integrate=False)
-    frames = forward.form_raw_frames(specimen, golden_illumination(data), transfer, scale=2)[:, 32:96, 32:96]
+    form = jax.jit(partial(forward.form_raw_frames, scale=2))
+    frames = form(specimen, golden_illumination(data), transfer)[:, 32:96, 32:96]
     factor = jnp.vdot(frames, data["clean"]) / jnp.vdot(frames, frames)
     error = np.abs(factor * frames - data["clean"])
     assert error.max() < 0.02 * data["clean"].max()
@@ -162,17 +166,25 @@ def test_objects_that_the_camera_does_not_divide_are_refused():
 def test_forward_model_is_vmapped_over_acquisitions(key):
     specimens = jax.random.uniform(key, (2, 16, 16))
     vectors = jnp.stack([jnp.full((1, 2), 0.2), jnp.full((1, 2), 0.1)])
-    given = jax.vmap(illumination.Illumination.ideal)(vectors)
     transfer = otf.airy_otf(fourier.frequency_radius(16, 16), cutoff=0.15)
-    frames = jax.vmap(lambda s, i: forward.form_raw_frames(s, i, transfer, scale=2))(specimens, given)
+
+    @jax.jit
+    def form(specimen, vector):
+        return forward.form_raw_frames(specimen, illumination.Illumination.ideal(vector), transfer, scale=2)
+
+    frames = jax.jit(jax.vmap(form))(specimens, vectors)
     for i in range(2):
-        alone = forward.form_raw_frames(specimens[i], jax.tree.map(lambda x, i=i: x[i], given), transfer, scale=2)
-        np.testing.assert_allclose(frames[i], alone, atol=1e-5)
+        np.testing.assert_allclose(frames[i], form(specimens[i], vectors[i]), atol=1e-5)
 
 
 def test_background_is_added_in_every_frame_with_its_brightness(key):
     given = illumination.Illumination.ideal(jnp.full((1, 2), 0.2))._replace(brightness=jnp.array([[1.0, 0.5, 2.0]]))
-    bands = forward.form_bands(jax.random.uniform(key, (16, 16)), given.wave_vector, np.ones((16, 16)), scale=2)
     haze = jnp.full((8, 8), 3.0)
-    added = forward.mix_bands(bands, given, background=haze) - forward.mix_bands(bands, given)
+
+    @jax.jit
+    def form(specimen):
+        bands = forward.form_bands(specimen, given.wave_vector, np.ones((16, 16)), scale=2)
+        return forward.mix_bands(bands, given, background=haze) - forward.mix_bands(bands, given)
+
+    added = form(jax.random.uniform(key, (16, 16)))
     np.testing.assert_allclose(added, jnp.broadcast_to(jnp.array([3.0, 1.5, 6.0])[:, None, None], (3, 8, 8)), atol=1e-5)

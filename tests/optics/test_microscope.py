@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,9 +19,13 @@ SAMPLES = airy_otf(STEP * np.arange(290), cutoff=2 * 1.49 / 0.525, damping=0.175
 MEASURED = MeasuredOtf(tuple(SAMPLES.tolist()), STEP, "beads.otf")
 
 
+def at_half_the_cutoff(microscope):
+    return float(microscope.otf().at(jnp.float32(0.5 * microscope.cutoff)))
+
+
 def test_an_otf_measured_of_the_theoretical_objective_gives_the_same_numbers():
     theoretical, measured = Microscope(), Microscope(measured_otf=MEASURED)
-    frequency = np.linspace(0.0, 0.5, 40)
+    frequency = jnp.linspace(0.0, 0.5, 40)
     np.testing.assert_allclose(measured.otf().at(frequency), theoretical.otf().at(frequency), atol=2e-4)
     np.testing.assert_allclose(measured.fine_otf(16, 12), theoretical.fine_otf(16, 12), atol=2e-4)
 
@@ -29,9 +34,8 @@ def test_a_measured_otf_serves_everything():
     """One that is twice as damped as the default, so that nothing of the theory can pass for it."""
     damped = airy_otf(STEP * np.arange(290), cutoff=2 * 1.49 / 0.525, damping=0.05)
     microscope = Microscope(measured_otf=MeasuredOtf(tuple(damped.tolist()), STEP, "beads.otf"))
-    frequency = 0.5 * microscope.cutoff
     expected = airy_otf(np.array(0.5), cutoff=1.0, damping=0.05)
-    np.testing.assert_allclose(microscope.otf().at(frequency), expected, rtol=2e-3)
+    np.testing.assert_allclose(at_half_the_cutoff(microscope), expected, rtol=2e-3)
     radius = 2 * frequency_radius(32, 24)  # cycles per raw pixel
     fine = airy_otf(radius, cutoff=microscope.cutoff, damping=0.05)
     fine = fine * pixel_transfer(32, 24, scale=2, integrate=False)
@@ -58,7 +62,7 @@ def test_another_na_changes_the_cutoff_and_leaves_the_rest():
     assert other.integrate_pixel
     np.testing.assert_allclose(other.cutoff / microscope.cutoff, 1.3 / 1.49)
     # At the same part of the cutoff, the pixel left out, both OTFs are the same.
-    halves = [replace(each, integrate_pixel=False).otf().at(0.5 * each.cutoff) for each in (microscope, other)]
+    halves = [at_half_the_cutoff(replace(each, integrate_pixel=False)) for each in (microscope, other)]
     np.testing.assert_allclose(halves[1], halves[0], rtol=1e-5)
 
 
@@ -75,7 +79,7 @@ def test_json_keeps_a_microscope(microscope):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("na", 0.0), ("pixel_size_nm", float("nan")), ("scale", 0), ("phases", 3.0), ("otf_damping", 0.0)],
+    [("na", 0.0), ("pixel_size_nm", float("nan")), ("scale", 0), ("phases", 0), ("otf_damping", 0.0)],
 )
 def test_numbers_that_no_microscope_has_are_refused(field, value):
     with pytest.raises(IllegalValue) as refused:

@@ -1,58 +1,60 @@
 """Runs: exact resume, checkpoints, what stops a run and what it leaves behind."""
 
 import gc
-import json
-import os
 import shutil
 import signal
+import threading
+from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-from configs import f_actin
+import oidn_jax
 from oidn_jax.errors import InputError
-from oidn_jax.training import checkpoint
-from oidn_jax.training.loop import TrainingDiverged, train
+from oidn_jax.models.networks import build_network
+from oidn_jax.training import checkpoint, loop, parallel
+from oidn_jax.training.loop import TrainingDiverged
+from oidn_jax.training.state import build_optimizer, initial_state
+from tests.training.runs import (
+    FakeEvaluator,
+    assert_equal_bits,
+    batch_at,
+    quiet,
+    steps_logged,
+    unet_run,
+    with_model,
+)
 
-
-def tiny_run_config(**train_fields):
-    config = f_actin.get_config("quick")
-    config.model.update(width=8, groups=1, blocks=1)
-    config.simulation.update(margin=4, specimen="ccps", density=(1.0, 2.0))  # the quickest to draw
-    config.train.update(
-        steps=6, batch_size=4, patch=16, warmup_steps=1, log_every=1, evaluate_every=3, checkpoint_every=2
-    )
-    config.train.update(train_fields)
-    return config
-
-
-class FakeEvaluator:
-    """Scores by a list; leaves no picture. `interrupt_at` sends this process a SIGTERM at that call."""
-
-    def __init__(self, scores=(), interrupt_at=None):
-        self.scores, self.calls, self.interrupt_at = list(scores), 0, interrupt_at
-
-    def __call__(self, network, params, *, figure_path):
-        self.calls += 1
-        if self.interrupt_at == self.calls:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return {"ssim": self.scores[self.calls - 1] if self.scores else 0.1 * self.calls}
-
-
-def assert_equal_bits(a, b):
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
-
-
-def steps_logged(workdir, split="train"):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line["step"] for line in lines if line["split"] == split]
+train = partial(loop.train, batch_at=batch_at)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    return workdir, train(tiny_run_config(), workdir, evaluator=FakeEvaluator(), say=lambda line: None)
+    return workdir, train(unet_run(), workdir, evaluator=FakeEvaluator(), say=quiet)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run that a SIGTERM during the evaluation of step 3 stops after step 4."""
+    workdir, lines = tmp_path_factory.mktemp("stopped"), []
+    outcome = train(unet_run(), workdir, evaluator=FakeEvaluator(interrupt_at=1), say=lines.append)
+    assert not outcome.finished
+    assert int(outcome.state.step) == 4
+    assert lines[-1].startswith("stopped after step 4 of 6, saved in")
+    return workdir
+
+
+@pytest.fixture
+def without_learning(monkeypatch):
+    """Steps that only count: for what is kept when, the network does not matter."""
+
+    def count(state, batch):
+        return state.replace(step=state.step + 1), {"loss": np.float32(1.0)}
+
+    monkeypatch.setattr(parallel, "data_parallel", lambda step: count)
 
 
 def test_a_run_leaves_its_log_and_both_checkpoints(uninterrupted):
@@ -66,66 +68,94 @@ def test_a_run_leaves_its_log_and_both_checkpoints(uninterrupted):
     assert list((workdir / "tensorboard").glob("events*"))
 
 
-def test_stopped_by_sigterm_and_resumed_is_uninterrupted_bit_for_bit(uninterrupted, tmp_path):
-    said = []
-    stopped = train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(interrupt_at=1), say=said.append)
-    assert not stopped.finished
-    assert int(stopped.state.step) == 4
-    assert said[-1].startswith("stopped after step 4 of 6, saved in")
-    resumed = train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(scores=[0.2]), say=said.append)
-    assert any(line.startswith("resuming from step 4") for line in said)
-    assert_equal_bits(resumed.state, uninterrupted[1].state)
-    assert steps_logged(tmp_path) == [1, 2, 3, 4, 5, 6]
+def leave_as_stopped(workdir):
+    """Nothing but the last checkpoint and the log up to it."""
 
 
-def test_killed_between_checkpoints_and_resumed_is_uninterrupted_bit_for_bit(uninterrupted, tmp_path):
-    """A kill leaves the last checkpoint, log lines after it, half a line, and an unfinished checkpoint."""
-    train(tiny_run_config(steps=4, schedule="step"), tmp_path / "a", say=lambda line: None)
-    train(tiny_run_config(schedule="step"), tmp_path / "b", say=lambda line: None)
-    workdir = tmp_path / "a"
+def leave_as_killed(workdir):
+    """A kill leaves log lines after the last checkpoint, half a line, and an unfinished checkpoint."""
     with (workdir / "metrics.jsonl").open("a") as log:
         log.write('{"step": 5, "split": "train", "loss": 0.5}\n{"step": 6, "spl')
     unfinished = workdir / "checkpoints" / "last" / "5.orbax-checkpoint-tmp"
     shutil.copytree(workdir / "checkpoints" / "last" / "4", unfinished)
     (unfinished / "commit_success.txt").unlink(missing_ok=True)
-    resumed = train(tiny_run_config(schedule="step"), workdir, say=lambda line: None)
-    reference = train(tiny_run_config(schedule="step"), tmp_path / "b", say=lambda line: None)
-    assert_equal_bits(resumed.state, reference.state)
+
+
+@pytest.mark.parametrize("leave", [leave_as_stopped, leave_as_killed])
+def test_resumed_is_uninterrupted_bit_for_bit(uninterrupted, stopped, tmp_path, leave):
+    workdir, lines, asked = tmp_path / "copy", [], []
+    shutil.copytree(stopped, workdir)
+    leave(workdir)
+
+    def source(step):
+        asked.append(step)
+        return batch_at(step)
+
+    evaluator = FakeEvaluator(scores=[0.2])
+    resumed = loop.train(unet_run(), workdir, batch_at=source, evaluator=evaluator, say=lines.append)
+    assert any(line.startswith("resuming from step 4") for line in lines)
+    assert asked == [5, 6]
+    assert_equal_bits(resumed.state, uninterrupted[1].state)
     assert steps_logged(workdir) == [1, 2, 3, 4, 5, 6]
+
+
+def test_simulated_data_and_an_oidn_are_resumed_bit_for_bit(tiny_workdir, tiny_experiment, tmp_path):
+    run = tiny_experiment.run
+    halfway = loop.train(replace(run, train=replace(run.train, steps=2)), tmp_path, say=quiet)
+    assert int(halfway.state.step) == 2
+    resumed = loop.train(run, tmp_path, say=quiet)
+    assert_equal_bits(resumed.state, checkpoint.read_state(tiny_workdir, "last", like=resumed.state))
 
 
 def test_a_finished_run_has_nothing_to_do(uninterrupted):
     workdir, outcome = uninterrupted
-    said = []
-    again = train(tiny_run_config(), workdir, say=said.append)
-    assert said[-1] == f"nothing to do: {workdir} has finished 6 of 6 steps"
+    lines = []
+    again = train(unet_run(), workdir, say=lines.append)
+    assert lines[-1] == f"nothing to do: {workdir} has finished 6 of 6 steps"
     assert_equal_bits(again.state, outcome.state)
 
 
-def test_the_best_checkpoint_is_the_best(tmp_path):
-    evaluator = FakeEvaluator(scores=[0.5, 0.3])
-    train(tiny_run_config(), tmp_path, evaluator=evaluator, say=lambda line: None)
+def test_the_next_batch_is_asked_for_before_the_step_is_awaited(tmp_path, monkeypatch):
+    events = []
+
+    def count(state, batch):
+        events.append(f"step {int(state.step) + 1}")
+        return state.replace(step=state.step + 1), {"loss": np.float32(1.0)}
+
+    def source(step):
+        events.append(f"batch {step}")
+        return batch_at(step)
+
+    monkeypatch.setattr(parallel, "data_parallel", lambda step: count)
+    monkeypatch.setattr(jax, "block_until_ready", lambda metrics: events.append("wait"))
+    never = {"log_every": 9, "evaluate_every": 9, "checkpoint_every": 9}
+    loop.train(unet_run(steps=3, **never), tmp_path, batch_at=source, say=quiet)
+    assert events == ["batch 1", "step 1", "batch 2", "wait", "step 2", "batch 3", "wait", "step 3", "wait"]
+
+
+def test_the_best_checkpoint_is_the_best(tmp_path, without_learning):
+    train(unet_run(), tmp_path, evaluator=FakeEvaluator(scores=[0.5, 0.3]), say=quiet)
     record = checkpoint.read_record(tmp_path, "best")
     assert (record["step"], record["scores"]["ssim"]) == (3, 0.5)
-    assert checkpoint.load_model(tmp_path).origin["step"] == 3
-    assert checkpoint.load_model(tmp_path, checkpoint="last").origin["step"] == 6
+    assert oidn_jax.load(tmp_path).origin["step"] == 3
+    assert oidn_jax.load(tmp_path, checkpoint="last").origin["step"] == 6
 
 
-def test_a_stop_at_an_evaluation_step_loses_no_evaluation(uninterrupted, tmp_path):
+def test_a_stop_at_an_evaluation_step_loses_no_evaluation(tmp_path, without_learning):
     """The signal comes inside the evaluation of the last step: the run is finished, evaluated and saved."""
-    outcome = train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(interrupt_at=2), say=lambda line: None)
+    outcome = train(unet_run(), tmp_path, evaluator=FakeEvaluator(interrupt_at=2), say=quiet)
     assert outcome.finished
     assert steps_logged(tmp_path, "validation") == [3, 6]
-    assert_equal_bits(outcome.state, uninterrupted[1].state)
+    assert checkpoint.read_record(tmp_path, "last")["step"] == 6
 
 
-def test_a_best_checkpoint_later_than_the_last_is_forgotten(tmp_path):
+def test_a_best_checkpoint_later_than_the_last_is_forgotten(tmp_path, without_learning):
     """orbax saves no step before its latest, so a stale best would keep every new one out without a word."""
-    train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(scores=[0.1, 0.9]), say=lambda line: None)
-    train(tiny_run_config(steps=2), tmp_path / "short", say=lambda line: None)
+    train(unet_run(), tmp_path, evaluator=FakeEvaluator(scores=[0.1, 0.9]), say=quiet)
+    train(unet_run(steps=2), tmp_path / "short", say=quiet)
     shutil.rmtree(tmp_path / "checkpoints" / "last")
     shutil.copytree(tmp_path / "short" / "checkpoints" / "last", tmp_path / "checkpoints" / "last")
-    train(tiny_run_config(), tmp_path, evaluator=FakeEvaluator(scores=[0.5, 0.3]), say=lambda line: None)
+    train(unet_run(), tmp_path, evaluator=FakeEvaluator(scores=[0.5, 0.3]), say=quiet)
     record = checkpoint.read_record(tmp_path, "best")
     assert (record["step"], record["scores"]["ssim"]) == (3, 0.5)
 
@@ -148,83 +178,112 @@ def remove_data(step_folder):
 
 
 @pytest.mark.parametrize("damage", [remove_the_record, cut_data, remove_data])
-def test_a_damaged_checkpoint_is_told(damage, uninterrupted, tmp_path, capfd):
-    workdir = tmp_path / "copy"
+def test_a_damaged_state_is_told(damage, uninterrupted, tmp_path, capfd):
+    workdir, outcome = tmp_path / "copy", uninterrupted[1]
     shutil.copytree(uninterrupted[0], workdir)
-    damage(workdir / "checkpoints" / "best" / "6")
-    with pytest.raises(InputError, match=r"the best checkpoint \(step 6\) in .* is damaged"):
-        checkpoint.load_model(workdir, checkpoint="best")
+    damage(workdir / "checkpoints" / "last" / "6")
+    with pytest.raises(InputError, match=r"the last checkpoint \(step 6\) in .* is damaged"):
+        checkpoint.read_state(workdir, "last", like=outcome.state)
     gc.collect()
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_changed_settings_are_told_and_another_start_is_refused(uninterrupted, tmp_path):
-    said = []
-    config = tiny_run_config(steps=7, learning_rate=1e-4, resume_from=str(uninterrupted[0]))
-    train(config, tmp_path / "new", say=said.append)
-    assert said[0] == "changed since that checkpoint: train.learning_rate 0.002 to 0.0001"
-    config.model.psf_init = "authors"
-    with pytest.raises(InputError, match=r"config\.model\.psf_init is 'theoretical' there and 'authors' here"):
-        train(config, tmp_path / "other", say=said.append)
+def test_changed_settings_are_told(uninterrupted, tmp_path, without_learning):
+    lines = []
+    train(unet_run(steps=7, learning_rate=1e-4, resume_from=str(uninterrupted[0])), tmp_path, say=lines.append)
+    assert lines[0] == "changed since that checkpoint: train.learning_rate 0.002 to 0.0001"
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
-    config = tiny_run_config(learning_rate=1e30, clip_norm=0.0, warmup_steps=0, schedule="step", log_every=3)
-    with pytest.raises(TrainingDiverged, match=r"was not finite at step [23]; the state after step [12] is saved"):
-        train(config, tmp_path, say=lambda line: None)
-    like = checkpoint.read_record(tmp_path, "last")
-    assert like["step"] in (1, 2)
-    model = checkpoint.load_model(tmp_path, checkpoint="last")
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(model.params)))
-
-
-def test_a_run_can_continue_another_and_a_missing_one_is_an_error(uninterrupted, tmp_path):
+def test_a_run_can_continue_another_and_a_missing_one_is_an_error(uninterrupted, tmp_path, without_learning):
     workdir, _ = uninterrupted
-    said = []
-    config = tiny_run_config(steps=7, resume_from=str(workdir))
-    outcome = train(config, tmp_path / "new", say=said.append)
-    assert any(line.startswith(f"resuming from step 6 of {workdir}") for line in said)
+    lines = []
+    outcome = train(unet_run(steps=7, resume_from=str(workdir)), tmp_path / "new", say=lines.append)
+    assert any(line.startswith(f"resuming from step 6 of {workdir}") for line in lines)
     assert int(outcome.state.step) == 7
     assert checkpoint.read_record(workdir, "last")["step"] == 6
-    with pytest.raises(InputError, match=r"resume_from is .*which holds no checkpoint"):
-        train(tiny_run_config(resume_from=str(tmp_path / "nowhere")), tmp_path / "other", say=lambda line: None)
+    with pytest.raises(InputError, match=r"`train.resume_from` is .*it holds no checkpoint"):
+        train(unet_run(resume_from=str(tmp_path / "nowhere")), tmp_path / "other", say=quiet)
     assert not (tmp_path / "other").exists()
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_checkpoint_of_another_network_or_optimiser_is_refused(uninterrupted):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
+    run = unet_run(learning_rate=1e30, clip_norm=0.0, warmup_steps=0, schedule="step", log_every=3)
+    with pytest.raises(TrainingDiverged, match=r"was not finite at step [23]; the state after step [12] is saved"):
+        train(run, tmp_path, say=quiet)
+    assert checkpoint.read_record(tmp_path, "last")["step"] in (1, 2)
+    model = oidn_jax.load(tmp_path, checkpoint="last")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(model.params)))
+
+
+def test_a_checkpoint_of_another_network_or_optimiser_is_refused(uninterrupted, tiny_workdir, tiny_experiment):
     workdir, _ = uninterrupted
-    config = tiny_run_config()
-    config.model.width = 16
-    with pytest.raises(InputError, match=r"config\.model\.width is 8 there and 16 here"):
-        train(config, workdir, say=lambda line: None)
+    with pytest.raises(InputError, match=r"`model.widths` is \[4, 8\] there and \[4, 16\] here"):
+        train(with_model(unet_run(), widths=(4, 16)), workdir, say=quiet)
+    with pytest.raises(InputError, match=r"`model.psf_init` is 'theoretical' there and 'authors' here"):
+        train(with_model(tiny_experiment.run, psf_init="authors"), tiny_workdir, say=quiet)
     with pytest.raises(InputError, match="does not fit this configuration"):
-        train(tiny_run_config(ema_decay=0.0, steps=8), workdir, say=lambda line: None)
+        train(unet_run(ema_decay=0.0, steps=8), workdir, say=quiet)
+
+
+def test_another_computation_of_the_same_network_is_resumed(uninterrupted, tmp_path, without_learning):
+    run = with_model(unet_run(steps=7, resume_from=str(uninterrupted[0])), dtype="bfloat16")
+    lines = []
+    assert train(run, tmp_path, say=lines.append).finished
+    assert "model.dtype 'float32' to 'bfloat16'" in lines[0]
 
 
 def test_a_loaded_model_has_the_moving_average_and_its_configuration(uninterrupted):
     workdir, outcome = uninterrupted
-    model = checkpoint.load_model(workdir, checkpoint="last")
+    model, run = oidn_jax.load(workdir, checkpoint="last"), unet_run()
     assert_equal_bits(model.params, outcome.state.ema_params)
-    simulation = tiny_run_config().simulation
-    assert len(model.config["simulation"]["mean_photons"]) == 12
-    assert tuple(model.config["simulation"]["mean_photons"]) == simulation.mean_photons
-    assert model.config["simulation"]["fluorescence"]["low"] == [1, 2, 3, 4]
-    assert (model.patch, model.normalisation, model.frames, model.scale) == (16, "joint", 9, 2)
-    assert model(np.zeros((1, 16, 18, 9))).shape == (1, 32, 36, 1)
+    assert model.configuration == run.configuration
+    assert len(model.configuration["simulation"]["mean_photons"]) == 12
+    assert (model.patch, model.normalisation, model.microscope) == (16, "joint", run.microscope)
+    expected = {"name": "f_actin:quick", "specimen": "ccps", "seed": 0, "step": 6, "checkpoint": "last"}
+    assert {name: model.origin[name] for name in expected} == expected
+    assert model(np.zeros((1, 16, 18, 9))).image.shape == (1, 32, 36, 1)
 
 
 @pytest.mark.parametrize(
-    ("checkpoint_name", "message"),
+    ("name", "message"),
     [
         ("best", "holds no best checkpoint"),
-        (None, "holds no checkpoint; train one"),
-        ("newest", "legal: 'best', 'last'"),
+        (None, "holds no checkpoint; give the workdir of a training run, or train there"),
+        ("newest", "`checkpoint` is 'newest'; legal: 'best', 'last'"),
     ],
 )
-def test_a_workdir_without_a_checkpoint(tmp_path, checkpoint_name, message):
+def test_a_workdir_without_a_checkpoint(tmp_path, name, message):
     with pytest.raises(InputError, match=message):
-        checkpoint.load_model(tmp_path, checkpoint=checkpoint_name)
-    with pytest.raises(InputError, match="there is no workdir"):
-        checkpoint.load_model(tmp_path / "nowhere")
+        oidn_jax.load(tmp_path, checkpoint=name)
+    with pytest.raises(InputError, match="there is no folder"):
+        oidn_jax.load(tmp_path / "nowhere")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_start_depends_on_the_seed_alone():
+    run = unet_run()
+    network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
+    once, again, other = (
+        initial_state(each, network, optimizer).params for each in (run, run, replace(run, seed=run.seed + 1))
+    )
+    assert_equal_bits(once, again)
+    assert not np.array_equal(jax.tree.leaves(once)[1], jax.tree.leaves(other)[1])
+
+
+def test_off_the_main_thread_a_stop_request_leaves_the_signals_alone():
+    numbers, handlers = (signal.SIGINT, signal.SIGTERM), []
+    before = [signal.getsignal(number) for number in numbers]
+
+    def look():
+        with loop.StopRequest(quiet) as stop:
+            handlers.extend(signal.getsignal(number) for number in numbers)
+            assert not stop.requested
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert handlers == before
+    with loop.StopRequest(quiet):
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in numbers] == before

@@ -8,21 +8,22 @@ import numpy as np
 import optax
 import pytest
 
-from oidn_jax.models.oidn import OIDN
+from oidn_jax.models.networks import initial_params
+from oidn_jax.models.unet import UNet
 from oidn_jax.training import parallel
 from oidn_jax.training.state import NEVER, TrainState
 from oidn_jax.training.step import StepSettings, train_step
 
-WEIGHTS = {"mse": 1.0, "ssim": 0.1, "frequency": 0.01, "psf_symmetry": 1e-3}
-MODEL = OIDN(width=8, groups=1, blocks=1)
+WEIGHTS = {"mse": 1.0, "ssim": 0.1, "frequency": 0.01}
+NETWORK = UNet(widths=(8, 8))  # compiles in a tenth of the time of an OIDN
 
 
 def make_settings(*, learning_rate=1e-3, ema_decay=0.0, axis_name=None):
-    return StepSettings(MODEL, optax.adam(learning_rate), WEIGHTS, ema_decay=ema_decay, axis_name=axis_name)
+    return StepSettings(NETWORK, optax.adam(learning_rate), WEIGHTS, ema_decay=ema_decay, axis_name=axis_name)
 
 
 def make_state(key, settings):
-    params = jax.jit(MODEL.init)(key, jnp.zeros((1, 16, 16, 9)))["params"]
+    params = initial_params(NETWORK, key, frames=9)
     return TrainState(
         step=jnp.int32(0),
         params=params,

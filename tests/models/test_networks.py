@@ -1,0 +1,92 @@
+"""Networks by name, built for a microscope."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oidn_jax.errors import IllegalValue
+from oidn_jax.models.networks import LABELS, NETWORKS, WITH_PSF, build_network, default_fields
+from oidn_jax.models.unet import UNet
+from oidn_jax.optics.microscope import MeasuredOtf, Microscope
+from oidn_jax.optics.otf import airy_otf
+
+TINY = {"oidn": {"width": 4, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}}
+
+
+def built(name, microscope, **fields):
+    return build_network({"name": name, **TINY[name], **fields}, microscope)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_configuration_sets_all_fields_but_those_of_the_microscope(name):
+    fields = default_fields(name)
+    assert fields
+    assert not {"frames", "scale", "initial_psf", "name", "parent"} & set(fields)
+    assert name in LABELS
+    microscope = Microscope(orientations=5, scale=3)
+    network = build_network({"name": name, **fields}, microscope)
+    assert (network.frames, network.scale) == (15, 3)
+    hash(network)  # static under jit
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_image_is_on_the_fine_grid_and_a_psf_is_there_where_the_name_says_so(name):
+    microscope = Microscope(orientations=2, phases=4, scale=3)
+    network, frames = built(name, microscope), jnp.zeros((2, 17, 22, 8))
+    prediction, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), frames)
+    assert prediction.image.shape == (2, 51, 66, 1)
+    assert prediction.image.dtype == jnp.float32
+    assert (prediction.psf is not None) == (prediction.psf_correction is not None) == (name in WITH_PSF)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_illegal_input_is_refused(name):
+    network = built(name, Microscope())
+    for shape, message in (((1, 16, 16, 8), "this network takes"), ((1, 15, 16, 9), "the smallest image is")):
+        with pytest.raises(ValueError, match=message):
+            jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))
+
+
+def test_an_unknown_name_or_field_is_refused():
+    with pytest.raises(IllegalValue, match="`name` is 'gan'; legal: 'oidn', 'unet'"):
+        default_fields("gan")
+    with pytest.raises(IllegalValue, match="`name` is 'gan'"):
+        build_network({"name": "gan"}, Microscope())
+    with pytest.raises(IllegalValue, match="`wdith` is 8; the network 'oidn' has the fields width, "):
+        build_network({"name": "oidn", "wdith": 8}, Microscope())
+    for widths in ((), (4, 0), (4.0,)):
+        with pytest.raises(IllegalValue, match="`widths` is"):
+            UNet(widths=widths)
+    with pytest.raises(IllegalValue, match="`dtype` is 'float16'"):
+        UNet(dtype="float16")
+
+
+def test_an_oidn_for_a_measured_otf_starts_with_its_psf():
+    samples = airy_otf(0.02 * np.arange(290), cutoff=2 * 1.49 / 0.525, damping=0.05)
+    theoretical = Microscope()
+    measured = replace(theoretical, measured_otf=MeasuredOtf(tuple(samples.tolist()), 0.02, "beads.otf"))
+    starts = []
+    for microscope in (theoretical, measured):
+        network = built("oidn", microscope)
+        np.testing.assert_array_equal(network.initial_psf, microscope.psf(8))
+        shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 9)))
+        # The logits do not depend on the key, so a program of them alone is all that is compiled.
+        logits = jax.jit(lambda key, n=network: n.init(key, jnp.zeros((1, 16, 16, 9)))["params"]["psf_head"])
+        starts.append(jax.nn.softmax(logits(jax.random.key(0))["learnable_psf"], axis=(0, 1)))
+        assert shapes["params"]["psf_head"]["learnable_psf"].shape == (8, 8, 9)
+        expected = np.broadcast_to(microscope.psf(8)[..., None], (8, 8, 9))
+        np.testing.assert_allclose(starts[-1], expected, atol=1e-5)
+    assert np.abs(starts[0] - starts[1]).max() > 0.01
+    assert built("oidn", measured, psf_init="authors").initial_psf is None
+
+
+def test_a_u_net_keeps_the_image_of_any_size_where_it_is(key):
+    """What the halvings need is mirrored at the far borders and cropped: the rest does not depend on it."""
+    network = built("unet", Microscope(), widths=(4, 4))
+    frames = jax.random.uniform(key, (1, 40, 40, 9))
+    image, variables = jax.jit(network.init_with_output)(key, frames)
+    cut = jax.jit(network.apply)(variables, frames[:, :39, :39])
+    np.testing.assert_allclose(cut.image[:, :48, :48], image.image[:, :48, :48], atol=1e-5)

@@ -1,0 +1,64 @@
+"""Where batches come from."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from oidn_jax import losses
+from oidn_jax.models.networks import build_network, predict
+from oidn_jax.training import parallel
+from oidn_jax.training.batches import simulated_batches
+from oidn_jax.training.loop import train
+from oidn_jax.training.state import build_optimizer, initial_state
+from tests.training.runs import batch_at, unet_run
+
+
+@pytest.fixture
+def patches(tmp_path):
+    """A file of eight patches."""
+    batches = [batch_at(step) for step in (1, 2)]
+    arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in ("raw_frames", "target")}
+    np.savez(tmp_path / "patches.npz", **arrays)
+    return tmp_path / "patches.npz"
+
+
+def test_a_file_of_patches_is_what_is_trained_on(patches, tmp_path):
+    with np.load(patches) as archive:
+        arrays = dict(archive)
+
+    def read(step):
+        chosen = np.random.default_rng(step).choice(8, size=4, replace=False)
+        return {name: array[chosen] for name, array in arrays.items()}
+
+    run, lines = unet_run(steps=2), []
+    assert train(run, tmp_path / "run", batch_at=read, say=lines.append).finished
+    assert lines[0].startswith("training on the data given")
+    logged = [json.loads(line)["mse"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+
+    network, batch = build_network(run.model, run.microscope), read(1)
+    params = initial_state(run, network, build_optimizer(run.train)).params
+    image = jax.jit(predict, static_argnums=0)(network, params, batch["raw_frames"]).image
+    np.testing.assert_allclose(logged[0], losses.mean_squared_error(image, batch["target"]), rtol=1e-4)
+
+
+def test_simulated_batches_depend_on_the_step_and_the_seed_alone(tiny_experiment):
+    source = simulated_batches(tiny_experiment.run)
+    first, second = source(1), source(2)
+    assert first["raw_frames"].shape == (4, 1, 16, 16, 9)
+    assert first["target"].shape == (4, 1, 32, 32, 1)
+    again = simulated_batches(tiny_experiment.run)(1)
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+        assert not np.array_equal(first[name], second[name])
+
+
+def test_a_batch_is_cut_for_the_devices_and_one_that_is_ready_is_left(key):
+    batch = batch_at(1)
+    shards = parallel.shard(batch)
+    assert shards["raw_frames"].shape == (4, 1, 16, 16, 9)
+    np.testing.assert_array_equal(shards["target"][2, 0], batch["target"][2])
+    assert parallel.shard(shards)["target"] is shards["target"]
+    with pytest.raises(ValueError, match="3 samples cannot be shared by 4 devices"):
+        parallel.shard({name: array[:3] for name, array in batch.items()})

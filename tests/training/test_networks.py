@@ -1,0 +1,172 @@
+"""Every network: it trains, its checkpoint holds a model by itself, and that gives the same image bit for bit."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import oidn_jax
+from oidn_jax.config import experiment_of, use_network
+from oidn_jax.errors import InputError
+from oidn_jax.models import weights
+from oidn_jax.models.networks import NETWORKS
+from oidn_jax.training.checkpoint import trained_model
+from oidn_jax.training.loop import train
+from tests.conftest import TINY, make_tiny_config
+from tests.training.runs import assert_equal_bits, batch_at, quiet
+
+ROOT = Path(__file__).resolve().parents[2]
+FIELDS = {
+    "oidn": {name.removeprefix("model."): value for name, value in TINY.items() if name.startswith("model.")},
+    "unet": {"widths": (4, 8)},
+}
+FRAMES = np.random.default_rng(0).random((1, 16, 18, 9), np.float32)
+
+
+def run_of(network):
+    """Two steps of the tiny run: the same compiled program as that of `tiny_workdir`."""
+    config = make_tiny_config()
+    if network != config.model.name:
+        use_network(config, network)
+    config.model.update(FIELDS[network])
+    config.train.steps = 2
+    return experiment_of(config).run
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request, tmp_path_factory):
+    """The run, its workdir and what it has come to."""
+    workdir, run = tmp_path_factory.mktemp(request.param), run_of(request.param)
+    outcome = train(run, workdir, batch_at=batch_at, evaluator=lambda model, *, figure_path: {"ssim": 0.5}, say=quiet)
+    assert outcome.finished
+    return run, workdir, outcome
+
+
+def test_it_learns_from_every_term_of_the_loss(trained):
+    run, workdir, _ = trained
+    first = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[0])
+    terms = {name: weight for name, weight in run.loss.weights.items() if weight}
+    assert set(terms) < set(first)
+    assert first["loss"] == pytest.approx(sum(weight * first[name] for name, weight in terms.items()), rel=1e-4)
+    assert first["gradient_norm"] > 0
+
+
+def test_the_loaded_model_gives_the_same_image_bit_for_bit(trained):
+    run, workdir, outcome = trained
+    expected = trained_model(run, outcome.state.evaluation_params, step=2, scores={})(FRAMES)
+    for source in (workdir, weights.newest_step(workdir, "best") / "model"):
+        model = oidn_jax.load(source)
+        assert_equal_bits(model(FRAMES), expected)
+        assert (model.microscope, model.fields, model.origin["scores"]) == (run.microscope, run.model, {"ssim": 0.5})
+    assert (oidn_jax.load(workdir).origin["checkpoint"]) == "best"
+
+
+def test_a_checkpoint_holds_the_weights_by_themselves(trained):
+    _, workdir, _ = trained
+    for kind in weights.KINDS:
+        folder = workdir / "checkpoints" / kind / "2" / "model"
+        assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "model.json"}
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A copy of the weights by themselves."""
+    return Path(shutil.copytree(weights.newest_step(trained[1], "last") / "model", tmp_path / "model"))
+
+
+def flip_a_bit(folder):
+    content = bytearray((folder / "weights.safetensors").read_bytes())
+    content[-5] ^= 1
+    (folder / "weights.safetensors").write_bytes(content)
+
+
+def cut_the_weights(folder):
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(content[:-100])
+
+
+def remove_the_weights(folder):
+    (folder / "weights.safetensors").unlink()
+
+
+def change(**fields):
+    """Writes other fields into the JSON."""
+
+    def write(folder):
+        content = json.loads((folder / "model.json").read_text())
+        (folder / "model.json").write_text(json.dumps(content | fields))
+
+    return write
+
+
+def cut_the_json(folder):
+    (folder / "model.json").write_text((folder / "model.json").read_text()[:-20])
+
+
+DAMAGES = {
+    "a flipped bit": (flip_a_bit, "weights.safetensors is damaged, .*SHA-256 differs"),
+    "cut weights": (cut_the_weights, "weights.safetensors is damaged, .*SHA-256 differs"),
+    "no weights": (remove_the_weights, "holds no model .*weights.safetensors"),
+    "a cut JSON": (cut_the_json, "model.json is damaged"),
+    "another format": (change(format="oidn_jax model 9"), "model.json is of another version"),
+    "another network": (change(network={"name": "unet", "widths": [8, 8]}), "has the shape .*, the network needs"),
+    "an unknown network": (change(network={"name": "gan"}), "`name` is 'gan'; legal: 'oidn', 'unet'"),
+    "an unknown field": (change(network={"name": "unet", "depth": 2}), "`depth` is 2; the network 'unet' has"),
+    "no microscope": (change(microscope={"na": -1.0}), "`na` is -1.0"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("trained", ["unet"], indirect=True)
+def test_a_model_that_cannot_be_used_is_told(folder, damage):
+    do, message = DAMAGES[damage]
+    do(folder)
+    with pytest.raises(InputError, match=message):
+        oidn_jax.load(folder)
+
+
+@pytest.mark.parametrize("trained", ["unet"], indirect=True)
+def test_a_name_is_that_of_weights_that_come_with_the_package(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"come with the package \(none yet\)"):
+        oidn_jax.load("tiny_unet")
+    model = oidn_jax.load(trained[1], checkpoint="last")
+    weights.write_model(tmp_path / "weights" / "tiny_unet", replace(model, origin={"name": "tiny"}))
+    named = oidn_jax.load("tiny_unet")
+    assert named.origin == {"name": "tiny"}
+    assert_equal_bits(named.params, model.params)
+    assert weights.shipped_names() == ["tiny_unet"]
+    with pytest.raises(InputError, match=r"come with the package \(tiny_unet\)"):
+        oidn_jax.load("tiny_net")
+
+
+@pytest.mark.parametrize("trained", ["unet"], indirect=True)
+def test_reading_a_model_needs_no_optimiser_and_no_orbax(trained):
+    program = (
+        "import sys; from oidn_jax.models import weights; model = weights.load(sys.argv[1]); "
+        "print(model.label, sorted({'orbax', 'optax', 'ml_collections', 'matplotlib'} & set(sys.modules)))"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", program, str(trained[1])], cwd=ROOT, env=os.environ, capture_output=True, text=True
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout == "U-Net []\n"
+
+
+@pytest.mark.parametrize("trained", ["unet"], indirect=True)
+def test_parameters_are_float32_however_they_are_computed(trained):
+    run, _, outcome = trained
+    model = trained_model(run, outcome.state.evaluation_params, step=2, scores={})
+    coarse = replace(model, fields={**model.fields, "dtype": "bfloat16"})
+    image, coarse_image = model(FRAMES).image, coarse(FRAMES).image
+    assert {leaf.dtype for leaf in jax.tree.leaves(coarse.params)} == {np.dtype("float32")}
+    difference = float(np.abs(image - coarse_image).max() / np.abs(image).max())
+    assert 0 < difference < 0.05
