@@ -161,7 +161,8 @@ def load_config(name: str) -> Any:
         if not is_file and experiment in SPECIMENS:
             return specimen_config(experiment, variant or "paper")
     except Exception as error:  # whatever a user's file does wrong
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        # What a specimen calls `variant` is part of the name here, and no setting.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().replace("`", "")
         raise InputError(f"`config` is {name!r}, which cannot be loaded: {reason}") from error
     known = ", ".join(experiment_names())
     legal = f"give a file FILE.py[:VARIANT] that exists, or one of {known}, as f_actin:quick"
