@@ -42,6 +42,7 @@ bench: $(INSTALLED)  ## Measure speed, memory and accuracy of the network, the s
 	$(BIN)/python -m benchmarks.simulation
 	$(BIN)/python -m benchmarks.classical
 	$(BIN)/python -m benchmarks.metrics
+	$(BIN)/python -m benchmarks.tables
 
 clean:  ## Remove the environment and the caches; keep runs/.
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist

@@ -25,10 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.scenes import SIZE, Scene, Scenes, microscope, otf_of, photograph
+from benchmarks import record
+from benchmarks.scenes import SIZE, Scene, Scenes, default, photograph, pupil
 from benchmarks.simulation import median_seconds
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.hifi import hifi_sim
@@ -38,7 +38,7 @@ from oidn_jax.classical.wiener import PAD, wiener_sim
 from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
 from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.optics.transfer import TransferFunction
-from oidn_jax.simulation.acquisition import foreground_mean
+from oidn_jax.simulation.acquisitions import foreground_mean
 from oidn_jax.simulation.specimens import SPECIMENS
 
 BORDER = 20  # fine pixels left out of the PSNR
@@ -70,13 +70,13 @@ def methods(frames: Array, otf: TransferFunction) -> dict[str, tuple[Any, tuple,
     series = frames[None] + jnp.arange(float(TIMES))[:, None, None, None]
 
     def reconstruct(frames: Array, given: Illumination, otf: TransferFunction) -> Array:
-        return wiener_sim(frames, given, otf, cutoff=otf.cutoff)
+        return wiener_sim(frames, given, otf)
 
     def both(frames: Array, otf: TransferFunction) -> Array:
         return reconstruct(frames, estimate_illumination(frames, otf).illumination, otf)
 
     def spectrally_optimised(frames: Array, given: Illumination, otf: TransferFunction, *, iterations: int) -> Array:
-        return hifi_sim(frames, given, otf, cutoff=otf.cutoff, iterations=iterations).hifi
+        return hifi_sim(frames, given, otf, iterations=iterations).hifi
 
     # Brightness: 1. Search: 6 bands forward, 6 back, 3 correlations. Sub-pixel: 6 bands, and 2 products of 2 bands for
     # each of 3 orientations. Regression: 2 for each frame.
@@ -141,16 +141,16 @@ def speed_table(side: int, *, rounds: int) -> Table:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def errors(found: Estimate, truth: Illumination) -> dict[str, np.ndarray]:
+def errors(estimated: Estimate, truth: Illumination) -> dict[str, np.ndarray]:
     """By name, one value for each orientation, or a row of one for each of its frames."""
-    vector = np.asarray(found.illumination.wave_vector - truth.wave_vector)
-    turn = np.exp(1j * np.asarray(found.illumination.phase - truth.phase))
+    vector = np.asarray(estimated.illumination.wave_vector - truth.wave_vector)
+    turn = np.exp(1j * np.asarray(estimated.illumination.phase - truth.phase))
     return {
         "vector": SIZE * np.hypot(*vector.T),
         "phase": np.abs(np.rad2deg(np.angle(turn.mean(1)))),
         "frame": np.abs(np.rad2deg(np.angle(turn))),
-        "depth": np.abs(np.asarray(found.illumination.modulation_depth - truth.modulation_depth)),
-        "confidence": np.asarray(found.confidence),
+        "depth": np.abs(np.asarray(estimated.illumination.modulation_depth - truth.modulation_depth)),
+        "confidence": np.asarray(estimated.confidence),
     }
 
 
@@ -161,22 +161,23 @@ def accuracy_table(scenes: Scenes, *, count: int) -> Table:
     for column in (*columns, "least confidence", "joint", "missed"):
         table.add_column(column, justify="left" if column == "microscope" else "right")
     cases = {
-        "pupil": (microscope("pupil"), ("high", "medium", "low")),
-        "pupil, jitter 8 deg, 3 %": (microscope("pupil", phase_error_deg=8.0, frame_brightness=0.03), ("medium",)),
-        "pupil, depth 0.25": (microscope("pupil", modulation_depth=(0.25, 0.25)), ("medium",)),
-        "default": (microscope("default"), ("high", "medium", "low")),
+        "pupil": (pupil(), ("high", "medium", "low")),
+        "pupil, jitter 8 deg, 3 %": (pupil(phase_error_deg=8.0, frame_brightness=0.03), ("medium",)),
+        "pupil, depth 0.25": (pupil(modulation_depth=0.25), ("medium",)),
+        "default": (default(), ("high", "medium", "low")),
     }
-    for name, (settings, groups) in cases.items():
-        otf, taken = otf_of(settings), scenes.take(settings, count=count)
+    for name, (simulation, groups) in cases.items():
+        settings, otf = simulation.settings, simulation.microscope.otf()
+        taken = scenes.take(simulation, count=count)
         for group in groups:
             numbers = settings.fluorescence[group]
             photons = settings.mean_photons[numbers[len(numbers) // 2] - 1]
             rows, joint = [], 0
             for i, scene in enumerate(taken):
                 scaled = photons / foreground_mean(scene.light.mean(0))
-                found = estimate(photograph(scene, settings, photons=scaled, seed=i), otf)
-                rows.append(errors(found, scene.illumination))
-                joint += int(found.joint)
+                estimated = estimate(photograph(scene, settings.camera, photons=scaled, seed=i), otf)
+                rows.append(errors(estimated, scene.illumination))
+                joint += int(estimated.joint)
             values = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
             found_ones = values["vector"] < 1.0
             cells = [
@@ -221,15 +222,15 @@ def quality_of(scene: Scene, frames: Array, otf: TransferFunction) -> dict[str, 
     """PSNR and ring correlation of every method."""
     cutoff, truth = float(otf.cutoff), scene.illumination
     reach = cutoff + float(jnp.linalg.norm(truth.wave_vector, axis=-1).mean())
-    found = estimate(frames, otf).illumination
-    deconvolved = [deconvolve(frames, otf, cutoff=cutoff, reach=reach, wiener=jnp.float32(w)) for w in WIDEFIELD_WIENER]
+    estimated = estimate(frames, otf).illumination
+    deconvolved = [deconvolve(frames, otf, reach=reach, wiener=jnp.float32(w)) for w in WIDEFIELD_WIENER]
     images = {
         "widefield": widefield(frames, scale=2),
         "widefield, best deconvolved": max(deconvolved, key=lambda image: psnr(image, scene.target)),
-        "Wiener": wiener(frames, found, otf, cutoff=cutoff),
-        "Wiener, true illumination": wiener(frames, truth, otf, cutoff=cutoff),
-        "HiFi, no Richardson-Lucy": hifi(frames, found, otf, cutoff=cutoff, iterations=0).hifi,
-        "HiFi, 5 iterations": hifi(frames, found, otf, cutoff=cutoff, iterations=5).hifi,
+        "Wiener": wiener(frames, estimated, otf),
+        "Wiener, true illumination": wiener(frames, truth, otf),
+        "HiFi, no Richardson-Lucy": hifi(frames, estimated, otf, iterations=0).hifi,
+        "HiFi, 5 iterations": hifi(frames, estimated, otf, iterations=5).hifi,
     }
     limits = (cutoff, reach)
     return {
@@ -241,22 +242,21 @@ def quality_of(scene: Scene, frames: Array, otf: TransferFunction) -> dict[str, 
 def quality_table(scenes: Scenes) -> Table:
     """Quality of the images."""
     table = Table(title='image quality, "pupil" microscope: PSNR in dB / ring correlation of the super-resolved band')
-    jitter = {"phase_error_deg": 8.0, "frame_brightness": 0.03}
     cases = [
-        ("peak 2000", 2000.0, {}),
-        ("peak 300", 300.0, {}),
-        ("peak 50", 50.0, {}),
-        ("peak 300, jitter 8 deg, 3 %", 300.0, jitter),
-        ("peak 300, depth 0.25", 300.0, {"modulation_depth": (0.25, 0.25)}),
+        ("peak 2000", 2000.0, pupil()),
+        ("peak 300", 300.0, pupil()),
+        ("peak 50", 50.0, pupil()),
+        ("peak 300, jitter 8 deg, 3 %", 300.0, pupil(phase_error_deg=8.0, frame_brightness=0.03)),
+        ("peak 300, depth 0.25", 300.0, pupil(modulation_depth=0.25)),
     ]
     rows: dict[str, list[str]] = {}
     table.add_column("")
-    for name, peak, changes in cases:
-        settings, scores = microscope("pupil", **changes), []
-        otf = otf_of(settings)
-        for i, scene in enumerate(scenes.take(settings, count=len(SPECIMENS))):
+    for name, peak, simulation in cases:
+        otf, scores = simulation.microscope.otf(), []
+        for i, scene in enumerate(scenes.take(simulation, count=len(SPECIMENS))):
             scaled = peak / jnp.percentile(scene.light.mean(0), 99.9)
-            scores.append(quality_of(scene, photograph(scene, settings, photons=scaled, seed=i), otf))
+            frames = photograph(scene, simulation.settings.camera, photons=scaled, seed=i)
+            scores.append(quality_of(scene, frames, otf))
         table.add_column(name, justify="right")
         for method in scores[0]:
             decibel, correlation = np.mean([score[method] for score in scores], axis=0)
@@ -277,15 +277,13 @@ def main() -> None:
     chosen = options.parts or parts
     if not set(chosen) <= set(parts):
         parser.error(f"the parts are {', '.join(parts)}")
-    console = Console(width=150)
     if "speed" in chosen:
-        for side in (256, 512):
-            console.print(speed_table(side, rounds=options.rounds))
+        record.show("classical_speed", [speed_table(side, rounds=options.rounds) for side in (256, 512)])
     scenes = Scenes()
     if "accuracy" in chosen:
-        console.print(accuracy_table(scenes, count=options.acquisitions))
+        record.show("classical_accuracy", [accuracy_table(scenes, count=options.acquisitions)])
     if "quality" in chosen:
-        console.print(quality_table(scenes))
+        record.show("classical_quality", [quality_table(scenes)])
 
 
 if __name__ == "__main__":

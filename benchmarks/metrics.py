@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
+from benchmarks import record
 from benchmarks.simulation import median_seconds
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation, hamming_window
@@ -166,10 +166,14 @@ def main() -> None:
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--full-map", action="store_true", help="also a map of 1004 x 1004 pixels at skip 1")
     options = flags.parse_args()
-    console = Console(width=120)
-    console.print(decorrelation_table(rounds=options.rounds))
-    console.print(rolling_table(rounds=options.rounds, full_map=options.full_map))
-    console.print(image_table(rounds=options.rounds))
+    record.show(
+        "metrics",
+        [
+            decorrelation_table(rounds=options.rounds),
+            rolling_table(rounds=options.rounds, full_map=options.full_map),
+            image_table(rounds=options.rounds),
+        ],
+    )
 
 
 if __name__ == "__main__":

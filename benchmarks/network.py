@@ -23,12 +23,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from configs import default
+from benchmarks import record
+from oidn_jax.config import default_config, experiment_of
 from oidn_jax.models.layers import LAYOUT, conv_same
-from oidn_jax.training.state import build_model, build_optimizer, initial_state
+from oidn_jax.models.networks import build_network, predict
+from oidn_jax.training.state import build_optimizer, initial_state
 from oidn_jax.training.step import StepSettings, train_step
 
 
@@ -57,24 +58,26 @@ def compile_timed(function: Callable, *arguments: Any) -> tuple[Callable, float]
 
 def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callable, tuple, float]]:
     """By name: a function, its arguments and its GFLOPs."""
-    config = default.get_config()
+    config = default_config()
     config.model.update(dtype=dtype, remat=remat)
-    model, optimizer = build_model(config), build_optimizer(config.train)
-    state = initial_state(config, model, optimizer)
+    run = experiment_of(config).run
+    network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
+    state = initial_state(run, network, optimizer)
+    scale = run.microscope.scale
     key = jax.random.key(0)
     batch = {
-        "raw_frames": jax.random.uniform(key, (1, patch, patch, model.frames)),
-        "target": jax.random.uniform(key, (1, model.scale * patch, model.scale * patch, 1)),
+        "raw_frames": jax.random.uniform(key, (1, patch, patch, run.microscope.frames)),
+        "target": jax.random.uniform(key, (1, scale * patch, scale * patch, 1)),
     }
 
     def forward(params, raw_frames):
-        return model.apply({"params": params}, raw_frames)[0]
+        return predict(network, params, raw_frames).image
 
     def gradient(params, raw_frames):
         return jax.grad(lambda params: (forward(params, raw_frames) ** 2).mean())(params)
 
     gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["raw_frames"]).jaxpr) / 1e9
-    settings = StepSettings(model, optimizer, dict(config.loss.weights))
+    settings = StepSettings(network, optimizer, dict(run.loss.weights))
     x = jax.random.normal(key, (1, patch, patch, 64), dtype)
     kernel = 0.05 * jax.random.normal(key, (3, 3, 64, 64), dtype)
     conv_gflops = 2.0 * patch * patch * 9 * 64 * 64 / 1e9
@@ -152,7 +155,7 @@ def measure(options: argparse.Namespace) -> None:
             f"{compiled[name][1]:.1f}",
             f"{peak_memory(name, options):.2f}" if name.startswith("network") else "",
         )
-    Console(width=130).print(table)
+    record.show("network", [table])
 
 
 def main() -> None:

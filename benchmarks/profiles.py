@@ -22,17 +22,17 @@ from rich.table import Table
 from scipy.interpolate import CubicSpline
 
 from benchmarks.classical import deconvolve, hifi, wiener
-from benchmarks.scenes import expose_frames, microscope, otf_of
+from benchmarks.scenes import expose_frames, pupil
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.illumination import Illumination, wave_vectors
-from oidn_jax.simulation.acquisition import optical_transfer
 
 SIZE = 256
 DISTANCES_NM = (0.0, 90.0, 105.0, 120.0, 140.0, 160.0, 200.0, 260.0)  # 0: a single line
 WIDTH_NM, LENGTH = 50.0, 48  # of a line; rows of each kind, fine pixels
-SETTINGS = microscope("pupil", margin=0)
-FINE_NM = SETTINGS.pixel_size_nm / SETTINGS.scale
+SIMULATION = pupil(margin=0)
+MICROSCOPE, CAMERA = SIMULATION.microscope, SIMULATION.settings.camera
+FINE_NM = MICROSCOPE.fine_pixel_size_nm
 
 
 FIRST_ROW, CENTRES = 60, FINE_NM * (70.17 * np.arange(6) + 81.3)
@@ -63,23 +63,22 @@ def profiles_of(image: np.ndarray) -> np.ndarray:
 def images(peak: float) -> dict[str, np.ndarray]:
     """What every method makes of the lines."""
     given = Illumination.ideal(
-        wave_vectors(jnp.deg2rad(jnp.array([5.0, 65.0, 125.0])), jnp.full(3, SETTINGS.illumination_frequency)),
+        wave_vectors(jnp.deg2rad(jnp.array([5.0, 65.0, 125.0])), jnp.full(3, SIMULATION.illumination_frequency)),
         modulation_depth=0.8,
     )
-    otf, size = otf_of(SETTINGS), (SIZE, SIZE)
+    otf, fine_otf = MICROSCOPE.otf(), jnp.asarray(MICROSCOPE.fine_otf(SIZE, SIZE), jnp.float32)
     light = jax.jit(form_raw_frames, static_argnames="scale")(
-        jnp.asarray(draw_lines(), jnp.float32), given, optical_transfer(SETTINGS, size), scale=2
+        jnp.asarray(draw_lines(), jnp.float32), given, fine_otf, scale=2
     )
     photons = jnp.maximum(light, 0.0) * peak / jnp.percentile(light.mean(0), 99.9)
-    frames = expose_frames(jax.random.key(0), photons, SETTINGS.camera) - SETTINGS.offset
-    cutoff = otf.cutoff
-    reach = cutoff + SETTINGS.illumination_frequency
+    frames = expose_frames(jax.random.key(0), photons, CAMERA) - CAMERA.offset
+    reach = otf.cutoff + SIMULATION.illumination_frequency
     results = {
         "widefield": widefield(frames, scale=2),
-        "widefield, deconvolved": deconvolve(frames, otf, cutoff=cutoff, reach=reach, wiener=jnp.float32(0.05)),
-        "Wiener": wiener(frames, given, otf, cutoff=cutoff),
-        "HiFi, no Richardson-Lucy": hifi(frames, given, otf, cutoff=cutoff, iterations=0).hifi,
-        "HiFi, 5 iterations": hifi(frames, given, otf, cutoff=cutoff, iterations=5).hifi,
+        "widefield, deconvolved": deconvolve(frames, otf, reach=reach, wiener=jnp.float32(0.05)),
+        "Wiener": wiener(frames, given, otf),
+        "HiFi, no Richardson-Lucy": hifi(frames, given, otf, iterations=0).hifi,
+        "HiFi, 5 iterations": hifi(frames, given, otf, iterations=5).hifi,
     }
     return {name: np.asarray(image, np.float64) for name, image in results.items()}
 

@@ -18,9 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks import record
 from oidn_jax.config import SIZES, experiment_of, load_config
 from oidn_jax.models.networks import build_network
 from oidn_jax.optics.noise import poisson, poisson_quantile
@@ -124,9 +124,8 @@ def main() -> None:
     parser.add_argument("--network", choices=SIZES, default="quick", help="default: quick")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     options = parser.parse_args()
-    console = Console(width=130)
-    console.print(poisson_table(rounds=options.rounds))
-    console.print(stream_table(options.network, rounds=options.rounds))
+    tables = [poisson_table(rounds=options.rounds), stream_table(options.network, rounds=options.rounds)]
+    record.show(f"simulation_{options.network}", tables)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from configs.command_line import run_script
+import oidn_jax
+from oidn_jax.methods.network import BORDER, reconstruct
 from oidn_jax.metrics.image import psnr
 from oidn_jax.metrics.normalisation import affine_match, min_max
 from oidn_jax.metrics.ssim import ssim
-from oidn_jax.reconstruction import reconstruct
-from oidn_jax.methods.tiled import BORDER
-from oidn_jax.simulation.acquisition import simulate_acquisition
-from oidn_jax.simulation.pairs import settings_from_config
-from oidn_jax.training.checkpoint import load_model
+from oidn_jax.simulation.acquisitions import simulate_acquisition
+from oidn_jax.simulation.settings import Simulation, specimen_settings
 
 
 def main() -> None:
@@ -34,12 +32,11 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, nargs="+", default=[48, 64, 96, 128, 192])
     options = parser.parse_args()
 
-    model = load_model(options.workdir)
-    settings = settings_from_config(model.config["simulation"])
+    model = oidn_jax.load(options.workdir)
+    simulation = Simulation(specimen_settings(model.origin["specimen"]), model.microscope)
+    level = simulation.settings.fluorescence["medium"][0] - 1
     simulate = jax.jit(
-        lambda key: simulate_acquisition(
-            key, settings.fluorescence["medium"][0] - 1, settings=settings, size=(options.size, options.size)
-        )
+        lambda key: simulate_acquisition(key, level, simulation=simulation, size=(options.size, options.size))
     )
     scenes = [simulate(jax.random.fold_in(jax.random.key(77), i)) for i in range(options.scenes)]
     raw_frames = np.stack([np.asarray(scene.raw_frames) for scene in scenes])
@@ -71,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    main()

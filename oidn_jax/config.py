@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from oidn_jax.data.otf_file import read_radial_otf
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.settings import EvaluationSettings
-from oidn_jax.models.networks import WITH_PSF, default_fields
+from oidn_jax.models.networks import WITH_PSF, build_network, default_fields
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
@@ -62,8 +62,12 @@ def use_network(config: Any, name: str) -> None:
 
     Loss terms that are of a PSF get the weight 0 where the network has none.
     """
+    try:
+        fields = default_fields(name)
+    except IllegalValue as error:
+        raise error.within("model") from error
     with config.unlocked():
-        config.model = ConfigDict({"name": name, **default_fields(name)})
+        config.model = ConfigDict({"name": name, **fields})
     if name not in WITH_PSF:
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
 
@@ -157,7 +161,8 @@ def load_config(name: str) -> Any:
         if not is_file and experiment in SPECIMENS:
             return specimen_config(experiment, variant or "paper")
     except Exception as error:  # whatever a user's file does wrong
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        # What a specimen calls `variant` is part of the name here, and no setting.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().replace("`", "")
         raise InputError(f"`config` is {name!r}, which cannot be loaded: {reason}") from error
     known = ", ".join(experiment_names())
     legal = f"give a file FILE.py[:VARIANT] that exists, or one of {known}, as f_actin:quick"
@@ -185,13 +190,16 @@ def experiment_of(config: Any) -> Experiment:
     Raises:
         IllegalValue: naming the field, as `train.patch`, that is not legal or not of its type.
     """
-    model = dict(_tuples(config.model))
-    default_fields(model["name"])
+    model, microscope = dict(_tuples(config.model)), microscope_of(config)
+    try:
+        build_network(model, microscope)
+    except IllegalValue as error:
+        raise error.within("model") from error
     run = TrainingRun(
         name=config.name,
         seed=config.seed,
         model=model,
-        simulation=Simulation(simulation_settings(config), microscope_of(config)),
+        simulation=Simulation(simulation_settings(config), microscope),
         data=_section(DataSettings, config, "data"),
         loss=_section(LossSettings, config, "loss"),
         train=_section(TrainSettings, config, "train"),

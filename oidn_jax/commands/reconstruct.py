@@ -46,15 +46,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def flag(setting: str) -> str | None:
-    """The flag of a setting: here those of the microscope have flags of their own."""
+    """The flag of a setting: here some of the microscope have flags of their own, and the others are in `--config`."""
     from oidn_jax.commands.run import flag as usual_flag
 
-    names = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf"}
-    if setting.startswith("microscope."):
-        last = setting.removeprefix("microscope.")
-        own = ("na", "emission_wavelength_nm", "pixel_size_nm", "otf_damping")
-        return usual_flag(names.get(last, last) if last in own else setting)
-    return usual_flag(names.get(setting, setting))
+    own = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf"}
+    own |= {name: name for name in ("na", "pixel_size_nm", "otf_damping")}
+    field = setting.removeprefix("microscope.")
+    if field in ("orientations", "phases", "scale"):
+        return usual_flag(f"microscope.{field}")
+    return usual_flag(own.get(field, setting))
 
 
 def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:

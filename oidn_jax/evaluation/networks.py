@@ -26,8 +26,10 @@ def name_networks(given: Sequence[str]) -> dict[str, str]:
         name, equals, folder = text.partition("=")
         if not equals or "/" in name or Path(text).is_dir():  # a folder whose own name has an equals sign
             name, folder = "", text
-        name = name or (NETWORK if len(given) == 1 else Path(folder).resolve().name)
-        taken = {used.casefold() for used in (*RESERVED_NAMES, *named)} - {NETWORK if NETWORK not in named else ""}
+        if not name and len(given) == 1:
+            return {NETWORK: folder}
+        name = name or Path(folder).resolve().name
+        taken = {used.casefold() for used in (*RESERVED_NAMES, *named)}
         if not folder or not re.fullmatch(r"[\w.+= -]+", name) or name.casefold() in taken:
             legal = (
                 f"it is the method {name!r}; each network needs a folder and a name of its own, of letters, digits and "

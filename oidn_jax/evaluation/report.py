@@ -91,13 +91,12 @@ def evaluate(
     check_folder(out, overwrite=overwrite)
     microscopes = [simulation.microscope for simulation in simulations.values()]
     chosen = _methods(methods, models)
-    for method in chosen.values():
-        for microscope in microscopes:
-            method.check(microscope)
     models = {name: model for name, model in models.items() if name in chosen}
-    for name, model in models.items():
-        for microscope in microscopes:
+    for microscope in microscopes:
+        for name, model in models.items():
             check_fits(model, microscope, name=name)
+        for method in chosen.values():
+            method.check(microscope)
     rolling = _rolling_options(settings, scale=microscopes[0].scale)
     scenes = {name: simulate_scenes(simulation, settings, repeated=True) for name, simulation in simulations.items()}
     labels = {**LABELS, **network_labels(models)}
@@ -145,10 +144,7 @@ def _rolling_options(settings: EvaluationSettings, *, scale: int) -> RollingFrcO
     if settings.rolling_block > side:
         legal = f"images are {side} pixels wide; give at most that"
         raise IllegalValue("evaluation.rolling_block", settings.rolling_block, legal)
-    try:
-        return RollingFrcOptions(block=settings.rolling_block, skip=settings.rolling_skip)
-    except IllegalValue as error:
-        raise error.within("evaluation") from error
+    return RollingFrcOptions(block=settings.rolling_block, skip=settings.rolling_skip)
 
 
 def _result(comparison: Comparison) -> dict[str, Any]:
@@ -229,8 +225,8 @@ def _summary(
         f"{len(scenes.levels)} levels of fluorescence ({', '.join(scenes.levels)}), that no network has seen in "
         f"training. {'; '.join(trained)}{'.' if trained else ''}".strip(),
         f"Likeness is to {truth}; pixels below the value without light count as dark. Decorrelation analysis (DA) "
-        "needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two acquisitions that differ in "
-        "their noise; RSP and RSE compare the image, blurred, with the widefield image.",
+        "needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two acquisitions that "
+        "differ in their noise; RSP and RSE compare the image, blurred, with the widefield image.",
         "No single number says that an image is right: noise or invented detail can have a fine resolution. Ring "
         "correlation of a network says how well it repeats itself, not whether it is right; rFRC is not told where it "
         "has no value in more than half of the foreground, and cannot be below 2.3 pixels.",

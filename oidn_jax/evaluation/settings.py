@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from oidn_jax.errors import IllegalValue
+from oidn_jax.metrics.rolling_frc import SMALLEST_BLOCK
 from oidn_jax.models.layers import SMALLEST_IMAGE
 
 
@@ -23,8 +24,10 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        for name in ("scenes", "panels", "rolling_block", "rolling_skip"):
+        for name in ("scenes", "panels", "rolling_skip"):
             if getattr(self, name) < 1:
                 raise IllegalValue(name, getattr(self, name), "it must be at least 1")
         if self.size < SMALLEST_IMAGE:
             raise IllegalValue("size", self.size, f"the smallest image is {SMALLEST_IMAGE} pixels")
+        if self.rolling_block < SMALLEST_BLOCK:
+            raise IllegalValue("rolling_block", self.rolling_block, f"the smallest block is {SMALLEST_BLOCK} pixels")

@@ -11,9 +11,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 from oidn_jax.errors import IllegalValue, InputError
+from oidn_jax.losses import total_loss
+from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import build_network
+from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.training import checkpoint, parallel
 from oidn_jax.training.batches import BatchAt, simulated_batches
@@ -116,6 +120,26 @@ def _find_checkpoint(run: TrainingRun, workdir: Path, say: Callable[[str], None]
     return source, start
 
 
+def _check_loss(run: TrainingRun, network: nn.Module, params: Any) -> None:
+    """Refuses terms of what the network does not give, before anything is compiled or written."""
+
+    def loss(params: Any, raw_frames: jax.Array) -> jax.Array:
+        prediction: Prediction = network.apply({"params": params}, raw_frames)
+        return total_loss(
+            prediction.image,
+            prediction.image,
+            psf=prediction.psf,
+            psf_correction=prediction.psf_correction,
+            weights=run.loss.weights,
+            ssim_padding=run.loss.ssim_padding,
+        )[0]
+
+    try:
+        jax.eval_shape(loss, params, np.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, run.microscope.frames), np.float32))
+    except IllegalValue as error:
+        raise error.within("loss") from error
+
+
 def _starting_state(fresh: TrainState, source: Path | None) -> TrainState:
     """The state to start from, on the devices."""
     if source is None:
@@ -165,7 +189,9 @@ def train(
     batch_at = batch_at or simulated_batches(run)
     step_on_devices = parallel.data_parallel(partial(train_step, settings=step_settings))
     source, start = _find_checkpoint(run, workdir, speak) or (None, 0)
-    state = _starting_state(initial_state(run, network, optimizer), source)
+    fresh = initial_state(run, network, optimizer)
+    _check_loss(run, network, fresh.params)
+    state = _starting_state(fresh, source)
     if start >= settings.steps:
         speak(f"nothing to do: {workdir} has finished {start} of {settings.steps} steps")
         return Outcome(jax.device_get(state), True)

@@ -61,7 +61,7 @@ def wait_for_lines(path, count, started):
         time.sleep(0.1)
 
 
-def test_reconstruct_succeeds_refuses_and_is_stopped(tmp_path):
+def test_reconstruct_succeeds_and_refuses(tmp_path):
     source, out = tmp_path / "cell.tif", tmp_path / "out"
     write_raw_tiff(source, raw_counts(32, 32)[0], pixel_size_nm=62.6)
     words = "reconstruct.py", source, "--method=widefield", f"--out={out}"
@@ -75,16 +75,24 @@ def test_reconstruct_succeeds_refuses_and_is_stopped(tmp_path):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
 
-    # Opening a pipe that nobody writes to waits for ever; a Ctrl-C ends it.
-    command = [sys.executable, *map(str, words), "--overwrite", "--preview"]
+
+def test_reconstruct_is_stopped_by_ctrl_c_and_leaves_nothing(tmp_path):
+    source, out = tmp_path / "cell.tif", tmp_path / "out"
+    tifffile.imwrite(source, np.tile(raw_counts(48, 48), (600, 1, 1, 1)), imagej=True, metadata={"axes": "TCYX"})
+    command = [sys.executable, "reconstruct.py", str(source), "--method=widefield", f"--out={out}"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         try:
-            time.sleep(2.5)
+            while not (out.is_dir() and list(out.iterdir())):  # the image is being written
+                assert started.poll() is None, started.communicate()
+                time.sleep(0.01)
             started.send_signal(signal.SIGINT)
-            _, err = started.communicate(timeout=120)
+            lines, err = started.communicate(timeout=120)
         finally:
             started.kill()
-    assert started.returncode in (0, 130), err
+    assert (started.returncode, lines) == (130, "")
+    assert err.endswith("stopped\n")
+    assert "Traceback" not in err
+    assert list(out.iterdir()) == []
 
 
 def test_evaluate_succeeds(tmp_path, tiny_flags, tiny_workdir):

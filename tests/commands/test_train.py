@@ -11,14 +11,17 @@ import tifffile
 
 import oidn_jax
 from oidn_jax.acquisition import Acquisition
+from oidn_jax.config import experiment_of, use_network
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.methods import NetworkMethod
 from oidn_jax.models.networks import NETWORKS
 from oidn_jax.training.checkpoint import read_record
+from oidn_jax.training.loop import train
 from tests.conftest import TINY
 from tests.methods.fakes import raw_counts
 
-FIELDS = {"oidn": {"width": 4, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}}
+# Those of `tiny_workdir`, so that the program is compiled once.
+FIELDS = {"oidn": {"width": 8, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}}
 
 
 def flags(network, **changes):
@@ -26,7 +29,7 @@ def flags(network, **changes):
     settings = {name: value for name, value in TINY.items() if not name.startswith("model.")}
     settings |= {"model.name": network, **{f"model.{name}": value for name, value in FIELDS[network].items()}}
     settings |= {"train.steps": 2, **changes}
-    return ["--config=ccps:quick", *(f"--config.{name}={value}" for name, value in settings.items())]
+    return ["--config=f_actin:quick", *(f"--config.{name}={value}" for name, value in settings.items())]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -58,9 +61,8 @@ def test_every_network_trains_loads_reconstructs_and_is_measured(tmp_path, monke
 
 
 def test_it_runs_off_the_main_thread_and_leaves_the_signals_alone(tmp_path, tiny_config):
-    from oidn_jax.config import experiment_of
-    from oidn_jax.training.loop import train
-
+    use_network(tiny_config, "unet")
+    tiny_config.model.widths = (4, 8)
     tiny_config.train.update(steps=2, evaluate_every=9, checkpoint_every=2)
     handlers, outcomes = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)], []
     run = experiment_of(tiny_config).run
@@ -85,6 +87,7 @@ WRONG = {
         r"--config\.evaluation\.panels is 0",
     ),
     "a value of the network": (["--config=er", "--config.model.width=0"], r"--config\.model\.width is 0"),
+    "an unknown network": (["--config=er", "--config.model.name=resnet"], r"--config\.model\.name is 'resnet'"),
     "a batch that devices cannot share": (
         ["--config=er", "--config.train.batch_size=3"],
         r"--config\.train\.batch_size",

@@ -2,22 +2,23 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image
 
-from oidn_jax.data import read_raw_stack
+from oidn_jax.data import open_raw_stack
 from oidn_jax.errors import InputError
+from oidn_jax.evaluation.drawings import Drawing, psf_panel
 from oidn_jax.evaluation.files import finite_or_none
-from oidn_jax.evaluation.held_out import simulate_held_out
-from oidn_jax.evaluation.methods import METHODS
+from oidn_jax.evaluation.html import Figure
 from oidn_jax.evaluation.report import Surroundings, evaluate
 from oidn_jax.evaluation.scores import SCORES
-from oidn_jax.training.checkpoint import load_model
-from tests.conftest import make_tiny_config
+from oidn_jax.simulation.specimens import SPECIMENS
+from tests.evaluation.tiny import LEVELS, MICROSCOPE, model, settings, simulation, two_scenes
 
-LEVELS = ["low", "medium", "high"]
 FILES = ["metrics.csv", "metrics.json", "report.html", "tables.md", "tables.tex"]
 RAW_FILES = sorted(f"raw_{level}.tif" for level in LEVELS)
 FIGURES = [
@@ -29,40 +30,79 @@ FIGURES = [
     "rolling_frc_ccps",
     "worst_cases_ccps",
 ]
+METHODS = ["widefield", "wiener", "hifi", "oidn", "unet"]
+DPI = 60
 
 
-def two_scenes(specimen="ccps"):
-    config = make_tiny_config()
-    config.evaluation.scenes = 2
-    config.simulation.specimen = specimen
-    return config
-
-
-def quick(config, model, out, **options):
+def quick(out, *, specimens=("ccps",), models=None, methods=("widefield",), overwrite=False, save_raw=False, show=None):
     """Without the classical methods, which take long to compile."""
-    return evaluate({"ccps": config}, {"oidn": model}, out, methods=["widefield", "oidn"], **options)
+    return evaluate(
+        {specimen: simulation(specimen) for specimen in specimens},
+        settings(),
+        models or {},
+        out,
+        methods=methods,
+        overwrite=overwrite,
+        save_raw=save_raw,
+        surroundings=Surroundings(show=show or (lambda line: None)),
+    )
 
 
-SILENT = Surroundings(show=lambda line: None)
+def simulated(simulation, settings, *, repeated):
+    """The same scenes, whatever they are said to show: each specimen would be a program to compile."""
+    specimen = simulation.specimen
+    return replace(two_scenes(), specimen=specimen.name, label=specimen.label)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fast():
+    """Figures of few pixels, which are drawn quickly, of scenes that are simulated once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("oidn_jax.figures.style.PRINT_DPI", DPI)
+        patch.setattr("oidn_jax.evaluation.report.simulate_scenes", simulated)
+        yield
 
 
 @pytest.fixture
-def coarse(monkeypatch):
-    """Figures of few pixels, which are drawn quickly."""
-    monkeypatch.setattr("oidn_jax.figures.style.DPI", 50)
+def sketched(monkeypatch):
+    """Figures but the radar as placeholders: drawing takes longer than all the rest."""
+    draw = Drawing.draw
+
+    def sketch(drawing, folder):
+        if drawing.name == "radar":
+            return draw(drawing, folder)
+        folder.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(folder / f"{drawing.name}.png")
+        (folder / f"{drawing.name}.pdf").touch()
+        return Figure(folder / f"{drawing.name}.png", drawing.title, drawing.description)
+
+    monkeypatch.setattr(Drawing, "draw", sketch)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """For what is not about them."""
+    monkeypatch.setattr("oidn_jax.evaluation.report.drawings", lambda *_: [])
 
 
 @pytest.fixture(scope="module")
-def model(tiny_workdir):
-    return load_model(tiny_workdir)
+def models():
+    """A network with a PSF, and one without, which was trained for another microscope."""
+    other = replace(MICROSCOPE, emission_wavelength_nm=607.0)
+    return {"oidn": model("oidn"), "unet": model("unet", microscope=other)}
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory, model):
-    """Folder, result, and what was shown, of an evaluation with raw examples."""
+def evaluation(tmp_path_factory, models):
+    """Folder, result, and what was shown, of an evaluation of all methods with raw examples."""
     out, shown = tmp_path_factory.mktemp("report") / "new" / "out", []
-    where = Surroundings(shown.append, devices="one abacus", command=["evaluate.py", "--out=out"])
-    result = evaluate({"ccps": two_scenes()}, {"oidn": model}, out, save_raw=True, surroundings=where)
+    where = Surroundings(
+        show=shown.append,
+        devices="one abacus",
+        command=["evaluate.py", "--out=out"],
+        configuration={"ccps": {"name": "tiny", "simulation": {"specimen": "ccps"}}},
+    )
+    result = evaluate({"ccps": simulation()}, settings(), models, out, save_raw=True, surroundings=where)
     return out, result, shown
 
 
@@ -84,29 +124,26 @@ def test_json_and_csv_hold_the_same_rows(evaluation):
     assert written == finite_or_none(result)
     with (out / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(written["images"]) == 3 * 4 * 2
+    assert len(rows) == len(written["images"]) == 3 * 5 * 2
     for from_csv, from_json in zip(rows, written["images"], strict=True):
         assert list(from_csv) == list(from_json)
         assert from_csv == {name: "" if value is None else str(value) for name, value in from_json.items()}
         assert set(from_json) >= set(SCORES)
 
 
-def test_json_says_where_it_comes_from(evaluation, model):
-    _, result, _ = evaluation
-    of = result["provenance"]
-    network = of["networks"]["oidn"]
-    assert network["configuration"]["model"]["width"] == 8
-    assert {name: network[name] for name in (*model.origin, "trained_on", "seed")} == {
-        **model.origin,
-        "trained_on": "ccps",
-        "seed": model.config["seed"],
-    }
-    assert "model" not in of["configuration"]["ccps"]
-    assert of["configuration"]["ccps"]["name"] == "f_actin:quick"
-    assert of["configuration"]["ccps"]["evaluation"]["scenes"] == 2
-    assert of["seeds"] == {"ccps": two_scenes().evaluation.seed}
-    assert (of["hardware"]["devices"], of["command"]) == ("one abacus", "evaluate.py --out=out")
-    assert set(of["versions"]) >= {"oidn_jax", "python", "jax", "flax", "numpy"}
+def test_json_says_where_it_comes_from(evaluation, models):
+    out, _, _ = evaluation
+    provenance = json.loads((out / "metrics.json").read_text())["provenance"]
+    assert list(provenance["networks"]) == list(models)
+    for name, network in models.items():
+        described = provenance["networks"][name]
+        assert {field: described[field] for field in network.origin} == network.origin
+        assert described["network"] == finite_or_none(network.fields)
+        assert described["configuration"] == finite_or_none(network.configuration)
+    assert provenance["configuration"] == {"ccps": {"name": "tiny", "simulation": {"specimen": "ccps"}}}
+    assert provenance["seed"] == settings().seed
+    assert (provenance["hardware"]["devices"], provenance["command"]) == ("one abacus", "evaluate.py --out=out")
+    assert set(provenance["versions"]) >= {"oidn_jax", "python", "jax", "flax", "numpy"}
 
 
 def test_the_summary_is_of_the_rows(evaluation):
@@ -132,8 +169,8 @@ def test_tables_and_report_show_the_summary(evaluation):
         assert shown in markdown
         assert shown.replace("±", r"$\pm$") in latex
         assert shown in html
-    assert html.count("data:image/png;base64,") >= len(FIGURES) + 3 * 5
-    assert '"shown":["Widefield","OIDN"]' in html, "the viewer opens on a network, not on the ground truth"
+    assert html.count("data:image/png;base64,") >= len(FIGURES) + 3 * 6
+    assert '"shown":["Widefield","U-Net"]' in html, "the viewer opens on a network, not on the ground truth"
     for text in ("one abacus", "Theoretical and learned PSF", "Wilcoxon"):
         assert text in html
 
@@ -142,135 +179,154 @@ def test_figures_are_pictures(evaluation):
     out, _, _ = evaluation
     for name in FIGURES:
         picture = imread(out / "figures" / f"{name}.png")
-        assert picture.shape[1] == pytest.approx(180 / 25.4 * 300, abs=2) or name.startswith("rolling")
+        assert picture.shape[1] == pytest.approx(180 / 25.4 * DPI, abs=2) or name.startswith("rolling")
         assert picture[..., :3].std() > 0.05, name
     low, high = (imread(out / "figures" / f"panels_{level}.png") for level in ("low", "high"))
     assert not np.array_equal(low, high)
 
 
-def test_a_terminal_that_fails_loses_nothing(tmp_path, model, coarse):
+@pytest.mark.usefixtures("sketched")
+def test_the_psf_is_that_of_the_networks_that_have_one(evaluation, models, tmp_path):
+    acquisition = two_scenes().acquisitions("low")[0]
+    panel = psf_panel("OIDN", models["oidn"], acquisition)
+    assert panel.learned.shape == panel.theoretical.shape
+    assert panel.learned.sum() == pytest.approx(1, abs=1e-4)
+    assert panel.energy_error < 1e-4
+    assert psf_panel("U-Net", models["unet"], acquisition) is None
+    out, result, _ = evaluation
+    assert "psf.png" in listed(out / "figures")
+    assert {row["method"] for row in result["images"]} >= set(models)
+    alone = quick(tmp_path, models={"unet": models["unet"]}, methods=["network", "widefield"])
+    assert alone["methods"] == ["unet", "widefield"]
+    assert "psf.png" not in listed(tmp_path / "figures")
+    assert "panels_low.png" in listed(tmp_path / "figures")
+    assert "Theoretical and learned PSF" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_network_of_another_microscope_is_told(evaluation):
+    out, result, shown = evaluation
+    line = "unet was trained for another microscope: emission wavelength (nm) 607 instead of 525"
+    assert line in shown
+    assert line in result["remarks"]
+    assert line in (out / "report.html").read_text()
+    assert not any(text.startswith("oidn was") for text in result["remarks"])
+
+
+def test_doubtful_stripes_are_told(evaluation):
+    """Untold, a reader would take the images of classical methods for better than they are."""
+    _, result, _ = evaluation
+    (line,) = [line for line in result["remarks"] if line.startswith("ccps: ")]
+    assert "of 12 acquisitions the stripes" in line, "both exposures of two scenes at three levels"
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_terminal_that_fails_loses_nothing(tmp_path):
     def fail(line):
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space left"):
-        quick(make_tiny_config(), model, tmp_path, surroundings=Surroundings(show=fail))
-    assert set(FILES) <= set(listed(tmp_path))
+        quick(tmp_path, show=fail)
+    assert listed(tmp_path) == FILES
 
 
-def test_a_network_of_another_microscope_is_said(tmp_path, model, coarse):
-    config, shown = make_tiny_config(), []
-    config.optics.emission_wavelength_nm = 607.0
-    quick(config, model, tmp_path, surroundings=Surroundings(show=shown.append))
-    line = "oidn was trained for another microscope: emission wavelength (nm) 525 instead of 607"
-    assert line in shown
-    assert line in (tmp_path / "report.html").read_text()
-
-
-def test_raw_files_are_what_a_camera_writes(evaluation, model):
+def test_raw_files_are_what_a_camera_writes(evaluation):
     out, _, _ = evaluation
-    scenes = simulate_held_out(two_scenes())
     for level in LEVELS:
-        stack = read_raw_stack(out / f"raw_{level}.tif")
-        assert stack.frames.dtype == np.uint16
-        assert stack.frames.shape == (1, 9, 32, 32)
-        assert stack.pixel_size_nm == pytest.approx(model.network.pixel_size_nm, rel=1e-4)
-        np.testing.assert_array_equal(stack.frames[0], np.moveaxis(scenes.raw_frames[level][0], -1, 0))
+        stack = open_raw_stack(out / f"raw_{level}.tif", orientations=3, phases=3)
+        assert stack.dtype == np.uint16
+        assert stack.shape == (1, 9, 32, 32)
+        assert stack.pixel_size_nm == pytest.approx(MICROSCOPE.pixel_size_nm, rel=1e-6)
+        np.testing.assert_array_equal(stack.read(0), np.moveaxis(two_scenes().raw_frames[level][0], -1, 0))
 
 
-def test_three_specimens_have_a_radar_and_classical_methods_need_no_network(tmp_path, coarse):
-    configs = {name: two_scenes(name) for name in ("ccps", "er", "microtubules")}
-    result = evaluate(configs, {}, tmp_path, methods=["widefield"], surroundings=SILENT, save_raw=True)
-    assert result["specimens"] == list(configs)
-    assert {row["specimen"] for row in result["images"]} == set(configs)
+@pytest.mark.usefixtures("sketched")
+def test_three_specimens_have_a_radar_and_fewer_leave_no_figure_behind_that_is_not_theirs(tmp_path):
+    specimens = ("ccps", "er", "microtubules")
+    (tmp_path / "notes.txt").write_text("mine")
+    result = quick(tmp_path, specimens=specimens, save_raw=True)
+    assert result["specimens"] == list(specimens)
+    assert {row["specimen"] for row in result["images"]} == set(specimens)
+    assert result["paired_tests"] == []
     figures = listed(tmp_path / "figures")
     assert "radar.png" in figures
     assert "psf.png" not in figures
-    assert "raw_low.tif" in listed(tmp_path)
-    assert "raw_er_low.tif" in listed(tmp_path)
-    assert result["paired_tests"] == []
-    # Fewer specimens leave no figure behind that is not theirs.
-    evaluate({"er": configs["er"]}, {}, tmp_path, methods=["widefield"], overwrite=True, surroundings=SILENT)
+    assert {"raw_low.tif", "raw_er_low.tif"} <= set(listed(tmp_path))
+    html = (tmp_path / "report.html").read_text()
+    assert all(SPECIMENS[name].label in html for name in specimens)
+    quick(tmp_path, specimens=["er"], overwrite=True)
     figures = listed(tmp_path / "figures")
     assert "radar.png" not in figures
     assert "decorrelation_ccps.pdf" not in figures
     assert "decorrelation_er.png" in figures
+    assert listed(tmp_path) == sorted([*FILES, "notes.txt"])
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "figures/panels_low.png", "figures/psf.pdf", "raw_high.tif"])
-def test_nothing_is_replaced_unasked(tmp_path, model, name):
+@pytest.mark.parametrize("name", ["metrics.json", "figures/psf.pdf", "raw_high.tif"])
+def test_nothing_is_replaced_unasked(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=rf"already holds an evaluation \({name}\); give --overwrite"):
-        quick(make_tiny_config(), model, tmp_path, surroundings=SILENT)
+    with pytest.raises(InputError, match=rf"already holds an evaluation \({name}\).*`overwrite`"):
+        quick(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [name.split("/")[-1]]
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_overwriting_replaces_the_evaluation_and_keeps_other_files(tmp_path, model, coarse):
-    for name in ("metrics.json", "raw_low.tif", "notes.txt"):
-        (tmp_path / name).write_text("mine")
-    quick(make_tiny_config(), model, tmp_path, overwrite=True, save_raw=True, surroundings=SILENT)
-    assert listed(tmp_path) == sorted([*FILES, *RAW_FILES, "notes.txt"])
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert len(json.loads((tmp_path / "metrics.json").read_text())["images"]) == 3 * 2
-    assert read_raw_stack(tmp_path / "raw_low.tif").frames.shape == (1, 9, 32, 32)
-
-
-def test_the_json_is_written_last(tmp_path, model, monkeypatch, coarse):
+@pytest.mark.usefixtures("without_figures")
+def test_the_json_is_written_last(tmp_path, monkeypatch):
     """So an evaluation that was interrupted does not look like one that is there, nor one that was to be replaced."""
 
-    def interrupted(*args, **options):
+    def interrupted(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("oidn_jax.evaluation.report.write_report", interrupted)
     (tmp_path / "metrics.json").write_text("mine")
     with pytest.raises(KeyboardInterrupt):
-        quick(make_tiny_config(), model, tmp_path, overwrite=True, surroundings=SILENT)
+        quick(tmp_path, overwrite=True)
     assert "metrics.json" not in listed(tmp_path)
 
 
 @pytest.mark.parametrize("below", ["", "below"])
-def test_an_output_folder_that_is_a_file(tmp_path, model, below):
+def test_an_output_folder_that_is_a_file(tmp_path, below):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match=r"cannot write to the output folder .*; give another --out"):
-        quick(make_tiny_config(), model, tmp_path / "file" / below, surroundings=SILENT, overwrite=True)
+    with pytest.raises(InputError, match=r"cannot write to the output folder .*`out`"):
+        quick(tmp_path / "file" / below, overwrite=True)
     assert listed(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("methods", "message"),
     [
-        ({"evaluation.scenes": 0}, "scenes=0"),
-        ({"evaluation.rolling_block": 128}, "rolling_block is 128, but images are 64 pixels wide"),
-        ({"evaluation.rolling_block": 8}, r"config\.evaluation, rolling_block and rolling_skip: block=8"),
+        (["widefield", "sim"], r"`methods` is 'widefield, sim'; give some of widefield, wiener, hifi, network"),
+        (["widefield", "widefield"], "each once"),
+        ([], "`methods` is ''"),
+        (["network"], "needs a network; give its `workdir`"),
     ],
 )
-def test_a_wrong_configuration_leaves_no_folder(tmp_path, model, change, message):
-    config = make_tiny_config()
-    config.update_from_flattened_dict(change)
+def test_methods_that_are_not_legal(tmp_path, methods, message):
     with pytest.raises(InputError, match=message):
-        quick(config, model, tmp_path / "out", surroundings=SILENT)
+        quick(tmp_path / "out", methods=methods)
     assert listed(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("methods", "phases", "message"),
-    [
-        (
-            ["widefield", "sim"],
-            3,
-            r"methods are 'widefield, sim'; give some of widefield, wiener, hifi, oidn, each once",
-        ),
-        (["oidn", "oidn"], 3, "each once"),
-        ([], 3, "methods are ''"),
-        (["oidn"], 3, r"the method oidn needs a network; give its --workdir"),
-        (["hifi"], 2, r"wiener and hifi need at least 3 phases, but config\.frames\.phases is 2"),
-    ],
-)
-def test_methods_that_are_not_legal(tmp_path, methods, phases, message):
-    config = make_tiny_config()
-    config.frames.phases = phases
-    with pytest.raises(InputError, match=message):
-        evaluate({"ccps": config}, {}, tmp_path / "out", methods=methods, surroundings=SILENT)
-    assert not (tmp_path / "out").exists()
+def test_frames_that_a_method_cannot_take_leave_no_folder(tmp_path):
+    two_phases = replace(simulation(), microscope=replace(MICROSCOPE, phases=2))
+    with pytest.raises(InputError, match=r"`microscope\.phases` is 2; .* it takes 3"):
+        evaluate({"ccps": two_phases}, settings(), {}, tmp_path / "out", methods=["hifi"])
+    assert listed(tmp_path) == []
+
+
+@pytest.mark.parametrize("field", ["pixel_size_nm", "phases"])
+def test_a_network_of_another_grid_or_other_frames_leaves_no_folder(tmp_path, field):
+    other = model("unet", microscope=replace(MICROSCOPE, **{field: 5}))
+    with pytest.raises(InputError, match=f"the network unet has {field} 5") as caught:
+        quick(tmp_path / "out", models={"unet": other}, methods=["network"])
+    assert "\n" not in str(caught.value)
+    assert listed(tmp_path) == []
+
+
+def test_a_rolling_block_larger_than_the_images(tmp_path):
+    with pytest.raises(InputError, match=r"`evaluation\.rolling_block` is 128; images are 64 pixels wide"):
+        evaluate({"ccps": simulation()}, settings(rolling_block=128), {}, tmp_path / "out", methods=["widefield"])
+    assert listed(tmp_path) == []

@@ -13,8 +13,8 @@ def rows_of(values, level="low", specimen="er"):
     """A row for each method and scene, from {method: values of the score}."""
     return [
         {"specimen": specimen, "level": level, "method": method, "scene": scene, "signal_level": 1, SCORE: float(value)}
-        for method, of in values.items()
-        for scene, value in enumerate(of)
+        for method, scores in values.items()
+        for scene, value in enumerate(scores)
     ]
 
 

@@ -10,20 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oidn_jax.data.atomic import write_atomically
+from oidn_jax.data.atomic import write_json
 from oidn_jax.errors import InputError
 
 IDENTITY = "export.json"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON that is there as a whole or not at all.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    text = json.dumps(content, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"), n_bytes=len(text))
 
 
 def prepare(folders: tuple[Path, ...], identity: Mapping[str, Any], *, overwrite: bool) -> None:
@@ -40,22 +30,22 @@ def prepare(folders: tuple[Path, ...], identity: Mapping[str, Any], *, overwrite
     home = folders[0]
     for path in (*reversed(home.parents), *folders):
         if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file; give another --out")
+            raise InputError(f"{path} is a file; choose another `out`")
     if any(folder.is_dir() and any(folder.iterdir()) for folder in folders):
         if _read_identity(home / IDENTITY) == json.loads(json.dumps(identity)) and not overwrite:
             return
         if not (home / IDENTITY).is_file():
-            raise InputError(f"{home} holds data that are no export of ours; give another --out")
+            raise InputError(f"{home} holds data that are no export of ours; choose another `out`")
         if not overwrite:
             raise InputError(
-                f"{home} holds an export with other settings; give --overwrite to remove it, or another --out"
+                f"{home} holds an export with other settings; allow `overwrite` to remove it, or choose another `out`"
             )
         try:
             for folder in filter(Path.exists, folders):
                 shutil.rmtree(folder)
         except OSError as error:
             # What is left must not be taken for cells of the new export.
-            raise InputError(f"{home} cannot be removed ({error.strerror}); give another --out") from error
+            raise InputError(f"{home} cannot be removed ({error.strerror}); choose another `out`") from error
     write_json(home / IDENTITY, identity)
 
 
