@@ -82,7 +82,7 @@ def sketched(monkeypatch):
 @pytest.fixture
 def without_figures(monkeypatch):
     """For what is not about them."""
-    monkeypatch.setattr("oidn_jax.evaluation.report.drawings", lambda *_: [])
+    monkeypatch.setattr("oidn_jax.evaluation.report.draw_figures", lambda *_: [])
 
 
 @pytest.fixture(scope="module")
