@@ -317,10 +317,10 @@ def test_frames_that_a_method_cannot_take_leave_no_folder(tmp_path):
     assert listed(tmp_path) == []
 
 
-@pytest.mark.parametrize("field", ["pixel_size_nm", "phases"])
-def test_a_network_of_another_grid_or_other_frames_leaves_no_folder(tmp_path, field):
-    other = model("unet", microscope=replace(MICROSCOPE, **{field: 5}))
-    with pytest.raises(InputError, match=f"the network unet has {field} 5") as caught:
+@pytest.mark.parametrize(("field", "value"), [("pixel_size_nm", 60.0), ("phases", 5)])
+def test_a_network_of_another_grid_or_other_frames_leaves_no_folder(tmp_path, field, value):
+    other = model("unet", microscope=replace(MICROSCOPE, **{field: value}))
+    with pytest.raises(InputError, match=f"the network unet has {field} {value}") as caught:
         quick(tmp_path / "out", models={"unet": other}, methods=["network"])
     assert "\n" not in str(caught.value)
     assert listed(tmp_path) == []
