@@ -1,6 +1,6 @@
 """Methods on held-out scenes: every image, every score, everything that tables and figures show."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,8 +35,7 @@ class Comparison:
 
     Attributes:
         scenes: by specimen.
-        labels: of methods and specimens in print, by name; the methods in the order of tables and panels.
-        methods: names, in that order.
+        methods: how each is called in print, by name, in the order of tables and panels.
         images: (scenes, scale*h, scale*w), the light of the images, by (specimen, level, method).
         recorded: of the methods whose resolution is measured on raw pixels, those images, (scenes, h, w).
         maps: the rFRC map of the first scene, by (specimen, level, method); empty without second exposures.
@@ -47,8 +46,7 @@ class Comparison:
     """
 
     scenes: Mapping[str, Scenes]
-    labels: Mapping[str, str]
-    methods: tuple[str, ...]
+    methods: Mapping[str, str]
     images: Mapping[Place, np.ndarray]
     recorded: Mapping[Place, np.ndarray]
     maps: Mapping[Place, RollingFrc]
@@ -63,7 +61,7 @@ class Comparison:
             for name in [level] if level is not None else scenes.levels:
                 for scene in range(min(most, len(scenes.target))):
                     images = {
-                        self.labels[method]: self.images[specimen, name, method][scene] for method in self.methods
+                        label: self.images[specimen, name, method][scene] for method, label in self.methods.items()
                     }
                     examples.append(
                         Example(
@@ -76,6 +74,14 @@ class Comparison:
                         )
                     )
         return examples
+
+    def in_print(self, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rows, or what statistics made of them, with specimens and methods as they are called in print."""
+        specimens = {name: scenes.label for name, scenes in self.scenes.items()}
+        labels = {"specimen": specimens, "method": self.methods, "reference": self.methods}
+        return [
+            {key: labels[key][value] if key in labels else value for key, value in entry.items()} for entry in entries
+        ]
 
 
 def compare(
@@ -133,9 +139,8 @@ def compare(
             count, total = uncertain.get(specimen, (0, 0))
             uncertain[specimen] = (count + sum(doubtful), total + len(doubtful))
     progress("", 1.0)
-    labels = {**labels, **{specimen: its_scenes.label for specimen, its_scenes in scenes.items()}}
-    targets = _score_targets(scenes)
-    return Comparison(scenes, labels, tuple(methods), images, recorded, maps, rows, targets, uncertain)
+    in_print = {name: labels[name] for name in methods}
+    return Comparison(scenes, in_print, images, recorded, maps, rows, _score_targets(scenes), uncertain)
 
 
 def _lights(method: Method, acquisitions: list[Acquisition]) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The figures of an evaluation: what of a comparison each of them shows, and how it is described to a reader."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from oidn_jax.acquisition import Acquisition
 from oidn_jax.evaluation.comparison import Comparison
 from oidn_jax.evaluation.example import TARGET, TARGET_LABEL, Example
 from oidn_jax.evaluation.html import Figure
+from oidn_jax.evaluation.networks import trained_on
 from oidn_jax.evaluation.scores import SCORES, analyse_decorrelation
 from oidn_jax.evaluation.validation import learned_psf
 from oidn_jax.figures.distributions import Distribution, save_box_plots, save_radar
@@ -39,187 +39,162 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure to be made.
-
-    Attributes:
-        name: of its files, without suffix.
-        title: in the report.
-        description: what there is to see.
-        save: writes it to a path without suffix and gives the files, the PNG first.
-    """
-
-    name: str
-    title: str
-    description: str
-    save: Callable[[Path], list[Path]]
-
-    def draw(self, folder: Path) -> Figure:
-        """Write the files, and give the figure for the report."""
-        png, *_ = self.save(folder / self.name)
-        return Figure(png, self.title, self.description)
-
-
-def drawings(
-    comparison: Comparison, models: Mapping[str, TrainedModel], worst: Sequence[Mapping[str, Any]]
-) -> list[Drawing]:
-    """Every figure that this comparison has the data for.
+def draw_figures(
+    comparison: Comparison, models: Mapping[str, TrainedModel], worst: Sequence[Mapping[str, Any]], folder: Path
+) -> list[Figure]:
+    """Draws every figure that this comparison has the data for.
 
     Args:
         comparison: of `comparison.compare`.
         models: networks by the names of their methods.
         worst: of `statistics.worst_rows`, with `WORST_SCORE`.
+        folder: of the files.
+
+    Returns:
+        The figures for the report, in its order.
     """
     levels = next(iter(comparison.scenes.values())).levels
-    colours = palette([*(comparison.labels[name] for name in comparison.methods), TARGET_LABEL], known=_COLOURS)
-    figures = [_panels(comparison, level) for level in levels]
-    weakest = comparison.examples(most=1, level=levels[0])
-    for specimen, example in zip(comparison.scenes, weakest, strict=True):
-        figures.append(_decorrelation(comparison, specimen, example))
+    colours = palette([*comparison.methods.values(), TARGET_LABEL], known=_COLOURS)
+    figures = [_panels(comparison, level, folder) for level in levels]
+    weakest = dict(zip(comparison.scenes, comparison.examples(most=1, level=levels[0]), strict=True))
+    for specimen, example in weakest.items():
+        figures.append(_decorrelation(comparison, specimen, example, folder))
         if comparison.maps:
-            figures.append(_rolling_frc(comparison, specimen, example))
-    figures.append(_profiles(weakest, levels[0], colours))
-    figures += [_boxes(comparison, specimen, colours) for specimen in comparison.scenes]
+            figures.append(_rolling_frc(comparison, specimen, example, folder))
+    png, _ = save_line_profiles(
+        folder / "line_profiles", [example.row for example in weakest.values()], colours=colours
+    )
+    figures.append(
+        Figure(
+            png,
+            f"Line profiles at {levels[0]} fluorescence",
+            "The ground truth with a line across a structure, and the intensity along it in the image of each method.",
+        )
+    )
+    figures += [_boxes(comparison, specimen, colours, folder) for specimen in comparison.scenes]
     if len(comparison.scenes) >= FEWEST_ON_RADAR:
-        figures.append(_radar(comparison, models, colours))
-    figures += _psfs(comparison, models)
-    figures += [_worst(comparison, specimen, worst) for specimen in comparison.scenes]
+        figures.append(_radar(comparison, models, colours, folder))
+    figures += _psfs(comparison, models, folder)
+    for specimen in comparison.scenes:
+        cases = [_worst_case(comparison, case) for case in worst if case["specimen"] == specimen]
+        figures.append(_worst(comparison, specimen, cases, folder))
     return figures
 
 
-def _panels(comparison: Comparison, level: str) -> Drawing:
+def _panels(comparison: Comparison, level: str, folder: Path) -> Figure:
     rows = [example.row for example in comparison.examples(most=1, level=level)]
-    return Drawing(
-        f"panels_{level}",
+    png, _ = save_panels(folder / f"panels_{level}", rows, title=f"{level} fluorescence, held-out scenes")
+    return Figure(
+        png,
         f"Images at {level} fluorescence",
         "For each specimen the images of all methods and the ground truth, and below them two regions enlarged, whose "
-        "places the boxes show. Each image from its 0.1th percentile (black) to its 99.9th (white).",
-        lambda path: save_panels(path, rows, title=f"{level} fluorescence, held-out scenes"),
+        "places the boxes show. A thousandth of the pixels of each image is black, a thousandth white.",
     )
 
 
-def _decorrelation(comparison: Comparison, specimen: str, example: Example) -> Drawing:
-    def save(path: Path) -> list[Path]:
-        panels = []
-        for name in (*comparison.methods, TARGET):
-            label = TARGET_LABEL if name == TARGET else comparison.labels[name]
-            image, nm = example.images[TARGET if name == TARGET else label], example.pixel_size_nm
-            recorded = comparison.recorded.get((specimen, example.level, name))
-            if recorded is not None:
-                nm *= image.shape[0] / recorded.shape[1]
-                image = recorded[example.scene]
-            analysis = analyse_decorrelation(jnp.asarray(image))
-            panels.append(DecorrelationPanel.from_analysis(label, image, analysis, pixel_size_nm=nm))
-        return save_decorrelation(path, panels, title=example.place)
-
-    return Drawing(
-        f"decorrelation_{specimen}",
+def _decorrelation(comparison: Comparison, specimen: str, example: Example, folder: Path) -> Figure:
+    panels = []
+    for name, label in {**comparison.methods, TARGET: TARGET_LABEL}.items():
+        image, nm = example.row.images[label], example.pixel_size_nm
+        recorded = comparison.recorded.get((specimen, example.level, name))
+        if recorded is not None:
+            nm *= image.shape[0] / recorded.shape[1]
+            image = recorded[example.scene]
+        analysis = analyse_decorrelation(jnp.asarray(image))
+        panels.append(DecorrelationPanel.from_analysis(label, image, analysis, pixel_size_nm=nm))
+    png, _ = save_decorrelation(folder / f"decorrelation_{specimen}", panels, title=example.place)
+    return Figure(
+        png,
         f"Decorrelation analysis, {example.place}",
         "Each image beside its decorrelation curves: without a filter, with high-pass filters of growing strength, and "
         "refined. The line marks the cutoff, whose period is the resolution.",
-        save,
     )
 
 
-def _rolling_frc(comparison: Comparison, specimen: str, example: Example) -> Drawing:
-    def save(path: Path) -> list[Path]:
-        panels = []
-        for name in comparison.methods:
-            label, rolling = comparison.labels[name], comparison.maps[specimen, example.level, name]
-            panels.append(
-                RollingFrcPanel(
-                    label=label,
-                    image=example.images[label],
-                    map_nm=rolling.map_nm,
-                    pixel_size_nm=example.pixel_size_nm,
-                    mean_nm=rolling.mean_nm,
-                    worst_nm=rolling.worst_nm,
-                )
+def _rolling_frc(comparison: Comparison, specimen: str, example: Example, folder: Path) -> Figure:
+    panels = []
+    for name, label in comparison.methods.items():
+        rolling = comparison.maps[specimen, example.level, name]
+        panels.append(
+            RollingFrcPanel(
+                label=label,
+                image=example.images[label],
+                map_nm=rolling.map_nm,
+                pixel_size_nm=example.pixel_size_nm,
+                mean_nm=rolling.mean_nm,
+                worst_nm=rolling.worst_nm,
             )
-        return save_rolling_frc(path, panels, title=example.place)
-
-    return Drawing(
-        f"rolling_frc_{specimen}",
+        )
+    png, _ = save_rolling_frc(folder / f"rolling_frc_{specimen}", panels, title=example.place)
+    return Figure(
+        png,
         f"Rolling FRC, {example.place}",
         "Each image and below it the map of its local resolution, from two acquisitions of the scene that differ in "
         "their noise; grey is background or has no crossing. Mean and worst resolution above each map.",
-        save,
     )
 
 
-def _profiles(examples: Sequence[Example], level: str, colours: Mapping[str, str]) -> Drawing:
-    return Drawing(
-        "line_profiles",
-        f"Line profiles at {level} fluorescence",
-        "The ground truth with a line across a structure, and the intensity along it in the image of each method.",
-        lambda path: save_line_profiles(path, [example.row for example in examples], colours=colours),
-    )
-
-
-def _boxes(comparison: Comparison, specimen: str, colours: Mapping[str, str]) -> Drawing:
-    rows = [row for row in comparison.rows if row["specimen"] == specimen]
+def _boxes(comparison: Comparison, specimen: str, colours: Mapping[str, str], folder: Path) -> Figure:
+    rows, scenes = [row for row in comparison.rows if row["specimen"] == specimen], comparison.scenes[specimen]
     scores = [score for score in BOXES if score in rows[0]]
-    label = comparison.labels[specimen]
     distributions = [
         Distribution(
-            specimen=label,
+            specimen=scenes.label,
             level=level,
-            method=comparison.labels[method],
+            method=label,
             scores={
-                SCORES[score].label: [row[score] for row in rows if (row["level"], row["method"]) == (level, method)]
+                SCORES[score].label: [row[score] for row in rows if (row["level"], row["method"]) == (level, name)]
                 for score in scores
             },
         )
-        for level in comparison.scenes[specimen].levels
-        for method in comparison.methods
+        for level in scenes.levels
+        for name, label in comparison.methods.items()
     ]
-    return Drawing(
-        f"box_plots_{specimen}",
-        f"Scores at each fluorescence level, {label}",
+    png, _ = save_box_plots(folder / f"box_plots_{specimen}", distributions, colours=colours)
+    return Figure(
+        png,
+        f"Scores at each fluorescence level, {scenes.label}",
         "Boxes from the first to the third quartile with the median, for each method and level; every image is a dot.",
-        lambda path: save_box_plots(path, distributions, colours=colours),
     )
 
 
-def _radar(comparison: Comparison, models: Mapping[str, TrainedModel], colours: Mapping[str, str]) -> Drawing:
+def _radar(
+    comparison: Comparison, models: Mapping[str, TrainedModel], colours: Mapping[str, str], folder: Path
+) -> Figure:
     values: dict[str, dict[str, float]] = {}
-    for method in comparison.methods:
-        for specimen in comparison.scenes:
-            here = [r[RADAR_SCORE] for r in comparison.rows if (r["method"], r["specimen"]) == (method, specimen)]
-            label = comparison.labels[specimen]
-            values.setdefault(comparison.labels[method], {})[label] = float(np.mean(here))
-    trained_on = {
-        comparison.labels[name]: comparison.labels[model.origin["specimen"]]
-        for name, model in models.items()
-        if model.origin["specimen"] in comparison.labels
-    }
-    return Drawing(
-        "radar",
+    for name, label in comparison.methods.items():
+        for specimen, scenes in comparison.scenes.items():
+            here = [r[RADAR_SCORE] for r in comparison.rows if (r["method"], r["specimen"]) == (name, specimen)]
+            values.setdefault(label, {})[scenes.label] = float(np.mean(here))
+    png, _ = save_radar(
+        folder / "radar",
+        values,
+        score=SCORES[RADAR_SCORE].label,
+        trained_on={comparison.methods[name]: trained_on(model) for name, model in models.items()},
+        colours=colours,
+    )
+    return Figure(
+        png,
         "Generalisation across specimens",
         "One axis for each specimen, one line for each method: its mean score there. Marked is the specimen that a "
         "network was trained on.",
-        lambda path: save_radar(path, values, score=SCORES[RADAR_SCORE].label, trained_on=trained_on, colours=colours),
     )
 
 
-def _psfs(comparison: Comparison, models: Mapping[str, TrainedModel]) -> list[Drawing]:
+def _psfs(comparison: Comparison, models: Mapping[str, TrainedModel], folder: Path) -> list[Figure]:
     """The PSFs of the networks that have one."""
     scenes = next(iter(comparison.scenes.values()))
     acquisition = scenes.acquisitions(scenes.levels[0])[0]
-    panels = [psf_panel(comparison.labels[name], model, acquisition) for name, model in models.items()]
+    panels = [psf_panel(comparison.methods[name], model, acquisition) for name, model in models.items()]
     shown = [panel for panel in panels if panel is not None]
     if not shown:
         return []
-    return [
-        Drawing(
-            "psf",
-            "Theoretical and learned PSF",
-            "The theoretical PSF of the microscope, the one the network learned (mean over the frames of one "
-            "acquisition), their difference and their profiles, with the errors of symmetry and energy.",
-            lambda path: save_psf_comparison(path, shown),
-        )
-    ]
+    png, _ = save_psf_comparison(folder / "psf", shown)
+    description = (
+        "The theoretical PSF of the microscope, the one the network learned (mean over the frames of one acquisition), "
+        "their difference and their profiles, with the errors of symmetry and energy."
+    )
+    return [Figure(png, "Theoretical and learned PSF", description)]
 
 
 def psf_panel(label: str, model: TrainedModel, acquisition: Acquisition) -> PsfPanel | None:
@@ -245,25 +220,25 @@ def psf_panel(label: str, model: TrainedModel, acquisition: Acquisition) -> PsfP
     )
 
 
-def _worst(comparison: Comparison, specimen: str, worst: Sequence[Mapping[str, Any]]) -> Drawing:
-    cases, scenes = [], comparison.scenes[specimen]
-    for case in (case for case in worst if case["specimen"] == specimen):
-        target = scenes.target[case["scene"]]
-        image = jnp.asarray(comparison.images[specimen, case["level"], case["method"]][case["scene"]])
-        cases.append(
-            WorstCase(
-                method=comparison.labels[case["method"]],
-                place=f"{scenes.label}, {case['level']}, scene {case['scene']}",
-                score=SCORES[case["score"]].label,
-                value=case["value"],
-                image=np.asarray(affine_match(image, jnp.asarray(target)).apply(image)),
-                target=target,
-                pixel_size_nm=scenes.microscope.fine_pixel_size_nm,
-            )
-        )
-    return Drawing(
-        f"worst_cases_{specimen}",
-        f"The worst image of each method, {scenes.label}",
+def _worst_case(comparison: Comparison, case: Mapping[str, Any]) -> WorstCase:
+    scenes = comparison.scenes[case["specimen"]]
+    target = scenes.target[case["scene"]]
+    image = jnp.asarray(comparison.images[case["specimen"], case["level"], case["method"]][case["scene"]])
+    return WorstCase(
+        method=comparison.methods[case["method"]],
+        place=f"{scenes.label}, {case['level']}, scene {case['scene']}",
+        score=SCORES[case["score"]].label,
+        value=case["value"],
+        image=np.asarray(affine_match(image, jnp.asarray(target)).apply(image)),
+        target=target,
+        pixel_size_nm=scenes.microscope.fine_pixel_size_nm,
+    )
+
+
+def _worst(comparison: Comparison, specimen: str, cases: Sequence[WorstCase], folder: Path) -> Figure:
+    png, _ = save_worst_cases(folder / f"worst_cases_{specimen}", cases)
+    return Figure(
+        png,
+        f"The worst image of each method, {comparison.scenes[specimen].label}",
         "By structural similarity after the affine match: the image, the ground truth, and their absolute difference.",
-        lambda path: save_worst_cases(path, cases),
     )

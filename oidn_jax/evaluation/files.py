@@ -53,7 +53,7 @@ def _own_files(out: Path) -> list[Path]:
 
 
 def make_folder(out: Path) -> None:
-    """Makes the folder, sees that it can be written to, and removes the evaluation that is to be replaced.
+    """Makes the folder, and removes the evaluation that is to be replaced.
 
     Nothing of the old one may stand beside the new: not a figure that it no longer has, nor a `metrics.json` beside
     half of the new files.
@@ -63,15 +63,12 @@ def make_folder(out: Path) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        for path in _own_files(out):
+            path.unlink()
     except OSError as error:
         raise InputError(
             f"cannot write to the output folder {out}: {error.strerror or error}; give another `out`"
         ) from error
-    for path in _own_files(out):
-        path.unlink()
 
 
 def write_raw(scenes: Mapping[str, Scenes], out: Path, *, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods.classical import LABELS
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.simulation.specimens import SPECIMENS
 
 NETWORK = "network"  # stands for every network that is given
 METHODS = ("widefield", "wiener", "hifi", NETWORK)
@@ -42,7 +43,20 @@ def name_networks(given: Sequence[str]) -> dict[str, str]:
 
 def network_labels(models: Mapping[str, TrainedModel]) -> dict[str, str]:
     """What networks are called in print: by their architecture where they have no name of their own."""
-    return {name: model.label if name in (NETWORK, model.fields["name"]) else name for name, model in models.items()}
+
+    def is_free(label: str, name: str) -> bool:
+        return label.casefold() not in {other.casefold() for other in models if other != name}
+
+    return {
+        name: model.label if name in (NETWORK, model.fields["name"]) and is_free(model.label, name) else name
+        for name, model in models.items()
+    }
+
+
+def trained_on(model: TrainedModel) -> str:
+    """The specimen that a network was trained on, in print."""
+    name = str(model.origin["specimen"])
+    return SPECIMENS[name].label if name in SPECIMENS else name
 
 
 def check_fits(model: TrainedModel, microscope: Microscope, *, name: str) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from oidn_jax.data.atomic import write_text
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.comparison import Comparison, compare
-from oidn_jax.evaluation.drawings import WORST_SCORE, drawings
+from oidn_jax.evaluation.drawings import WORST_SCORE, draw_figures
 from oidn_jax.evaluation.files import check_folder, make_folder, write_raw, write_results
 from oidn_jax.evaluation.html import Page, Table, write_report
-from oidn_jax.evaluation.networks import METHODS, NETWORK, check_fits, network_labels, other_microscope
+from oidn_jax.evaluation.networks import METHODS, NETWORK, check_fits, network_labels, other_microscope, trained_on
 from oidn_jax.evaluation.provenance import describe_run
 from oidn_jax.evaluation.scenes import simulate_scenes
 from oidn_jax.evaluation.settings import EvaluationSettings
@@ -162,17 +162,17 @@ def _result(comparison: Comparison) -> dict[str, Any]:
 
 def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
     """The one for the terminal, then those for the files and the report."""
-    summary, labels, targets = result["summary"], comparison.labels, comparison.targets
+    summary, targets = comparison.in_print(result["summary"]), comparison.in_print(comparison.targets)
     levels = [entry["level"] for entry in summary]
     last = ALL_LEVELS if ALL_LEVELS in levels else levels[-1]
     tables = [
-        score_table(summary, ON_TERMINAL, labels=labels, caption="Held-out scenes", spread=False, targets=targets),
-        score_table(summary, LIKENESS, labels=labels, caption="Likeness to the ground truth"),
-        score_table(summary, RESOLUTION, labels=labels, caption="Resolution and fidelity", targets=targets),
+        score_table(summary, ON_TERMINAL, caption="Held-out scenes", spread=False, targets=targets),
+        score_table(summary, LIKENESS, caption="Likeness to the ground truth"),
+        score_table(summary, RESOLUTION, caption="Resolution and fidelity", targets=targets),
     ]
     if len(comparison.methods) > 1:
-        tables.append(paired_table(result["paired_tests"], _TESTED, labels=labels, level=last))
-    return [*tables, worst_table(result["worst"], labels=labels)]
+        tables.append(paired_table(comparison.in_print(result["paired_tests"]), _TESTED, level=last))
+    return [*tables, worst_table(comparison.in_print(result["worst"]))]
 
 
 def _write(
@@ -188,13 +188,12 @@ def _write(
     write_text(out / "tables.md", "\n".join(to_markdown(table) for table in tables))
     write_text(out / "tables.tex", "\n".join(to_latex(table) for table in tables))
     worst = [case for case in result["worst"] if case["score"] == WORST_SCORE]
-    labels = comparison.labels
     page = Page(
-        title=f"{_enumerate(labels[name] for name in comparison.methods)} on "
-        f"{_enumerate(labels[name] for name in comparison.scenes)}",
+        title=f"{_enumerate(comparison.methods.values())} on "
+        f"{_enumerate(scenes.label for scenes in comparison.scenes.values())}",
         summary=summary,
         tables=tables,
-        figures=[drawing.draw(out / "figures") for drawing in drawings(comparison, models, worst)],
+        figures=draw_figures(comparison, models, worst, out / "figures"),
         examples=comparison.examples(most=panels),
         provenance=result["provenance"],
     )
@@ -215,11 +214,7 @@ def _summary(
     scenes = next(iter(comparison.scenes.values()))
     ideal = next(iter(simulations.values())).settings.target == "ideal"
     truth = "what ideal linear SIM could recover" if ideal else "Wiener SIM of a bright acquisition"
-    labels = comparison.labels
-    trained = [
-        f"{labels[name]} was trained on {labels.get(model.origin['specimen'], model.origin['specimen'])}"
-        for name, model in models.items()
-    ]
+    trained = [f"{comparison.methods[name]} was trained on {trained_on(model)}" for name, model in models.items()]
     return [
         f"{len(comparison.methods)} methods on {len(scenes.target)} simulated scenes of each specimen, at "
         f"{len(scenes.levels)} levels of fluorescence ({', '.join(scenes.levels)}), that no network has seen in "

@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from oidn_jax.evaluation.example import TARGET_LABEL
 from oidn_jax.evaluation.html import Table
 from oidn_jax.evaluation.scores import SCORES, format_score, is_better
 
@@ -22,7 +23,6 @@ ON_TERMINAL = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "da_r
 # widefield image agrees best with itself.
 _RANKED = tuple(name for name in SCORES if name.startswith(("minmax", "percentile", "affine", "pearson")))
 
-TARGET_NAME = "Ground truth"
 _LATEX = str.maketrans({"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
                         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
                         "±": r"$\pm$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$"})  # fmt: skip
@@ -32,7 +32,6 @@ def score_table(
     summary: Sequence[Mapping[str, Any]],
     scores: Sequence[str],
     *,
-    labels: Mapping[str, str],
     caption: str,
     spread: bool = True,
     targets: Sequence[Mapping[str, Any]] = (),
@@ -42,7 +41,6 @@ def score_table(
     Args:
         summary: of `statistics.summarise`.
         scores: names; those that no image has are left out.
-        labels: specimens and methods in print, by name.
         caption: of the table.
         spread: with standard deviations.
         targets: of a `Comparison`: a row for each specimen with what is known of the target.
@@ -54,12 +52,12 @@ def score_table(
             entries = list(members)
             best |= _best(entries, scores, first_row=len(rows))
             for entry in entries:
-                place = (labels[specimen], entry["level"], labels[entry["method"]])
+                place = (specimen, entry["level"], entry["method"])
                 rows.append((*place, *(_cell(entry, score, spread=spread) for score in scores)))
         known = [[t[score] for t in targets if t["specimen"] == specimen and score in t] for score in scores]
         if any(known):
             cells = [format_score(s, np.mean(v) if v else None) for s, v in zip(scores, known, strict=True)]
-            rows.append((labels[specimen], "–", TARGET_NAME, *cells))
+            rows.append((specimen, "–", TARGET_LABEL, *cells))
     header = ("specimen", "fluorescence", "method", *(SCORES[score].label for score in scores))
     scenes = {entry["scenes"] for entry in summary}
     number = str(scenes.pop()) if len(scenes) == 1 else f"{min(scenes)} to {max(scenes)}"
@@ -100,9 +98,7 @@ def least_p(scenes: int, comparisons: int) -> float:
     return min(1.0, comparisons * 2.0 ** (1 - scenes))
 
 
-def paired_table(
-    tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, labels: Mapping[str, str], level: str
-) -> Table:
+def paired_table(tests: Sequence[Mapping[str, Any]], scores: Sequence[str], *, level: str) -> Table:
     """The paired tests of some scores at one level: difference with its interval, and p after Holm's correction."""
     rows = []
     for test in tests:
@@ -111,9 +107,9 @@ def paired_table(
             texts = [format_score(score, value) for value in (test["mean_difference"], low, high)]
             p = test["wilcoxon_p_holm"]
             shown = "–" if not np.isfinite(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
-            place = (labels[test["specimen"]], labels[test["method"]], SCORES[score].label)
+            place = (test["specimen"], test["method"], SCORES[score].label)
             rows.append((*place, texts[0], f"{texts[1]} to {texts[2]}", shown, str(test["n"])))
-    reference = labels[tests[0]["reference"]] if tests else ""
+    reference = tests[0]["reference"] if tests else ""
     header = ("specimen", "method", "score", "mean difference", "95 % interval", "p (Wilcoxon, Holm)", "scenes")
     note = "Wilcoxon's signed-rank test over scenes, two-sided, corrected for the number of methods; interval by t."
     here = [test for test in tests if test["level"] == level]
@@ -123,12 +119,12 @@ def paired_table(
     return Table(f"Paired comparison with {reference}, levels: {level}", header, rows, row_headers=3, note=note)
 
 
-def worst_table(worst: Sequence[Mapping[str, Any]], *, labels: Mapping[str, str]) -> Table:
+def worst_table(worst: Sequence[Mapping[str, Any]]) -> Table:
     """Where each method is worst."""
     rows = [
         (
-            labels[case["specimen"]],
-            labels[case["method"]],
+            case["specimen"],
+            case["method"],
             SCORES[case["score"]].label,
             format_score(case["score"], case["value"]),
             case["level"],

@@ -30,30 +30,28 @@ class Validation:
 
     def __call__(self, model: TrainedModel, *, figure_path: Path) -> dict[str, float]:
         """`ssim` and `psnr` over all levels and scenes; the panel shows the medium of the levels."""
-        scenes, method = self._scenes, NetworkMethod(model)
+        scenes, method, images = self._scenes, NetworkMethod(model), {}
         scores, target = [], jnp.asarray(scenes.target)
         for level in scenes.levels:
-            images = [method(acquisition, 0) for acquisition in scenes.acquisitions(level)]
-            lights = np.stack([light(image.pixels, dark=image.dark) for image in images])
+            images[level] = [method(acquisition, 0) for acquisition in scenes.acquisitions(level)]
+            lights = np.stack([light(image.pixels, dark=image.dark) for image in images[level]])
             scores.append(score_min_max(jnp.asarray(lights), target))
         level = scenes.levels[len(scenes.levels) // 2]
         shown = scenes.acquisitions(level)[: self._settings.panels]
-        save_training_panel(
-            figure_path,
-            [_panel_row(acquisition, method, truth) for acquisition, truth in zip(shown, scenes.target, strict=False)],
-            pixel_size_nm=scenes.microscope.fine_pixel_size_nm,
-            title=f"{level} fluorescence",
-        )
+        rows = [
+            TrainingRow(
+                {
+                    "widefield": ClassicalMethod("widefield")(acquisition, 0).pixels,
+                    method.label: images[level][scene].pixels,
+                    "ground truth": scenes.target[scene],
+                },
+                psf=learned_psf(model, acquisition),
+            )
+            for scene, acquisition in enumerate(shown)
+        ]
+        pixel_size_nm = scenes.microscope.fine_pixel_size_nm
+        save_training_panel(figure_path, rows, pixel_size_nm=pixel_size_nm, title=f"{level} fluorescence")
         return {name: float(np.mean([score[name] for score in scores])) for name in ("ssim", "psnr")}
-
-
-def _panel_row(acquisition: Acquisition, method: NetworkMethod, target: np.ndarray) -> TrainingRow:
-    images = {
-        "widefield": ClassicalMethod("widefield")(acquisition, 0).pixels,
-        method.label: method(acquisition, 0).pixels,
-        "ground truth": target,
-    }
-    return TrainingRow(images, learned_psf(method.model, acquisition))
 
 
 def learned_psf(model: TrainedModel, acquisition: Acquisition) -> np.ndarray | None:

@@ -86,10 +86,10 @@ def test_reconstruct_is_stopped_by_ctrl_c_and_leaves_nothing(tmp_path):
                 assert started.poll() is None, started.communicate()
                 time.sleep(0.01)
             started.send_signal(signal.SIGINT)
-            said, err = started.communicate(timeout=120)
+            lines, err = started.communicate(timeout=120)
         finally:
             started.kill()
-    assert (started.returncode, said) == (130, "")
+    assert (started.returncode, lines) == (130, "")
     assert err.endswith("stopped\n")
     assert "Traceback" not in err
     assert list(out.iterdir()) == []

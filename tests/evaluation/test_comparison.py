@@ -218,6 +218,13 @@ def test_examples_are_the_first_scenes_with_the_target_last(comparison, scenes):
     np.testing.assert_array_equal(high.images["target"], scenes.target[1])
 
 
+def test_in_print_a_network_named_like_a_specimen_keeps_its_name(comparison):
+    named = replace(comparison, methods={"widefield": "Widefield", "ccps": "ccps"})
+    rows = [{"specimen": "ccps", "level": "low", "method": "ccps", "reference": "widefield", "scores": {"rsp": 1.0}}]
+    (row,) = named.in_print(rows)
+    assert list(row.values()) == ["CCPs", "low", "ccps", "Widefield", {"rsp": 1.0}]
+
+
 def test_without_second_exposures_there_are_no_rings(scenes):
     single = replace(scenes, repeated_frames={})
     widefield = {"widefield": ClassicalMethod("widefield")}

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 
 from oidn_jax.errors import InputError
-from oidn_jax.evaluation.networks import NETWORK, check_fits, name_networks, network_labels, other_microscope
+from oidn_jax.evaluation.networks import (
+    NETWORK,
+    check_fits,
+    name_networks,
+    network_labels,
+    other_microscope,
+    trained_on,
+)
 from tests.evaluation.tiny import MICROSCOPE, model
 
 
@@ -40,6 +47,14 @@ def test_a_name_that_another_image_has_is_refused(given):
 def test_in_print_an_architecture_has_its_own_name_and_a_name_that_was_given_stays():
     models = {"oidn": model("oidn"), "unet": model("unet"), "mine": model("oidn")}
     assert network_labels(models) == {"oidn": "OIDN", "unet": "U-Net", "mine": "mine"}
+    alike = {"u-net": model("oidn"), "unet": model("unet")}
+    assert network_labels(alike) == {"u-net": "u-net", "unet": "unet"}, "no two of one name"
+
+
+def test_what_a_network_was_trained_on_is_told_in_print():
+    network = model("unet")
+    assert trained_on(network) == "CCPs"
+    assert trained_on(replace(network, origin={"specimen": "yeast"})) == "yeast", "of somebody's own"
 
 
 @pytest.mark.parametrize(

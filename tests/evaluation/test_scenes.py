@@ -1,5 +1,6 @@
 """Held-out scenes: the same at each level, exposed once more where asked, from a seed that no training draws from."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from oidn_jax.errors import IllegalValue
 from oidn_jax.evaluation.scenes import simulate_scenes
 from oidn_jax.evaluation.settings import EvaluationSettings
 from oidn_jax.optics.noise import Camera
+from oidn_jax.simulation.settings import specimen_settings
 from tests.evaluation.tiny import LEVELS, MICROSCOPE, settings, simulation, two_scenes
 
 OFFSET = Camera().offset
@@ -93,6 +95,14 @@ def test_a_second_exposure_differs_in_its_noise_alone(scenes):
         assert abs(np.mean(first - second)) < 4 * np.sqrt(expected.mean() / first.size)
         noise.append(first - second)
     assert abs(np.corrcoef(noise[0].ravel(), noise[2].ravel())[0, 1]) < 0.05
+
+
+def test_other_specimens_take_what_was_changed_and_keep_their_own_defaults():
+    changes = {"camera": Camera(read_noise=3.0), "density": (1.0, 2.0)}
+    changed = replace(specimen_settings("f_actin"), **changes)
+    assert changed.for_specimen("er") == replace(specimen_settings("er"), **changes)
+    assert specimen_settings("er").for_specimen("f_actin") == specimen_settings("f_actin")
+    assert changed.for_specimen("f_actin") == changed
 
 
 class Bright(NamedTuple):

@@ -10,20 +10,19 @@ from oidn_jax.evaluation.statistics import paired_tests, summarise, worst_rows
 from oidn_jax.evaluation.tables import paired_table, score_table, to_latex, to_markdown, to_terminal, worst_table
 from tests.evaluation.test_statistics import SCORE, rows_of
 
-LABELS = {"er": "ER", "wiener": "Wiener SIM", "my_net": "my_net"}
 NAN = float("nan")
 
 
 @pytest.fixture
 def rows():
-    low = rows_of({"wiener": [30.0, 31.0], "my_net": [33.0, 34.0]})
-    return [*low, *rows_of({"wiener": [36.0, 37.0], "my_net": [NAN, 31.0]}, level="high")]
+    low = rows_of({"Wiener SIM": [30.0, 31.0], "my_net": [33.0, 34.0]}, specimen="ER")
+    return [*low, *rows_of({"Wiener SIM": [36.0, 37.0], "my_net": [NAN, 31.0]}, level="high", specimen="ER")]
 
 
 @pytest.fixture
 def table(rows):
-    targets = [{"specimen": "er", "scene": 0, SCORE: 99.0}, {"specimen": "er", "scene": 1, SCORE: 98.0}]
-    return score_table(summarise(rows), [SCORE, "rsp"], labels=LABELS, caption="Likeness", targets=targets)
+    targets = [{"specimen": "ER", "scene": 0, SCORE: 99.0}, {"specimen": "ER", "scene": 1, SCORE: 98.0}]
+    return score_table(summarise(rows), [SCORE, "rsp"], caption="Likeness", targets=targets)
 
 
 def test_means_with_spread_the_best_and_the_target(table):
@@ -43,19 +42,19 @@ def test_what_is_not_of_the_ground_truth_has_no_best(rows):
     """A finer resolution may be noise, and the widefield image agrees best with itself."""
     for row in rows:
         row.update(da_a0=row[SCORE], da_resolution_nm=row[SCORE], rsp=row[SCORE])
-    table = score_table(summarise(rows), ["da_a0", "da_resolution_nm", "rsp"], labels=LABELS, caption="A")
+    table = score_table(summarise(rows), ["da_a0", "da_resolution_nm", "rsp"], caption="A")
     assert table.best == frozenset()
     assert "marked" not in table.note
 
 
 def test_paired_tests_and_worst_images(rows):
-    table = paired_table(paired_tests(rows), [SCORE], labels=LABELS, level="low")
+    table = paired_table(paired_tests(rows), [SCORE], level="low")
     ((specimen, method, score, difference, interval, p, scenes),) = table.rows
     assert (specimen, method, score, difference, scenes) == ("ER", "my_net", "PSNR (dB), affine", "3.00", "2")
     assert (interval, p) == ("3.00 to 3.00", "0.500")
     assert table.note.endswith("With 2 scenes the smallest p there can be is 0.5.")
     assert "Wiener SIM" in table.caption
-    (worst, _) = worst_table(worst_rows(rows, [SCORE]), labels=LABELS).rows
+    (worst, _) = worst_table(worst_rows(rows, [SCORE])).rows
     assert worst == ("ER", "Wiener SIM", "PSNR (dB), affine", "30.00", "low", "0")
 
 

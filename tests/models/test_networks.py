@@ -1,7 +1,5 @@
 """Networks by name, built for a microscope."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,7 +55,7 @@ def test_an_unknown_name_or_field_is_refused():
         build_network({"name": "gan"}, Microscope())
     with pytest.raises(IllegalValue, match="`wdith` is 8; the network 'oidn' has the fields width, "):
         build_network({"name": "oidn", "wdith": 8}, Microscope())
-    for widths in ((), (4, 0), (4.0,)):
+    for widths in ((), (4, 0)):
         with pytest.raises(IllegalValue, match="`widths` is"):
             UNet(widths=widths)
     with pytest.raises(IllegalValue, match="`dtype` is 'float16'"):
@@ -66,21 +64,13 @@ def test_an_unknown_name_or_field_is_refused():
 
 def test_an_oidn_for_a_measured_otf_starts_with_its_psf():
     samples = airy_otf(0.02 * np.arange(290), cutoff=2 * 1.49 / 0.525, damping=0.05)
-    theoretical = Microscope()
-    measured = replace(theoretical, measured_otf=MeasuredOtf(tuple(samples.tolist()), 0.02, "beads.otf"))
-    starts = []
-    for microscope in (theoretical, measured):
-        network = built("oidn", microscope)
-        np.testing.assert_array_equal(network.initial_psf, microscope.psf(8))
-        shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 9)))
-        # The logits do not depend on the key, so a program of them alone is all that is compiled.
-        logits = jax.jit(lambda key, n=network: n.init(key, jnp.zeros((1, 16, 16, 9)))["params"]["psf_head"])
-        starts.append(jax.nn.softmax(logits(jax.random.key(0))["learnable_psf"], axis=(0, 1)))
-        assert shapes["params"]["psf_head"]["learnable_psf"].shape == (8, 8, 9)
-        expected = np.broadcast_to(microscope.psf(8)[..., None], (8, 8, 9))
-        np.testing.assert_allclose(starts[-1], expected, atol=1e-5)
-    assert np.abs(starts[0] - starts[1]).max() > 0.01
-    assert built("oidn", measured, psf_init="authors").initial_psf is None
+    microscope = Microscope(measured_otf=MeasuredOtf(tuple(samples.tolist()), 0.02, "beads.otf"))
+    network = built("oidn", microscope)
+    init = jax.jit(lambda key: network.init(key, jnp.zeros((1, 16, 16, 9)))["params"]["psf_head"]["learnable_psf"])
+    start, expected = jax.nn.softmax(init(jax.random.key(0)), axis=(0, 1)), microscope.psf(8)
+    np.testing.assert_allclose(start, np.broadcast_to(expected[..., None], (8, 8, 9)), atol=1e-5)
+    assert np.abs(expected - Microscope().psf(8)).max() > 1e-3
+    assert built("oidn", microscope, psf_init="authors").initial_psf is None
 
 
 def test_a_u_net_keeps_the_image_of_any_size_where_it_is(key):

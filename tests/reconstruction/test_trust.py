@@ -23,11 +23,11 @@ TRUST = ("trust.tif", "residual.tif", "trust.json", "trust.png")
 
 
 def reconstructed(source, method, out, **settings):
-    """Reconstructs a file; gives folder, what was said, what was warned of."""
-    said, warned = [], []
-    messages = Messages(said.append, warned.append)
+    """Reconstructs a file; gives folder, what was lines, what was warned of."""
+    lines, warned = [], []
+    messages = Messages(lines.append, warned.append)
     written = reconstruct_files([source], method, out, microscope=MICROSCOPE, messages=messages, **settings)
-    return SimpleNamespace(folder=out, said=said, warned=warned, written=written)
+    return SimpleNamespace(folder=out, lines=lines, warned=warned, written=written)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_everything_is_written(wiener):
     assert listed(wiener.folder) == sorted([*names, *(f"cell_sr_{end}" for end in TRUST)])
     assert wiener.written == [wiener.folder / "cell_sr.tif"]
     assert wiener.warned == []
-    assert len(wiener.said) == 2
+    assert len(wiener.lines) == 2
     for name in ("cell_sr.png", "cell_sr_diagnostics.png", "cell_sr_trust.png"):
         assert imread(wiener.folder / name)[..., :3].std() > 0.05
 
@@ -133,7 +133,7 @@ def test_trust_of_a_reconstruction_of_the_same_frames(wiener):
     assert numbers["suspect_area"] < 0.01
     assert numbers["noise"]["gain_known"]
     np.testing.assert_allclose(numbers["noise"]["gain_counts_per_electron"], 1.0, atol=0.15)
-    assert numbers["verdict"] in wiener.said[1]
+    assert numbers["verdict"] in wiener.lines[1]
     with tifffile.TiffFile(wiener.folder / "cell_sr_trust.tif") as tiff:
         assert tiff.series[0].shape == (2, 2 * SIZE, 2 * SIZE)
         assert tiff.imagej_metadata["Labels"] == ["reduced chi-square", "evidence"]

@@ -1,6 +1,8 @@
 """Laws of the drawings: where light goes, how much of it, in nanometres and not in pixels."""
 
 import math
+import pkgutil
+import sys
 from functools import partial
 
 import jax
@@ -8,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.simulation import drawing
+from oidn_jax.simulation import drawing, specimens
+from oidn_jax.simulation.specimen import Draw
 from oidn_jax.simulation.specimens import SPECIMENS
 
 PIXEL_NM = 31.3
@@ -16,9 +19,15 @@ SHAPE = (128, 128)
 DENSITY = {"f_actin": (4.0, 4.0), "microtubules": (2.0, 2.0), "ccps": (1.0, 1.0), "er": (2.5, 2.5)}
 
 
-def drawer(specimen, *, shape=SHAPE, pixel_size_nm=PIXEL_NM, variation=0.3, **options):
-    options = {"density": DENSITY[specimen], "brightness_variation": variation} | options
-    return jax.jit(partial(SPECIMENS[specimen], shape=shape, pixel_size_nm=pixel_size_nm, **options))
+def drawer(specimen, *, shape=SHAPE, pixel_size_nm=PIXEL_NM, variation=0.3, density=None):
+    draw = partial(
+        SPECIMENS[specimen].draw,
+        shape=shape,
+        pixel_size_nm=pixel_size_nm,
+        density=density or DENSITY[specimen],
+        brightness_variation=variation,
+    )
+    return jax.jit(draw)
 
 
 @pytest.fixture(scope="module", params=sorted(SPECIMENS))
@@ -27,10 +36,33 @@ def specimen(request):
 
 
 @pytest.fixture(scope="module")
-def images(specimen):
+def draw(specimen):
+    return drawer(specimen)
+
+
+@pytest.fixture(scope="module")
+def images(draw):
     """Scenes of a specimen of fixed density."""
-    draw = drawer(specimen)
     return np.stack([draw(jax.random.key(i)) for i in range(12)])
+
+
+def test_every_file_of_the_folder_is_a_specimen():
+    files = {module.name for module in pkgutil.iter_modules(specimens.__path__)}
+    assert {specimen.name for specimen in SPECIMENS.values()} == set(SPECIMENS) == files
+    assert len({specimen.folder for specimen in SPECIMENS.values()}) == len(files)
+    assert all(isinstance(specimen.draw, Draw) for specimen in SPECIMENS.values())
+
+
+def test_a_new_specimen_is_a_new_file(tmp_path, monkeypatch):
+    (tmp_path / "spots.py").write_text(
+        "from oidn_jax.simulation.specimen import Specimen\n"
+        "SPECIMEN = Specimen(name='spots', label='Spots', folder='Spots', draw=lambda key, shape, **rest: key)\n"
+    )
+    monkeypatch.setattr(specimens, "__path__", [*specimens.__path__, str(tmp_path)])
+    try:
+        assert set(specimens._specimens()) == {*SPECIMENS, "spots"}
+    finally:
+        sys.modules.pop(f"{specimens.__name__}.spots", None)
 
 
 def test_points_share_their_brightness_between_four_pixels():
@@ -67,8 +99,7 @@ def test_log_normal_numbers_have_the_mean_1(key):
     np.testing.assert_allclose([numbers.mean(), jnp.log(numbers).std()], [1.0, 0.5], rtol=0.02)
 
 
-def test_keys_decide(specimen, key):
-    draw = drawer(specimen)
+def test_keys_decide(draw, key):
     np.testing.assert_array_equal(draw(key), draw(key))
     assert np.abs(draw(key) - draw(jax.random.key(7))).max() > 0.1
 

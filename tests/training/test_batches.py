@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_file_of_patches_is_what_is_trained_on(patches, tmp_path):
     network, batch = build_network(run.model, run.microscope), read(1)
     params = initial_state(run, network, build_optimizer(run.train)).params
     image = jax.jit(predict, static_argnums=0)(network, params, batch["raw_frames"]).image
-    np.testing.assert_allclose(logged[0], losses.mean_squared_error(image, batch["target"]), rtol=1e-4)
+    np.testing.assert_allclose(logged[0], losses.mean_squared_error(image, jnp.asarray(batch["target"])), rtol=1e-4)
 
 
 def test_simulated_batches_depend_on_the_step_and_the_seed_alone(tiny_experiment):
