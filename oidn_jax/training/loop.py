@@ -16,8 +16,7 @@ from flax import linen as nn
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.losses import total_loss
 from oidn_jax.models.layers import SMALLEST_IMAGE
-from oidn_jax.models.networks import build_network
-from oidn_jax.models.prediction import Prediction
+from oidn_jax.models.networks import build_network, predict
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.training import checkpoint, parallel
 from oidn_jax.training.batches import BatchAt, simulated_batches
@@ -124,7 +123,7 @@ def _check_loss(run: TrainingRun, network: nn.Module, params: Any) -> None:
     """Refuses terms of what the network does not give, before anything is compiled or written."""
 
     def loss(params: Any, raw_frames: jax.Array) -> jax.Array:
-        prediction: Prediction = network.apply({"params": params}, raw_frames)
+        prediction = predict(network, params, raw_frames)
         return total_loss(
             prediction.image,
             prediction.image,
