@@ -13,6 +13,7 @@ import tifffile
 
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.training.checkpoint import read_record
+from tests.commands.test_train import flags
 from tests.methods.fakes import raw_counts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,11 +29,11 @@ def assert_fine(done):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_train_stops_at_a_signal_and_goes_on(tmp_path, tiny_flags):
+def test_train_stops_at_a_signal_and_goes_on(tmp_path):
     """From a configuration of the checkout; Ctrl-C is a signal like SIGTERM, and both save first."""
     workdir = tmp_path / "run"
     often = ["--config.train.log_every=1", "--config.train.evaluate_every=9999", "--config.train.checkpoint_every=9999"]
-    words = ["--config=configs/f_actin.py:quick", *tiny_flags[1:], f"--workdir={workdir}", *often]
+    words = ["--config=configs/f_actin.py:quick", *flags("unet")[1:], f"--workdir={workdir}", *often]
     command = [sys.executable, "train.py", *words, "--config.train.steps=9999"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         try:
