@@ -1,6 +1,6 @@
 """Classical SIM: speed against its bare transforms, accuracy of the estimated illumination, quality of the images.
 
-python -m benchmarks.classical [speed accuracy quality] [--rounds 5] [--acquisitions 50]
+python -m benchmarks.classical [speed accuracy quality] [--rounds 5] [--acquisitions 50] [--record]
 
 Three parts, by default all. The acquisitions of the last two (`benchmarks.scenes`) are simulated, without light from
 out of focus: 256 x 256 frames of the four specimens in turn.
@@ -25,10 +25,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.scenes import SIZE, Scene, Scenes, microscope, otf_of, photograph
+from benchmarks.record import Column, Table, record
+from benchmarks.scenes import DEFAULT, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, Scenes, photograph
 from benchmarks.simulation import median_seconds
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.hifi import hifi_sim
@@ -38,7 +37,7 @@ from oidn_jax.classical.wiener import PAD, wiener_sim
 from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
 from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.optics.transfer import TransferFunction
-from oidn_jax.simulation.acquisition import foreground_mean
+from oidn_jax.simulation.acquisitions import foreground_mean
 from oidn_jax.simulation.specimens import SPECIMENS
 
 BORDER = 20  # fine pixels left out of the PSNR
@@ -70,13 +69,13 @@ def methods(frames: Array, otf: TransferFunction) -> dict[str, tuple[Any, tuple,
     series = frames[None] + jnp.arange(float(TIMES))[:, None, None, None]
 
     def reconstruct(frames: Array, given: Illumination, otf: TransferFunction) -> Array:
-        return wiener_sim(frames, given, otf, cutoff=otf.cutoff)
+        return wiener_sim(frames, given, otf)
 
     def both(frames: Array, otf: TransferFunction) -> Array:
         return reconstruct(frames, estimate_illumination(frames, otf).illumination, otf)
 
     def spectrally_optimised(frames: Array, given: Illumination, otf: TransferFunction, *, iterations: int) -> Array:
-        return hifi_sim(frames, given, otf, cutoff=otf.cutoff, iterations=iterations).hifi
+        return hifi_sim(frames, given, otf, iterations=iterations).hifi
 
     # Brightness: 1. Search: 6 bands forward, 6 back, 3 correlations. Sub-pixel: 6 bands, and 2 products of 2 bands for
     # each of 3 orientations. Regression: 2 for each frame.
@@ -114,26 +113,31 @@ def speed_table(side: int, *, rounds: int) -> Table:
         functions[name] = partial(compiled, *arguments)
         functions[f"bare {name}"] = bare_transforms(transforms)
     seconds = median_seconds(functions, rounds=rounds)
-    table = Table(
-        title=f"{side} x {side}, 9 frames, {jax.devices()[0].device_kind}, median; "
-        f"a transform of {side} x {side} and back: {1e3 * seconds['pair']:.1f} ms"
-    )
-    columns = ("", "ms", "ms per acquisition", "bare transforms", "their ms", "ratio", "transform pairs", "compile s")
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left")
+    columns = [
+        Column(f"{side} × {side}"),
+        Column("ms per acquisition", "{:.0f}"),
+        Column("bare transforms"),
+        Column("their ms", "{:.0f}"),
+        Column("ratio", "{:.1f}"),
+        Column("transform pairs", "{:.0f}"),
+        Column("compile s", "{:.1f}"),
+    ]
+    rows = []
     for name, (_, _, transforms) in chosen.items():
         took, bare = seconds[name], seconds[f"bare {name}"]
-        table.add_row(
-            name,
-            f"{1e3 * took:.0f}",
-            f"{1e3 * took / (TIMES if 'vmap' in name else 1):.0f}",
-            " + ".join(f"{number} x {n}²" for number, n in transforms),
-            f"{1e3 * bare:.0f}",
-            f"{took / bare:.1f}",
-            f"{took / seconds['pair']:.0f}",
-            f"{compile_seconds[name]:.1f}",
+        rows.append(
+            [
+                name,
+                1e3 * took / (TIMES if "vmap" in name else 1),
+                " + ".join(f"{number} × {n}²" for number, n in transforms),
+                1e3 * bare,
+                took / bare,
+                took / seconds["pair"],
+                compile_seconds[name],
+            ]
         )
-    return table
+    title = f"9 frames, median; a transform of {side} x {side} and back: {1e3 * seconds['pair']:.1f} ms"
+    return Table(f"speed-{side}", title, columns, rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -141,57 +145,68 @@ def speed_table(side: int, *, rounds: int) -> Table:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def errors(found: Estimate, truth: Illumination) -> dict[str, np.ndarray]:
+def errors(estimated: Estimate, truth: Illumination) -> dict[str, np.ndarray]:
     """By name, one value for each orientation, or a row of one for each of its frames."""
-    vector = np.asarray(found.illumination.wave_vector - truth.wave_vector)
-    turn = np.exp(1j * np.asarray(found.illumination.phase - truth.phase))
+    vector = np.asarray(estimated.illumination.wave_vector - truth.wave_vector)
+    turn = np.exp(1j * np.asarray(estimated.illumination.phase - truth.phase))
     return {
         "vector": SIZE * np.hypot(*vector.T),
         "phase": np.abs(np.rad2deg(np.angle(turn.mean(1)))),
         "frame": np.abs(np.rad2deg(np.angle(turn))),
-        "depth": np.abs(np.asarray(found.illumination.modulation_depth - truth.modulation_depth)),
-        "confidence": np.asarray(found.confidence),
+        "depth": np.abs(np.asarray(estimated.illumination.modulation_depth - truth.modulation_depth)),
+        "confidence": np.asarray(estimated.confidence),
     }
 
 
 def accuracy_table(scenes: Scenes, *, count: int) -> Table:
     """Errors of the estimated illumination."""
-    table = Table(title=f"estimated illumination, {count} acquisitions in each row; 50 %, 90 %, worst")
-    columns = ("microscope", "photons", "wave vector, pixels", "phase, deg", "of frame, deg", "depth")
-    for column in (*columns, "least confidence", "joint", "missed"):
-        table.add_column(column, justify="left" if column == "microscope" else "right")
+    columns = [
+        Column("microscope"),
+        Column("photons", "{:.0f}"),
+        Column("wave vector, pixels", "{:.3f} {:.3f} {:.3f}"),
+        Column("phase, deg", "{:.1f} {:.1f} {:.1f}"),
+        Column("of frame, deg", "{:.1f} {:.1f} {:.1f}"),
+        Column("depth", "{:.3f} {:.3f} {:.3f}"),
+        Column("least confidence", "{:.1f}"),
+        Column("joint"),
+        Column("missed"),
+    ]
+    cells = []
     cases = {
-        "pupil": (microscope("pupil"), ("high", "medium", "low")),
-        "pupil, jitter 8 deg, 3 %": (microscope("pupil", phase_error_deg=8.0, frame_brightness=0.03), ("medium",)),
-        "pupil, depth 0.25": (microscope("pupil", modulation_depth=(0.25, 0.25)), ("medium",)),
-        "default": (microscope("default"), ("high", "medium", "low")),
+        "pupil": (PUPIL, ("high", "medium", "low")),
+        "pupil, jitter 8 deg, 3 %": (PUPIL_JITTER, ("medium",)),
+        "pupil, depth 0.25": (PUPIL_WEAK, ("medium",)),
+        "default": (DEFAULT, ("high", "medium", "low")),
     }
-    for name, (settings, groups) in cases.items():
-        otf, taken = otf_of(settings), scenes.take(settings, count=count)
+    for name, (simulation, groups) in cases.items():
+        settings, otf = simulation.settings, simulation.microscope.otf()
+        taken = scenes.take(simulation, count=count)
         for group in groups:
             numbers = settings.fluorescence[group]
             photons = settings.mean_photons[numbers[len(numbers) // 2] - 1]
             rows, joint = [], 0
             for i, scene in enumerate(taken):
                 scaled = photons / foreground_mean(scene.light.mean(0))
-                found = estimate(photograph(scene, settings, photons=scaled, seed=i), otf)
-                rows.append(errors(found, scene.illumination))
-                joint += int(found.joint)
+                estimated = estimate(photograph(scene, settings.camera, photons=scaled, seed=i), otf)
+                rows.append(errors(estimated, scene.illumination))
+                joint += int(estimated.joint)
             values = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-            found_ones = values["vector"] < 1.0
-            cells = [
-                " ".join(f"{value:.{digits}f}" for value in np.percentile(values[key][found_ones], [50, 90, 100]))
-                for key, digits in (("vector", 3), ("phase", 1), ("frame", 1), ("depth", 3))
-            ]
-            table.add_row(
-                name,
-                f"{photons:.0f}",
-                *cells,
-                f"{values['confidence'].min():.1f}",
-                str(joint),
-                str(int(np.sum(~found_ones))),
+            near = values["vector"] < 1.0
+            cells.append(
+                [
+                    name,
+                    photons,
+                    *(
+                        np.percentile(values[key][near], [50, 90, 100]).tolist()
+                        for key in ("vector", "phase", "frame", "depth")
+                    ),
+                    values["confidence"].min(),
+                    joint,
+                    int(np.sum(~near)),
+                ]
             )
-    return table
+    title = f"estimated illumination, {count} acquisitions in each row; 50 %, 90 %, worst"
+    return Table("accuracy", title, columns, cells)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -221,15 +236,15 @@ def quality_of(scene: Scene, frames: Array, otf: TransferFunction) -> dict[str, 
     """PSNR and ring correlation of every method."""
     cutoff, truth = float(otf.cutoff), scene.illumination
     reach = cutoff + float(jnp.linalg.norm(truth.wave_vector, axis=-1).mean())
-    found = estimate(frames, otf).illumination
-    deconvolved = [deconvolve(frames, otf, cutoff=cutoff, reach=reach, wiener=jnp.float32(w)) for w in WIDEFIELD_WIENER]
+    estimated = estimate(frames, otf).illumination
+    deconvolved = [deconvolve(frames, otf, reach=reach, wiener=jnp.float32(w)) for w in WIDEFIELD_WIENER]
     images = {
         "widefield": widefield(frames, scale=2),
         "widefield, best deconvolved": max(deconvolved, key=lambda image: psnr(image, scene.target)),
-        "Wiener": wiener(frames, found, otf, cutoff=cutoff),
-        "Wiener, true illumination": wiener(frames, truth, otf, cutoff=cutoff),
-        "HiFi, no Richardson-Lucy": hifi(frames, found, otf, cutoff=cutoff, iterations=0).hifi,
-        "HiFi, 5 iterations": hifi(frames, found, otf, cutoff=cutoff, iterations=5).hifi,
+        "Wiener": wiener(frames, estimated, otf),
+        "Wiener, true illumination": wiener(frames, truth, otf),
+        "HiFi, no Richardson-Lucy": hifi(frames, estimated, otf, iterations=0).hifi,
+        "HiFi, 5 iterations": hifi(frames, estimated, otf, iterations=5).hifi,
     }
     limits = (cutoff, reach)
     return {
@@ -240,30 +255,25 @@ def quality_of(scene: Scene, frames: Array, otf: TransferFunction) -> dict[str, 
 
 def quality_table(scenes: Scenes) -> Table:
     """Quality of the images."""
-    table = Table(title='image quality, "pupil" microscope: PSNR in dB / ring correlation of the super-resolved band')
-    jitter = {"phase_error_deg": 8.0, "frame_brightness": 0.03}
     cases = [
-        ("peak 2000", 2000.0, {}),
-        ("peak 300", 300.0, {}),
-        ("peak 50", 50.0, {}),
-        ("peak 300, jitter 8 deg, 3 %", 300.0, jitter),
-        ("peak 300, depth 0.25", 300.0, {"modulation_depth": (0.25, 0.25)}),
+        ("peak 2000", 2000.0, PUPIL),
+        ("peak 300", 300.0, PUPIL),
+        ("peak 50", 50.0, PUPIL),
+        ("peak 300, jitter 8 deg, 3 %", 300.0, PUPIL_JITTER),
+        ("peak 300, depth 0.25", 300.0, PUPIL_WEAK),
     ]
-    rows: dict[str, list[str]] = {}
-    table.add_column("")
-    for name, peak, changes in cases:
-        settings, scores = microscope("pupil", **changes), []
-        otf = otf_of(settings)
-        for i, scene in enumerate(scenes.take(settings, count=len(SPECIMENS))):
+    rows: dict[str, list[Any]] = {}
+    for _, peak, simulation in cases:
+        camera, otf, scores = simulation.settings.camera, simulation.microscope.otf(), []
+        for i, scene in enumerate(scenes.take(simulation, count=len(SPECIMENS))):
             scaled = peak / jnp.percentile(scene.light.mean(0), 99.9)
-            scores.append(quality_of(scene, photograph(scene, settings, photons=scaled, seed=i), otf))
-        table.add_column(name, justify="right")
+            scores.append(quality_of(scene, photograph(scene, camera, photons=scaled, seed=i), otf))
         for method in scores[0]:
-            decibel, correlation = np.mean([score[method] for score in scores], axis=0)
-            rows.setdefault(method, []).append(f"{decibel:.1f} / {correlation:.2f}")
-    for method, cells in rows.items():
-        table.add_row(method, *cells)
-    return table
+            mean = np.mean([score[method] for score in scores], axis=0).tolist()
+            rows.setdefault(method, [method]).append(mean)
+    title = 'image quality, "pupil" microscope: PSNR in dB / ring correlation of the super-resolved band'
+    columns = [Column(""), *(Column(name, "{:.1f} / {:.2f}") for name, _, _ in cases)]
+    return Table("quality", title, columns, list(rows.values()))
 
 
 def main() -> None:
@@ -273,19 +283,22 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(parts)}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--acquisitions", type=int, default=50, help="in each row of accuracy (default 50)")
+    parser.add_argument("--record", action="store_true", help="write docs/benchmarks/classical.json")
     options = parser.parse_args()
     chosen = options.parts or parts
     if not set(chosen) <= set(parts):
         parser.error(f"the parts are {', '.join(parts)}")
-    console = Console(width=150)
+    scenes, tables = Scenes(), []
     if "speed" in chosen:
-        for side in (256, 512):
-            console.print(speed_table(side, rounds=options.rounds))
-    scenes = Scenes()
+        tables += [speed_table(side, rounds=options.rounds) for side in (256, 512)]
     if "accuracy" in chosen:
-        console.print(accuracy_table(scenes, count=options.acquisitions))
+        tables.append(accuracy_table(scenes, count=options.acquisitions))
     if "quality" in chosen:
-        console.print(quality_table(scenes))
+        tables.append(quality_table(scenes))
+    for table in tables:
+        table.print()
+    if options.record:
+        record("classical", tables)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from configs import default
+from benchmarks.record import Column, Table, record
+from oidn_jax.config import default_config, experiment_of
 from oidn_jax.models.layers import LAYOUT, conv_same
-from oidn_jax.training.state import build_model, build_optimizer, initial_state
+from oidn_jax.models.networks import build_network, predict
+from oidn_jax.training.state import build_optimizer, initial_state
 from oidn_jax.training.step import StepSettings, train_step
 
 
@@ -57,24 +57,26 @@ def compile_timed(function: Callable, *arguments: Any) -> tuple[Callable, float]
 
 def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callable, tuple, float]]:
     """By name: a function, its arguments and its GFLOPs."""
-    config = default.get_config()
+    config = default_config()
     config.model.update(dtype=dtype, remat=remat)
-    model, optimizer = build_model(config), build_optimizer(config.train)
-    state = initial_state(config, model, optimizer)
+    run = experiment_of(config).run
+    network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
+    state = initial_state(run, network, optimizer)
+    scale = run.microscope.scale
     key = jax.random.key(0)
     batch = {
-        "raw_frames": jax.random.uniform(key, (1, patch, patch, model.frames)),
-        "target": jax.random.uniform(key, (1, model.scale * patch, model.scale * patch, 1)),
+        "raw_frames": jax.random.uniform(key, (1, patch, patch, run.microscope.frames)),
+        "target": jax.random.uniform(key, (1, scale * patch, scale * patch, 1)),
     }
 
     def forward(params, raw_frames):
-        return model.apply({"params": params}, raw_frames)[0]
+        return predict(network, params, raw_frames).image
 
     def gradient(params, raw_frames):
         return jax.grad(lambda params: (forward(params, raw_frames) ** 2).mean())(params)
 
     gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["raw_frames"]).jaxpr) / 1e9
-    settings = StepSettings(model, optimizer, dict(config.loss.weights))
+    settings = StepSettings(network, optimizer, run.loss.weights)
     x = jax.random.normal(key, (1, patch, patch, 64), dtype)
     kernel = 0.05 * jax.random.normal(key, (3, 3, 64, 64), dtype)
     conv_gflops = 2.0 * patch * patch * 9 * 64 * 64 / 1e9
@@ -122,8 +124,8 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def measure(options: argparse.Namespace) -> None:
-    """Time all parts in turn and print the table."""
+def measure(options: argparse.Namespace) -> Table:
+    """Times all parts in turn."""
     parts = make_parts(patch=options.patch, dtype=options.dtype, remat=options.remat)
     compiled = {name: compile_timed(function, *arguments) for name, (function, arguments, _) in parts.items()}
     seconds: dict[str, list[float]] = {name: [] for name in parts}
@@ -137,22 +139,33 @@ def measure(options: argparse.Namespace) -> None:
                     seconds[name].append(time.perf_counter() - start)
     rate = {name: gflops / statistics.median(seconds[name]) for name, (_, _, gflops) in parts.items()}
 
-    table = Table(title=f"{options.dtype}, {options.patch} x {options.patch}, {jax.devices()[0].device_kind}, median")
-    for column in ("", "seconds", "(fastest)", "GFLOP", "GFLOP/s", "of bare convolution", "compile s", "peak GB"):
-        table.add_column(column, justify="right" if column else "left")
+    columns = [
+        Column(""),
+        Column("seconds", "{:.4f}"),
+        Column("fastest", "{:.4f}"),
+        Column("GFLOP", "{:.1f}"),
+        Column("GFLOP/s", "{:.0f}"),
+        Column("against the bare convolution", "{:.0%}"),
+        Column("compile s", "{:.1f}"),
+        Column("peak GB", "{:.2f}"),
+    ]
+    rows = []
     for name, (_, _, gflops) in parts.items():
         reference = "convolution" if name in ("convolution", "network forward") else "convolution + gradients"
-        table.add_row(
-            name,
-            f"{statistics.median(seconds[name]):.4f}",
-            f"{min(seconds[name]):.4f}",
-            f"{gflops:.1f}",
-            f"{rate[name]:.0f}",
-            f"{100 * rate[name] / rate[reference]:.0f} %",
-            f"{compiled[name][1]:.1f}",
-            f"{peak_memory(name, options):.2f}" if name.startswith("network") else "",
+        rows.append(
+            [
+                name,
+                statistics.median(seconds[name]),
+                min(seconds[name]),
+                gflops,
+                rate[name],
+                rate[name] / rate[reference],
+                compiled[name][1],
+                peak_memory(name, options) if name.startswith("network") else None,
+            ]
         )
-    Console(width=130).print(table)
+    title = f"{options.dtype}, {options.patch} x {options.patch}, {jax.devices()[0].device_kind}, median"
+    return Table("parts", title, columns, rows)
 
 
 def main() -> None:
@@ -162,12 +175,16 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--remat", action="store_true", help="recompute activations in the backward pass")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
+    parser.add_argument("--record", action="store_true", help="write docs/benchmarks/network.json")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         report_own_memory(options.memory_of, options)
-    else:
-        measure(options)
+        return
+    table = measure(options)
+    table.print()
+    if options.record:
+        record("network", [table])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Speed of the simulated training data against the train step, and error and speed of its Poisson numbers.
 
-python -m benchmarks.simulation [--network paper] [--rounds 5]
+python -m benchmarks.simulation [--networks quick paper] [--rounds 5] [--record]
 
 For every specimen: milliseconds for a patch of the stream that training consumes, patches per second, and how many
 times as fast as the train step of the same configuration consumes them, in one run. For the Poisson numbers: the exact
@@ -8,7 +8,6 @@ distance of their distribution from Poisson's, and the time against `jax.random.
 """
 
 import argparse
-import importlib
 import math
 import statistics
 import time
@@ -19,14 +18,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from configs.variants import SIZES
+from benchmarks.record import Column, Table, record
+from oidn_jax.config import SIZES, experiment_of, specimen_config
+from oidn_jax.models.networks import build_network
 from oidn_jax.optics.noise import poisson, poisson_quantile
-from oidn_jax.simulation.pairs import settings_from_config, simulate_training_batch
+from oidn_jax.simulation.pairs import simulate_training_batch
 from oidn_jax.simulation.specimens import SPECIMENS
-from oidn_jax.training.state import build_model, build_optimizer, initial_state
+from oidn_jax.training.state import build_optimizer, initial_state
 from oidn_jax.training.step import StepSettings, train_step
 
 MEANS = (0.1, 1.0, 4.0, 7.9, 8.1, 15.0, 60.0, 600.0)
@@ -47,32 +46,36 @@ def median_seconds(functions: dict[str, Callable[[], Any]], *, rounds: int) -> d
 def stream_table(size: str, *, rounds: int) -> Table:
     """The stream of each specimen against the train step."""
     functions: dict[str, Callable[[], Any]] = {}
-    configs = {name: importlib.import_module(f"configs.{name}").get_config(size) for name in SPECIMENS}
-    for specimen, config in configs.items():
+    runs = {name: experiment_of(specimen_config(name, size)).run for name in SPECIMENS}
+    for specimen, run in runs.items():
         generate = jax.jit(
             partial(
                 simulate_training_batch,
-                batch_size=config.train.batch_size,
-                settings=settings_from_config(config.simulation),
-                size=(config.train.patch, config.train.patch),
-                normalisation=config.data.normalisation,
+                batch_size=run.train.batch_size,
+                simulation=run.simulation,
+                size=(run.train.patch, run.train.patch),
+                normalisation=run.data.normalisation,
             )
         )
         functions[specimen] = partial(generate, jax.random.key(0))
-    config = configs["er"]
-    model, optimizer = build_model(config), build_optimizer(config.train)
-    step = jax.jit(partial(train_step, settings=StepSettings(model, optimizer, dict(config.loss.weights))))
-    functions["train step"] = partial(step, initial_state(config, model, optimizer), functions["er"]())
+    run = runs["er"]
+    network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
+    step = jax.jit(partial(train_step, settings=StepSettings(network, optimizer, run.loss.weights)))
+    functions["train step"] = partial(step, initial_state(run, network, optimizer), functions["er"]())
     seconds = median_seconds(functions, rounds=rounds)
 
-    patches = config.train.batch_size
-    table = Table(title=f"{size}: {patches} patches of {config.train.patch}, {jax.devices()[0].device_kind}, median")
-    for column in ("", "ms per patch", "patches per s", "times the train step's rate"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, value in seconds.items():
-        ratio = "" if name == "train step" else f"{seconds['train step'] / value:.1f}"
-        table.add_row(name, f"{1e3 * value / patches:.1f}", f"{patches / value:.1f}", ratio)
-    return table
+    patches, patch = run.train.batch_size, run.train.patch
+    columns = [
+        Column(f"{size}, {patch} × {patch}"),
+        Column("ms per patch", "{:.1f}"),
+        Column("patches per s", "{:.1f}"),
+        Column("times the train step's rate", "{:.1f}"),
+    ]
+    rows = [
+        [name, 1e3 * value / patches, patches / value, None if name == "train step" else seconds["train step"] / value]
+        for name, value in seconds.items()
+    ]
+    return Table(size, f"{patches} patches, {jax.devices()[0].device_kind}, median", columns, rows)
 
 
 def distance_from_poisson(mean: float) -> tuple[float, float, float]:
@@ -86,24 +89,22 @@ def distance_from_poisson(mean: float) -> tuple[float, float, float]:
     most = int(mean + 12 * math.sqrt(mean) + 20)
     n = np.arange(most + 1)
     expected = np.exp(n * math.log(mean) - mean - np.array([math.lgamma(k + 1) for k in n]))
-    found = np.bincount(numbers, minlength=most + 1)[: most + 1] / steps
-    return 0.5 * float(np.abs(found - expected).sum()), numbers.mean() / mean - 1.0, numbers.var() / mean - 1.0
+    share = np.bincount(numbers, minlength=most + 1)[: most + 1] / steps
+    return 0.5 * float(np.abs(share - expected).sum()), numbers.mean() / mean - 1.0, numbers.var() / mean - 1.0
 
 
 def poisson_table(*, rounds: int) -> Table:
     """Error of the Poisson numbers, and time for a million of them."""
-    table = Table(title=f"Poisson numbers, a million of them, {jax.devices()[0].device_kind}, median")
-    columns = (
-        "mean",
-        "total variation",
-        "mean, relative",
-        "variance, relative",
-        "ms",
-        "jax.random.poisson ms",
-        "ratio",
-    )
-    for column in columns:
-        table.add_column(column, justify="right")
+    columns = [
+        Column("mean", "{:g}"),
+        Column("total variation", "{:.0e}"),
+        Column("error of the mean", "{:.0e}"),
+        Column("error of the variance", "{:.0e}"),
+        Column("ms", "{:.0f}"),
+        Column("`jax.random.poisson`, ms", "{:.0f}"),
+        Column("ratio", "{:.0f}"),
+    ]
+    rows = []
     key = jax.random.key(0)
     ours, theirs = jax.jit(poisson), jax.jit(jax.random.poisson)
     for mean in MEANS:
@@ -111,21 +112,24 @@ def poisson_table(*, rounds: int) -> Table:
         seconds = median_seconds(
             {"ours": partial(ours, key, light), "theirs": partial(theirs, key, light)}, rounds=rounds
         )
-        errors = [f"{error:.0e}" for error in distance_from_poisson(mean)]
-        times = [f"{1e3 * seconds[name]:.0f}" for name in ("ours", "theirs")]
-        table.add_row(f"{mean:g}", *errors, *times, f"{seconds['theirs'] / seconds['ours']:.0f}")
-    return table
+        took, theirs_took = seconds["ours"], seconds["theirs"]
+        rows.append([mean, *distance_from_poisson(mean), 1e3 * took, 1e3 * theirs_took, theirs_took / took])
+    return Table("poisson", f"a million Poisson numbers, {jax.devices()[0].device_kind}, median", columns, rows)
 
 
 def main() -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=SIZES, default="quick", help="default: quick")
+    parser.add_argument("--networks", nargs="+", choices=SIZES, default=SIZES, help="default: all")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
+    parser.add_argument("--record", action="store_true", help="write docs/benchmarks/simulation.json")
     options = parser.parse_args()
-    console = Console(width=130)
-    console.print(poisson_table(rounds=options.rounds))
-    console.print(stream_table(options.network, rounds=options.rounds))
+    tables = [poisson_table(rounds=options.rounds)]
+    tables += [stream_table(size, rounds=options.rounds) for size in options.networks]
+    for table in tables:
+        table.print()
+    if options.record:
+        record("simulation", tables)
 
 
 if __name__ == "__main__":

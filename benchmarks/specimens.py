@@ -5,7 +5,6 @@ high signal level.
 """
 
 import argparse
-import importlib
 from functools import partial
 from pathlib import Path
 
@@ -15,24 +14,26 @@ import numpy as np
 
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.figures.training_panel import TrainingRow, save_training_panel
-from oidn_jax.simulation.acquisition import simulate_acquisition
-from oidn_jax.simulation.pairs import settings_from_config
+from oidn_jax.optics.microscope import Microscope
+from oidn_jax.simulation.acquisitions import simulate_acquisition
+from oidn_jax.simulation.settings import Simulation, specimen_settings
 from oidn_jax.simulation.specimens import SPECIMENS
 
 
 def pictures(specimen: str, *, size: int, seed: int) -> dict[str, np.ndarray]:
     """The pictures of a specimen by name, all on the fine grid; a raw frame has its pixels repeated."""
-    settings = settings_from_config(importlib.import_module(f"configs.{specimen}").get_config().simulation)
-    simulate = jax.jit(partial(simulate_acquisition, settings=settings, size=(size, size)))
+    simulation = Simulation(specimen_settings(specimen), Microscope())
+    scale = simulation.microscope.scale
+    simulate = jax.jit(partial(simulate_acquisition, simulation=simulation, size=(size, size)))
     key = jax.random.key(seed)
     row: dict[str, np.ndarray] = {}
-    for name, levels in settings.fluorescence.items():
+    for name, levels in simulation.settings.fluorescence_levels.items():
         acquisition = jax.device_get(simulate(key, levels[len(levels) // 2] - 1))
         row.setdefault(f"object: {specimen}", acquisition.specimen)
         raw_frames = jnp.moveaxis(acquisition.raw_frames, -1, 0)
         row.setdefault("target", acquisition.target[..., 0])
-        row[f"widefield, {name}"] = np.asarray(widefield(raw_frames, scale=settings.scale))
-        row[f"raw frame, {name}"] = np.kron(acquisition.raw_frames[..., 0], np.ones((settings.scale, settings.scale)))
+        row[f"widefield, {name}"] = np.asarray(widefield(raw_frames, scale=scale))
+        row[f"raw frame, {name}"] = np.kron(acquisition.raw_frames[..., 0], np.ones((scale, scale)))
     return row
 
 
