@@ -195,5 +195,5 @@ def test_another_network_brings_its_own_fields_and_no_loss_of_a_psf():
     assert config.model.to_dict() == {"name": "unet", "widths": (32, 64, 128), "dtype": "float32"}
     assert {term for term, weight in config.loss.weights.items() if weight} == {"mse", "ssim", "frequency"}
     assert config.model.is_locked
-    with pytest.raises(IllegalValue, match=r"`model.name` is 'gan'"):
+    with pytest.raises(IllegalValue, match=r"`model\.name` is 'gan'"):
         use_network(config, "gan")

@@ -214,9 +214,9 @@ def test_doubtful_frames_are_python_warnings():
 
 def test_the_image_tells_its_zero_and_where_it_comes_from():
     """The normalisation's zero is the smallest count; classical images are 0 without light."""
-    acquisition = Acquisition.of_frames(GOOD, MICROSCOPE)
+    acquisition = Acquisition.of_frames(GOOD + np.uint16(100), MICROSCOPE)
     image = NetworkMethod(fake(Identity), tile=44, overlap=7)(acquisition, 0)
-    assert image.dark == GOOD.min()
+    assert image.dark == GOOD.min() + 100
     assert image.provenance == {
         "weights": ORIGIN,
         "normalisation": "joint",
