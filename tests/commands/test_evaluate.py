@@ -5,7 +5,6 @@ import json
 import pytest
 
 from oidn_jax.commands.evaluate import main
-from oidn_jax.evaluation.drawings import Drawing
 from oidn_jax.models.weights import write_model
 from tests.conftest import TINY
 from tests.evaluation.tiny import LEVELS, model
@@ -29,7 +28,7 @@ def refused(arguments, capsys):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Their files and the report have tests of their own."""
-    monkeypatch.setattr("oidn_jax.evaluation.report.drawings", lambda *_: list[Drawing]())
+    monkeypatch.setattr("oidn_jax.evaluation.report.draw_figures", lambda *_: [])
 
 
 @pytest.mark.usefixtures("without_figures")

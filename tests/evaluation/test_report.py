@@ -11,9 +11,9 @@ from PIL import Image
 
 from oidn_jax.data import open_raw_stack
 from oidn_jax.errors import InputError
-from oidn_jax.evaluation.drawings import Drawing, psf_panel
+from oidn_jax.evaluation import drawings
+from oidn_jax.evaluation.drawings import psf_panel
 from oidn_jax.evaluation.files import finite_or_none
-from oidn_jax.evaluation.html import Figure
 from oidn_jax.evaluation.report import Surroundings, evaluate
 from oidn_jax.evaluation.scores import SCORES
 from oidn_jax.simulation.specimens import SPECIMENS
@@ -66,17 +66,17 @@ def _fast():
 @pytest.fixture
 def sketched(monkeypatch):
     """Figures but the radar as placeholders: drawing takes longer than all the rest."""
-    draw = Drawing.draw
 
-    def sketch(drawing, folder):
-        if drawing.name == "radar":
-            return draw(drawing, folder)
-        folder.mkdir(exist_ok=True)
-        Image.new("L", (4, 4)).save(folder / f"{drawing.name}.png")
-        (folder / f"{drawing.name}.pdf").touch()
-        return Figure(folder / f"{drawing.name}.png", drawing.title, drawing.description)
+    def sketch(path, *_, **__):
+        path.parent.mkdir(exist_ok=True)
+        png, pdf = (path.with_name(f"{path.name}.{kind}") for kind in ("png", "pdf"))
+        Image.new("L", (4, 4)).save(png)
+        pdf.touch()
+        return [png, pdf]
 
-    monkeypatch.setattr(Drawing, "draw", sketch)
+    for name in vars(drawings).copy():
+        if name.startswith("save_") and name != "save_radar":
+            monkeypatch.setattr(drawings, name, sketch)
 
 
 @pytest.fixture
