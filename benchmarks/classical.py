@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array
 
 from benchmarks.record import Column, Table, record
-from benchmarks.scenes import DEFAULT, IN_TURN, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, Scenes, photograph
+from benchmarks.scenes import DEFAULT, NAMES, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, Scenes, photograph
 from benchmarks.simulation import median_seconds
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.hifi import hifi_sim
@@ -262,7 +262,7 @@ def quality_table(scenes: Scenes) -> Table:
     rows: dict[str, list[Any]] = {}
     for _, peak, simulation in cases:
         camera, otf, scores = simulation.settings.camera, simulation.microscope.otf(), []
-        for i, scene in enumerate(scenes.take(simulation, count=len(IN_TURN))):
+        for i, scene in enumerate(scenes.take(simulation, count=len(NAMES))):
             scaled = peak / jnp.percentile(scene.light.mean(0), 99.9)
             scores.append(quality_of(scene, photograph(scene, camera, photons=scaled, seed=i), otf))
         for method in scores[0]:

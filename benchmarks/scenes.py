@@ -21,8 +21,8 @@ from oidn_jax.simulation.settings import Simulation, SimulationSettings, specime
 from oidn_jax.simulation.specimens import SPECIMENS
 
 SIZE, MARGIN = 256, 16  # raw pixels
-# Scene n is of specimen n modulo 4, drawn with the key n: in another order they would be other scenes.
-IN_TURN = ("f_actin", "microtubules", "ccps", "er")
+# In turn; written out because the number of a scene is its seed, so that another order would be other scenes.
+NAMES = ("f_actin", "microtubules", "ccps", "er")
 
 expose_frames = jax.jit(expose, static_argnames="camera")
 
@@ -66,7 +66,7 @@ class Scenes:
 
     def __init__(self):
         self.side = SIZE + 2 * MARGIN
-        self.draw = {name: self._compile_drawing(name) for name in IN_TURN}
+        self.draw = {name: self._compile_drawing(name) for name in NAMES}
         self.drawn: dict[int, Array] = {}
         self.form = jax.jit(partial(form_raw_frames, scale=2))
 
@@ -88,7 +88,7 @@ class Scenes:
     def specimen(self, number: int) -> Array:
         """The specimens in turn."""
         if number not in self.drawn:
-            name = IN_TURN[number % len(IN_TURN)]
+            name = NAMES[number % len(NAMES)]
             self.drawn[number] = self.draw[name](jax.random.key(number))
         return self.drawn[number]
 
