@@ -38,10 +38,10 @@ lint: $(INSTALLED)  ## Check style, format and types.
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(INSTALLED)  ## Measure speed, memory and accuracy of the network, the simulation, classical SIM and the metrics.
-	$(BIN)/python -m benchmarks.network
-	$(BIN)/python -m benchmarks.simulation
-	$(BIN)/python -m benchmarks.classical
-	$(BIN)/python -m benchmarks.metrics
+	$(BIN)/python -m benchmarks.network --record
+	$(BIN)/python -m benchmarks.simulation --record
+	$(BIN)/python -m benchmarks.classical --record
+	$(BIN)/python -m benchmarks.metrics --full-map --record
 	$(BIN)/python -m benchmarks.tables
 
 clean:  ## Remove the environment and the caches; keep runs/.

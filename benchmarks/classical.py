@@ -1,6 +1,6 @@
 """Classical SIM: speed against its bare transforms, accuracy of the estimated illumination, quality of the images.
 
-python -m benchmarks.classical [speed accuracy quality] [--rounds 5] [--acquisitions 50]
+python -m benchmarks.classical [speed accuracy quality] [--rounds 5] [--acquisitions 50] [--record]
 
 Three parts, by default all. The acquisitions of the last two (`benchmarks.scenes`) are simulated, without light from
 out of focus: 256 x 256 frames of the four specimens in turn.
@@ -25,10 +25,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from rich.table import Table
 
-from benchmarks import record
-from benchmarks.scenes import SIZE, Scene, Scenes, default, photograph, pupil
+from benchmarks.record import Column, Table, record
+from benchmarks.scenes import DEFAULT, NAMES, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, Scenes, photograph
 from benchmarks.simulation import median_seconds
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.hifi import hifi_sim
@@ -39,7 +38,6 @@ from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
 from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.optics.transfer import TransferFunction
 from oidn_jax.simulation.acquisitions import foreground_mean
-from oidn_jax.simulation.specimens import SPECIMENS
 
 BORDER = 20  # fine pixels left out of the PSNR
 TIMES = 8
@@ -114,26 +112,29 @@ def speed_table(side: int, *, rounds: int) -> Table:
         functions[name] = partial(compiled, *arguments)
         functions[f"bare {name}"] = bare_transforms(transforms)
     seconds = median_seconds(functions, rounds=rounds)
-    table = Table(
-        title=f"{side} x {side}, 9 frames, {jax.devices()[0].device_kind}, median; "
-        f"a transform of {side} x {side} and back: {1e3 * seconds['pair']:.1f} ms"
-    )
-    columns = ("", "ms", "ms per acquisition", "bare transforms", "their ms", "ratio", "transform pairs", "compile s")
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left")
+    columns = [
+        Column(f"{side} × {side}"),
+        Column("ms per acquisition", "{:.0f}"),
+        Column("bare transforms"),
+        Column("their ms", "{:.0f}"),
+        Column("ratio", "{:.1f}"),
+        Column("compile s", "{:.1f}"),
+    ]
+    rows = []
     for name, (_, _, transforms) in chosen.items():
         took, bare = seconds[name], seconds[f"bare {name}"]
-        table.add_row(
-            name,
-            f"{1e3 * took:.0f}",
-            f"{1e3 * took / (TIMES if 'vmap' in name else 1):.0f}",
-            " + ".join(f"{number} x {n}²" for number, n in transforms),
-            f"{1e3 * bare:.0f}",
-            f"{took / bare:.1f}",
-            f"{took / seconds['pair']:.0f}",
-            f"{compile_seconds[name]:.1f}",
+        rows.append(
+            [
+                name,
+                1e3 * took / (TIMES if "vmap" in name else 1),
+                " + ".join(f"{number} × {n}²" for number, n in transforms),
+                1e3 * bare,
+                took / bare,
+                compile_seconds[name],
+            ]
         )
-    return table
+    title = f"9 frames, median; a transform of {side} x {side} and back: {1e3 * seconds['pair']:.1f} ms"
+    return Table(f"speed-{side}", title, columns, rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -156,15 +157,23 @@ def errors(estimated: Estimate, truth: Illumination) -> dict[str, np.ndarray]:
 
 def accuracy_table(scenes: Scenes, *, count: int) -> Table:
     """Errors of the estimated illumination."""
-    table = Table(title=f"estimated illumination, {count} acquisitions in each row; 50 %, 90 %, worst")
-    columns = ("microscope", "photons", "wave vector, pixels", "phase, deg", "of frame, deg", "depth")
-    for column in (*columns, "least confidence", "joint", "missed"):
-        table.add_column(column, justify="left" if column == "microscope" else "right")
+    columns = [
+        Column("microscope"),
+        Column("photons", "{:.0f}"),
+        Column("wave vector, frequency pixels", "{:.3f} {:.3f} {:.3f}"),
+        Column("phase of an orientation, °", "{:.1f} {:.1f} {:.1f}"),
+        Column("of a frame, °", "{:.1f} {:.1f} {:.1f}"),
+        Column("modulation depth", "{:.3f} {:.3f} {:.3f}"),
+        Column("least Z", "{:.1f}"),
+        Column("joint"),
+        Column("missed"),
+    ]
+    cells = []
     cases = {
-        "pupil": (pupil(), ("high", "medium", "low")),
-        "pupil, jitter 8 deg, 3 %": (pupil(phase_error_deg=8.0, frame_brightness=0.03), ("medium",)),
-        "pupil, depth 0.25": (pupil(modulation_depth=0.25), ("medium",)),
-        "default": (default(), ("high", "medium", "low")),
+        "pupil": (PUPIL, ("high", "medium", "low")),
+        "pupil, jitter 8 deg, 3 %": (PUPIL_JITTER, ("medium",)),
+        "pupil, depth 0.25": (PUPIL_WEAK, ("medium",)),
+        "default": (DEFAULT, ("high", "medium", "low")),
     }
     for name, (simulation, groups) in cases.items():
         settings, otf = simulation.settings, simulation.microscope.otf()
@@ -179,20 +188,22 @@ def accuracy_table(scenes: Scenes, *, count: int) -> Table:
                 rows.append(errors(estimated, scene.illumination))
                 joint += int(estimated.joint)
             values = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-            found_ones = values["vector"] < 1.0
-            cells = [
-                " ".join(f"{value:.{digits}f}" for value in np.percentile(values[key][found_ones], [50, 90, 100]))
-                for key, digits in (("vector", 3), ("phase", 1), ("frame", 1), ("depth", 3))
-            ]
-            table.add_row(
-                name,
-                f"{photons:.0f}",
-                *cells,
-                f"{values['confidence'].min():.1f}",
-                str(joint),
-                str(int(np.sum(~found_ones))),
+            near = values["vector"] < 1.0
+            cells.append(
+                [
+                    name,
+                    photons,
+                    *(
+                        np.percentile(values[key][near], [50, 90, 100]).tolist()
+                        for key in ("vector", "phase", "frame", "depth")
+                    ),
+                    values["confidence"].min(),
+                    joint,
+                    int(np.sum(~near)),
+                ]
             )
-    return table
+    title = f"estimated illumination, {count} acquisitions in each row; 50 %, 90 %, worst"
+    return Table("accuracy", title, columns, cells)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -241,29 +252,25 @@ def quality_of(scene: Scene, frames: Array, otf: TransferFunction) -> dict[str, 
 
 def quality_table(scenes: Scenes) -> Table:
     """Quality of the images."""
-    table = Table(title='image quality, "pupil" microscope: PSNR in dB / ring correlation of the super-resolved band')
     cases = [
-        ("peak 2000", 2000.0, pupil()),
-        ("peak 300", 300.0, pupil()),
-        ("peak 50", 50.0, pupil()),
-        ("peak 300, jitter 8 deg, 3 %", 300.0, pupil(phase_error_deg=8.0, frame_brightness=0.03)),
-        ("peak 300, depth 0.25", 300.0, pupil(modulation_depth=0.25)),
+        ("peak 2000", 2000.0, PUPIL),
+        ("peak 300", 300.0, PUPIL),
+        ("peak 50", 50.0, PUPIL),
+        ("peak 300, jitter 8 deg, 3 %", 300.0, PUPIL_JITTER),
+        ("peak 300, depth 0.25", 300.0, PUPIL_WEAK),
     ]
-    rows: dict[str, list[str]] = {}
-    table.add_column("")
-    for name, peak, simulation in cases:
-        otf, scores = simulation.microscope.otf(), []
-        for i, scene in enumerate(scenes.take(simulation, count=len(SPECIMENS))):
+    rows: dict[str, list[Any]] = {}
+    for _, peak, simulation in cases:
+        camera, otf, scores = simulation.settings.camera, simulation.microscope.otf(), []
+        for i, scene in enumerate(scenes.take(simulation, count=len(NAMES))):
             scaled = peak / jnp.percentile(scene.light.mean(0), 99.9)
-            frames = photograph(scene, simulation.settings.camera, photons=scaled, seed=i)
-            scores.append(quality_of(scene, frames, otf))
-        table.add_column(name, justify="right")
+            scores.append(quality_of(scene, photograph(scene, camera, photons=scaled, seed=i), otf))
         for method in scores[0]:
-            decibel, correlation = np.mean([score[method] for score in scores], axis=0)
-            rows.setdefault(method, []).append(f"{decibel:.1f} / {correlation:.2f}")
-    for method, cells in rows.items():
-        table.add_row(method, *cells)
-    return table
+            mean = np.mean([score[method] for score in scores], axis=0).tolist()
+            rows.setdefault(method, [method]).append(mean)
+    title = 'image quality, "pupil" microscope: PSNR in dB / ring correlation of the super-resolved band'
+    columns = [Column(""), *(Column(name, "{:.1f} / {:.2f}") for name, _, _ in cases)]
+    return Table("quality", title, columns, list(rows.values()))
 
 
 def main() -> None:
@@ -273,17 +280,22 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(parts)}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--acquisitions", type=int, default=50, help="in each row of accuracy (default 50)")
+    parser.add_argument("--record", action="store_true", help="write docs/benchmarks/classical.json")
     options = parser.parse_args()
     chosen = options.parts or parts
     if not set(chosen) <= set(parts):
         parser.error(f"the parts are {', '.join(parts)}")
+    scenes, tables = Scenes(), []
     if "speed" in chosen:
-        record.show("classical_speed", [speed_table(side, rounds=options.rounds) for side in (256, 512)])
-    scenes = Scenes()
+        tables += [speed_table(side, rounds=options.rounds) for side in (256, 512)]
     if "accuracy" in chosen:
-        record.show("classical_accuracy", [accuracy_table(scenes, count=options.acquisitions)])
+        tables.append(accuracy_table(scenes, count=options.acquisitions))
     if "quality" in chosen:
-        record.show("classical_quality", [quality_table(scenes)])
+        tables.append(quality_table(scenes))
+    for table in tables:
+        table.print()
+    if options.record:
+        record("classical", tables)
 
 
 if __name__ == "__main__":

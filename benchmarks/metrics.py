@@ -1,6 +1,6 @@
 """Speed of decorrelation analysis, rolling FRC and the image metrics, against a direct computation in the same run.
 
-python -m benchmarks.metrics [--rounds 5] [--full-map]
+python -m benchmarks.metrics [--rounds 5] [--full-map] [--record]
 
 The direct computations are NumPy: for every filter and every radius the sums over the whole plane; for every block two
 transforms and the sums over its rings. They are written for this benchmark; docs/metrics.md has the times of the
@@ -16,10 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from benchmarks import record
+from benchmarks.record import Column, Table, record
 from benchmarks.simulation import median_seconds
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation, hamming_window
@@ -78,9 +77,15 @@ def direct_block(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def decorrelation_table(*, rounds: int) -> Table:
     """Decorrelation analysis at several sizes."""
     transform = jax.jit(rfft2)
-    table = Table(title="decorrelation analysis")
-    for name in ("pixels", "ours, ms", "transform, ms", "ratio", "direct, ms", "ratio"):
-        table.add_column(name, justify="right")
+    columns = [
+        Column("decorrelation analysis"),
+        Column("ms", "{:.1f}"),
+        Column("one transform, ms", "{:.1f}"),
+        Column("ratio", "{:.0f}"),
+        Column("direct, ms", "{:.0f}"),
+        Column("direct / ours", "{:.0f}"),
+    ]
+    rows = []
     for side in SIDES:
         image = noisy_pair(side)[0]
         odd = jnp.asarray(image[: (side - 1) // 2 * 2 + 1, : (side - 1) // 2 * 2 + 1])
@@ -90,28 +95,23 @@ def decorrelation_table(*, rounds: int) -> Table:
         start = time.perf_counter()
         direct_decorrelation(image)
         direct = time.perf_counter() - start
-        ms = [1000 * s for s in (ours["ours"], ours["transform"], direct)]
-        table.add_row(
-            f"{side} x {side}", f"{ms[0]:.1f}", f"{ms[1]:.1f}", f"{ms[0] / ms[1]:.1f}", f"{ms[2]:.0f}",
-            f"{ms[2] / ms[0]:.0f}",
-        )  # fmt: skip
-    return table
+        whole, bare = 1000 * ours["ours"], 1000 * ours["transform"]
+        rows.append([f"{side} × {side}", whole, bare, whole / bare, 1000 * direct, 1000 * direct / whole])
+    return Table("decorrelation", "decorrelation analysis", columns, rows)
 
 
 def rolling_table(*, rounds: int, full_map: bool) -> Table:
     """rFRC maps, per block."""
-    table = Table(title=f"rolling FRC, blocks of {BLOCK} x {BLOCK}")
-    for name in (
-        "pixels",
-        "skip",
-        "blocks",
-        "s",
-        "ours, µs/block",
-        "transforms, µs/block",
-        "direct, µs/block",
-        "ratio",
-    ):
-        table.add_column(name, justify="right")
+    columns = [
+        Column(f"rolling FRC, blocks of {BLOCK} × {BLOCK}"),
+        Column("blocks", "{:,}"),
+        Column("s", "{:.2f}"),
+        Column("µs per block", "{:.1f}"),
+        Column("transforms, µs", "{:.1f}"),
+        Column("direct, µs", "{:.0f}"),
+        Column("direct / ours", "{:.0f}"),
+    ]
+    rows = []
     first, second = noisy_pair(1004)
     blocks = jnp.asarray(np.stack([first[:BLOCK, :BLOCK], second[:BLOCK, :BLOCK]]))[None].repeat(256, 0)
     window = jnp.asarray(hamming_window(BLOCK, BLOCK)[None, None], jnp.float32)
@@ -126,13 +126,10 @@ def rolling_table(*, rounds: int, full_map: bool) -> Table:
         options = RollingFrcOptions(skip=skip, block=BLOCK, background=0.0)
         compute = partial(rolling_frc, *pair, pixel_size_nm=31.3, options=options)
         seconds = median_seconds({"map": compute}, rounds=times)["map"] if skip > 1 else _once(compute)
-        count = compute().foreground[::skip, ::skip].sum() if skip > 1 else side * side
-        micro = [1e6 * s for s in (seconds / count, floor, direct)]
-        table.add_row(
-            f"{side} x {side}", str(skip), str(count), f"{seconds:.2f}", *(f"{m:.1f}" for m in micro),
-            f"{micro[2] / micro[0]:.0f}",
-        )  # fmt: skip
-    return table
+        count = int(compute().foreground[::skip, ::skip].sum()) if skip > 1 else side * side
+        name, each = f"{side} × {side}, skip {skip}", seconds / count
+        rows.append([name, count, seconds, 1e6 * each, 1e6 * floor, 1e6 * direct, direct / each])
+    return Table("rolling", "rolling FRC", columns, rows)
 
 
 def _once(compute: Any) -> float:
@@ -152,12 +149,8 @@ def image_table(*, rounds: int) -> Table:
         "SQUIRREL": jax.jit(resolution_scaled_error),
     }
     functions = {name: partial(f, first, widefield if name == "SQUIRREL" else second) for name, f in compiled.items()}
-    table = Table(title="1004 x 1004 pixels")
-    table.add_column("metric")
-    table.add_column("ms", justify="right")
-    for name, seconds in median_seconds(functions, rounds=rounds).items():
-        table.add_row(name, f"{1000 * seconds:.0f}")
-    return table
+    rows = [[name, 1000 * seconds] for name, seconds in median_seconds(functions, rounds=rounds).items()]
+    return Table("images", "the other metrics", [Column("1004 × 1004"), Column("ms", "{:.0f}")], rows)
 
 
 def main() -> None:
@@ -165,15 +158,17 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--full-map", action="store_true", help="also a map of 1004 x 1004 pixels at skip 1")
+    flags.add_argument("--record", action="store_true", help="write docs/benchmarks/metrics.json")
     options = flags.parse_args()
-    record.show(
-        "metrics",
-        [
-            decorrelation_table(rounds=options.rounds),
-            rolling_table(rounds=options.rounds, full_map=options.full_map),
-            image_table(rounds=options.rounds),
-        ],
-    )
+    tables = [
+        decorrelation_table(rounds=options.rounds),
+        rolling_table(rounds=options.rounds, full_map=options.full_map),
+        image_table(rounds=options.rounds),
+    ]
+    for table in tables:
+        table.print()
+    if options.record:
+        record("metrics", tables)
 
 
 if __name__ == "__main__":

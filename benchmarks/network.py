@@ -23,9 +23,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.table import Table
 
-from benchmarks import record
+from benchmarks.record import Column, Table, record
 from oidn_jax.config import default_config, experiment_of
 from oidn_jax.models.layers import LAYOUT, conv_same
 from oidn_jax.models.networks import build_network, predict
@@ -77,7 +76,7 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
         return jax.grad(lambda params: (forward(params, raw_frames) ** 2).mean())(params)
 
     gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["raw_frames"]).jaxpr) / 1e9
-    settings = StepSettings(network, optimizer, dict(run.loss.weights))
+    settings = StepSettings(network, optimizer, run.loss.weights)
     x = jax.random.normal(key, (1, patch, patch, 64), dtype)
     kernel = 0.05 * jax.random.normal(key, (3, 3, 64, 64), dtype)
     conv_gflops = 2.0 * patch * patch * 9 * 64 * 64 / 1e9
@@ -125,8 +124,8 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def measure(options: argparse.Namespace) -> None:
-    """Time all parts in turn and print the table."""
+def measure(options: argparse.Namespace) -> Table:
+    """Times all parts in turn."""
     parts = make_parts(patch=options.patch, dtype=options.dtype, remat=options.remat)
     compiled = {name: compile_timed(function, *arguments) for name, (function, arguments, _) in parts.items()}
     seconds: dict[str, list[float]] = {name: [] for name in parts}
@@ -140,22 +139,33 @@ def measure(options: argparse.Namespace) -> None:
                     seconds[name].append(time.perf_counter() - start)
     rate = {name: gflops / statistics.median(seconds[name]) for name, (_, _, gflops) in parts.items()}
 
-    table = Table(title=f"{options.dtype}, {options.patch} x {options.patch}, {jax.devices()[0].device_kind}, median")
-    for column in ("", "seconds", "(fastest)", "GFLOP", "GFLOP/s", "of bare convolution", "compile s", "peak GB"):
-        table.add_column(column, justify="right" if column else "left")
+    columns = [
+        Column(""),
+        Column("seconds", "{:#.3g}"),
+        Column("fastest", "{:#.3g}"),
+        Column("GFLOP", "{:.1f}"),
+        Column("GFLOP/s", "{:.0f}"),
+        Column("of bare convolution", "{:.0%}"),
+        Column("compile s", "{:.1f}"),
+        Column("peak GB", "{:.2f}"),
+    ]
+    rows = []
     for name, (_, _, gflops) in parts.items():
         reference = "convolution" if name in ("convolution", "network forward") else "convolution + gradients"
-        table.add_row(
-            name,
-            f"{statistics.median(seconds[name]):.4f}",
-            f"{min(seconds[name]):.4f}",
-            f"{gflops:.1f}",
-            f"{rate[name]:.0f}",
-            f"{100 * rate[name] / rate[reference]:.0f} %",
-            f"{compiled[name][1]:.1f}",
-            f"{peak_memory(name, options):.2f}" if name.startswith("network") else "",
+        rows.append(
+            [
+                name,
+                statistics.median(seconds[name]),
+                min(seconds[name]),
+                gflops,
+                rate[name],
+                rate[name] / rate[reference],
+                compiled[name][1],
+                peak_memory(name, options) if name.startswith("network") else None,
+            ]
         )
-    record.show("network", [table])
+    title = f"{options.dtype}, {options.patch} x {options.patch}, {jax.devices()[0].device_kind}, median"
+    return Table("parts", title, columns, rows)
 
 
 def main() -> None:
@@ -165,12 +175,16 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--remat", action="store_true", help="recompute activations in the backward pass")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
+    parser.add_argument("--record", action="store_true", help="write docs/benchmarks/network.json")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         report_own_memory(options.memory_of, options)
-    else:
-        measure(options)
+        return
+    table = measure(options)
+    table.print()
+    if options.record:
+        record("network", [table])
 
 
 if __name__ == "__main__":

@@ -17,12 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 from scipy.interpolate import CubicSpline
 
 from benchmarks.classical import deconvolve, hifi, wiener
-from benchmarks.scenes import expose_frames, pupil
+from benchmarks.record import Column, Table
+from benchmarks.scenes import PUPIL, expose_frames
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.illumination import Illumination, wave_vectors
@@ -30,11 +29,7 @@ from oidn_jax.optics.illumination import Illumination, wave_vectors
 SIZE = 256
 DISTANCES_NM = (0.0, 90.0, 105.0, 120.0, 140.0, 160.0, 200.0, 260.0)  # 0: a single line
 WIDTH_NM, LENGTH = 50.0, 48  # of a line; rows of each kind, fine pixels
-SIMULATION = pupil(margin=0)
-MICROSCOPE, CAMERA = SIMULATION.microscope, SIMULATION.settings.camera
-FINE_NM = MICROSCOPE.fine_pixel_size_nm
-
-
+FINE_NM = PUPIL.microscope.fine_pixel_size_nm
 FIRST_ROW, CENTRES = 60, FINE_NM * (70.17 * np.arange(6) + 81.3)
 OFFSETS = np.arange(-300.0, 301.0)
 
@@ -63,16 +58,17 @@ def profiles_of(image: np.ndarray) -> np.ndarray:
 def images(peak: float) -> dict[str, np.ndarray]:
     """What every method makes of the lines."""
     given = Illumination.ideal(
-        wave_vectors(jnp.deg2rad(jnp.array([5.0, 65.0, 125.0])), jnp.full(3, SIMULATION.illumination_frequency)),
+        wave_vectors(jnp.deg2rad(jnp.array([5.0, 65.0, 125.0])), jnp.full(3, PUPIL.illumination_frequency)),
         modulation_depth=0.8,
     )
-    otf, fine_otf = MICROSCOPE.otf(), jnp.asarray(MICROSCOPE.fine_otf(SIZE, SIZE), jnp.float32)
+    otf, camera = PUPIL.microscope.otf(), PUPIL.settings.camera
+    fine_otf = jnp.asarray(PUPIL.microscope.fine_otf(SIZE, SIZE), jnp.float32)
     light = jax.jit(form_raw_frames, static_argnames="scale")(
         jnp.asarray(draw_lines(), jnp.float32), given, fine_otf, scale=2
     )
     photons = jnp.maximum(light, 0.0) * peak / jnp.percentile(light.mean(0), 99.9)
-    frames = expose_frames(jax.random.key(0), photons, CAMERA) - CAMERA.offset
-    reach = otf.cutoff + SIMULATION.illumination_frequency
+    frames = expose_frames(jax.random.key(0), photons, camera=camera) - camera.offset
+    reach = otf.cutoff + PUPIL.illumination_frequency
     results = {
         "widefield": widefield(frames, scale=2),
         "widefield, deconvolved": deconvolve(frames, otf, reach=reach, wiener=jnp.float32(0.05)),
@@ -98,15 +94,15 @@ def dip_of(profile: np.ndarray, distance: float) -> float:
 
 def table_of(profiles: dict[str, np.ndarray], peak: float) -> Table:
     """Widths and dips."""
-    table = Table(title=f"line profiles, peak {peak:g} photons: width of a line, rim, dips between pairs")
-    table.add_column("")
-    for column in ("width, nm", "rim", *(f"{distance:g} nm" for distance in DISTANCES_NM[1:])):
-        table.add_column(column, justify="right")
+    columns = [Column(""), Column("width, nm", "{:.0f}"), Column("rim", "{:.2f}")]
+    columns += [Column(f"{distance:g} nm", "{:.2f}") for distance in DISTANCES_NM[1:]]
+    rows = []
     for name, curves in profiles.items():
         single = curves[0] - np.median(curves[0][np.abs(OFFSETS) > 250])
-        dips = [f"{dip_of(c, d):.2f}" for c, d in zip(curves[1:], DISTANCES_NM[1:], strict=True)]
-        table.add_row(name, f"{width_of(curves[0]):.0f}", f"{single.min() / single.max():.2f}", *dips)
-    return table
+        dips = [dip_of(curve, distance) for curve, distance in zip(curves[1:], DISTANCES_NM[1:], strict=True)]
+        rows.append([name, width_of(curves[0]), single.min() / single.max(), *dips])
+    title = f"line profiles, peak {peak:g} photons: width of a line, rim, dips between pairs"
+    return Table("profiles", title, columns, rows)
 
 
 def draw(profiles: dict[str, np.ndarray], out: Path) -> None:
@@ -132,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="PNG to write")
     options = parser.parse_args()
     profiles = {name: profiles_of(image) for name, image in images(options.peak).items()}
-    Console(width=130).print(table_of(profiles, options.peak))
+    table_of(profiles, options.peak).print()
     if options.out is not None:
         draw(profiles, options.out)
 

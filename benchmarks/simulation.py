@@ -1,6 +1,6 @@
 """Speed of the simulated training data against the train step, and error and speed of its Poisson numbers.
 
-python -m benchmarks.simulation [--network paper] [--rounds 5]
+python -m benchmarks.simulation [--networks quick paper] [--rounds 5] [--record]
 
 For every specimen: milliseconds for a patch of the stream that training consumes, patches per second, and how many
 times as fast as the train step of the same configuration consumes them, in one run. For the Poisson numbers: the exact
@@ -18,10 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.table import Table
 
-from benchmarks import record
-from oidn_jax.config import SIZES, experiment_of, load_config
+from benchmarks.record import Column, Table, record
+from oidn_jax.config import SIZES, experiment_of, specimen_config
 from oidn_jax.models.networks import build_network
 from oidn_jax.optics.noise import poisson, poisson_quantile
 from oidn_jax.simulation.pairs import simulate_training_batch
@@ -48,7 +47,7 @@ def median_seconds(functions: dict[str, Callable[[], Any]], *, rounds: int) -> d
 def stream_table(size: str, *, rounds: int) -> Table:
     """The stream of each specimen against the train step."""
     functions: dict[str, Callable[[], Any]] = {}
-    runs = {name: experiment_of(load_config(f"{name}:{size}")).run for name in SPECIMENS}
+    runs = {name: experiment_of(specimen_config(name, size)).run for name in SPECIMENS}
     for specimen, run in runs.items():
         generate = jax.jit(
             partial(
@@ -62,18 +61,22 @@ def stream_table(size: str, *, rounds: int) -> Table:
         functions[specimen] = partial(generate, jax.random.key(0))
     run = runs["er"]
     network, optimizer = build_network(run.model, run.microscope), build_optimizer(run.train)
-    step = jax.jit(partial(train_step, settings=StepSettings(network, optimizer, dict(run.loss.weights))))
+    step = jax.jit(partial(train_step, settings=StepSettings(network, optimizer, run.loss.weights)))
     functions["train step"] = partial(step, initial_state(run, network, optimizer), functions["er"]())
     seconds = median_seconds(functions, rounds=rounds)
 
-    patches = run.train.batch_size
-    table = Table(title=f"{size}: {patches} patches of {run.train.patch}, {jax.devices()[0].device_kind}, median")
-    for column in ("", "ms per patch", "patches per s", "times the train step's rate"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, value in seconds.items():
-        ratio = "" if name == "train step" else f"{seconds['train step'] / value:.1f}"
-        table.add_row(name, f"{1e3 * value / patches:.1f}", f"{patches / value:.1f}", ratio)
-    return table
+    patches, patch = run.train.batch_size, run.train.patch
+    columns = [
+        Column(f"{size}, {patch} × {patch}"),
+        Column("ms per patch", "{:.0f}"),
+        Column("patches per s", "{:.1f}"),
+        Column("times the train step's rate", "{:.1f}"),
+    ]
+    rows = [
+        [name, 1e3 * value / patches, patches / value, None if name == "train step" else seconds["train step"] / value]
+        for name, value in seconds.items()
+    ]
+    return Table(size, f"{patches} patches, {jax.devices()[0].device_kind}, median", columns, rows)
 
 
 def distance_from_poisson(mean: float) -> tuple[float, float, float]:
@@ -93,18 +96,16 @@ def distance_from_poisson(mean: float) -> tuple[float, float, float]:
 
 def poisson_table(*, rounds: int) -> Table:
     """Error of the Poisson numbers, and time for a million of them."""
-    table = Table(title=f"Poisson numbers, a million of them, {jax.devices()[0].device_kind}, median")
-    columns = (
-        "mean",
-        "total variation",
-        "mean, relative",
-        "variance, relative",
-        "ms",
-        "jax.random.poisson ms",
-        "ratio",
-    )
-    for column in columns:
-        table.add_column(column, justify="right")
+    columns = [
+        Column("mean", "{:g}"),
+        Column("total variation", "{:.0e}"),
+        Column("error of the mean", "{:.0e}"),
+        Column("error of the variance", "{:.0e}"),
+        Column("ms", "{:.0f}"),
+        Column("`jax.random.poisson`, ms", "{:.0f}"),
+        Column("ratio", "{:.0f}"),
+    ]
+    rows = []
     key = jax.random.key(0)
     ours, theirs = jax.jit(poisson), jax.jit(jax.random.poisson)
     for mean in MEANS:
@@ -112,20 +113,24 @@ def poisson_table(*, rounds: int) -> Table:
         seconds = median_seconds(
             {"ours": partial(ours, key, light), "theirs": partial(theirs, key, light)}, rounds=rounds
         )
-        errors = [f"{error:.0e}" for error in distance_from_poisson(mean)]
-        times = [f"{1e3 * seconds[name]:.0f}" for name in ("ours", "theirs")]
-        table.add_row(f"{mean:g}", *errors, *times, f"{seconds['theirs'] / seconds['ours']:.0f}")
-    return table
+        took, theirs_took = seconds["ours"], seconds["theirs"]
+        rows.append([mean, *distance_from_poisson(mean), 1e3 * took, 1e3 * theirs_took, theirs_took / took])
+    return Table("poisson", f"a million Poisson numbers, {jax.devices()[0].device_kind}, median", columns, rows)
 
 
 def main() -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=SIZES, default="quick", help="default: quick")
+    parser.add_argument("--networks", nargs="+", choices=SIZES, default=SIZES, help="default: all")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
+    parser.add_argument("--record", action="store_true", help="write docs/benchmarks/simulation.json")
     options = parser.parse_args()
-    tables = [poisson_table(rounds=options.rounds), stream_table(options.network, rounds=options.rounds)]
-    record.show(f"simulation_{options.network}", tables)
+    tables = [poisson_table(rounds=options.rounds)]
+    tables += [stream_table(size, rounds=options.rounds) for size in options.networks]
+    for table in tables:
+        table.print()
+    if options.record:
+        record("simulation", tables)
 
 
 if __name__ == "__main__":

@@ -1,50 +1,53 @@
-"""The tables of docs/benchmarks.md, from what the benchmarks wrote: python -m benchmarks.tables.
+"""Writes the tables of docs/*.md from the records of the benchmarks: python -m benchmarks.tables.
 
-Between `<!-- table NAME -->` and `<!-- end -->` stands what `docs/benchmarks/NAME.json` says, and nothing else.
+A table stands between `<!-- table BENCHMARK/NAME -->` and `<!-- end -->`; everything between them is replaced.
+`BENCHMARK/machine` is no table but the line that says with what command and where all of a benchmark were measured.
 """
 
-import json
 import re
+import sys
 from pathlib import Path
-from typing import Any
 
-from benchmarks.record import FOLDER
+from benchmarks.record import FOLDER, ROOT, load
+from oidn_jax.data.atomic import write_text
 
-PAGE = FOLDER.with_suffix(".md")
-_MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def fill(page: str, *, folder: Path = FOLDER) -> str:
-    """The page with the tables of the JSON files between its markers."""
-
-    def filled(match: re.Match) -> str:
-        content = json.loads((folder / f"{match[2]}.json").read_text(encoding="utf-8"))
-        return f"{match[1]}{_markdown(content)}\n{match[3]}"
-
-    return _MARKED.sub(filled, page)
+MARKED = re.compile(r"(<!-- table (\w+)/([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
-def names(page: str) -> list[str]:
-    """The tables that a page asks for."""
-    return [match[2] for match in _MARKED.finditer(page)]
+def pages() -> list[Path]:
+    """Those that have tables of a benchmark."""
+    return [page for page in sorted((ROOT / "docs").glob("*.md")) if MARKED.search(page.read_text(encoding="utf-8"))]
 
 
-def _markdown(content: Any) -> str:
-    machine = content["machine"]
-    where = (
-        f"`{content['command']}`, {content['date']}: {machine['processor']} ({machine['instructions']}), "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, Python {machine['python']}, jax {machine['jax']}."
-    )
-    parts = [where]
-    for table in content["tables"]:
-        lines = [f"**{table['title']}**", "", _row(table["columns"]), _row(["---"] * len(table["columns"]))]
-        parts.append("\n".join(lines + [_row(row) for row in table["rows"]]))
-    return "\n\n".join(parts)
+def with_tables(text: str) -> str:
+    """The page with what the records say between its markers.
+
+    Raises:
+        ValueError: a table that no record has.
+    """
+    return MARKED.sub(lambda match: match[1] + _body(match[2], match[3]) + match[5], text)
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+def _body(benchmark: str, name: str) -> str:
+    path = FOLDER / f"{benchmark}.json"
+    tables, where = load(benchmark) if path.is_file() else ({}, "")
+    if where and name == "machine":
+        return f"{where}\n"
+    if name not in tables:
+        raise ValueError(f"{path} has no table {name!r}; run python -m benchmarks.{benchmark} --record")
+    return f"{tables[name].markdown()}\n"
+
+
+def main() -> None:
+    """Writes every page that has markers."""
+    for page in pages():
+        try:
+            text = with_tables(page.read_text(encoding="utf-8"))
+        except ValueError as error:
+            sys.exit(f"error: {page}: {error}")
+        write_text(page, text)
+        print(f"wrote {page}")
 
 
 if __name__ == "__main__":
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    main()

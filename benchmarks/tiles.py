@@ -11,16 +11,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from ml_collections import ConfigDict
 
 import oidn_jax
-from oidn_jax.methods.network import BORDER, reconstruct
+from benchmarks.record import Column, Table
+from oidn_jax.commands.run import run
+from oidn_jax.config import simulation_settings
+from oidn_jax.methods import reconstruct
+from oidn_jax.methods.network import BORDER
 from oidn_jax.metrics.image import psnr
 from oidn_jax.metrics.normalisation import affine_match, min_max
 from oidn_jax.metrics.ssim import ssim
 from oidn_jax.simulation.acquisitions import simulate_acquisition
-from oidn_jax.simulation.settings import Simulation, specimen_settings
+from oidn_jax.simulation.settings import Simulation
 
 
 def main() -> None:
@@ -33,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
 
     model = oidn_jax.load(options.workdir)
-    simulation = Simulation(specimen_settings(model.origin["specimen"]), model.microscope)
+    simulation = Simulation(simulation_settings(ConfigDict(dict(model.configuration))), model.microscope)
     level = simulation.settings.fluorescence["medium"][0] - 1
     simulate = jax.jit(
         lambda key: simulate_acquisition(key, level, simulation=simulation, size=(options.size, options.size))
@@ -51,21 +54,29 @@ def main() -> None:
         images[tile] = reconstruct(raw_frames, model, tile=tile)[..., 0]
         seconds[tile] = (time.perf_counter() - start) / options.scenes
 
-    table = Table(title=f"{options.scenes} scenes of {options.size} x {options.size} raw pixels, patch {model.patch}")
-    for column in ("tile", "affine PSNR", "affine SSIM", "difference to whole", "seconds per image"):
-        table.add_column(column, justify="right")
+    columns = [
+        Column("tile"),
+        Column("affine PSNR", "{:.2f}"),
+        Column("affine SSIM", "{:.4f}"),
+        Column("difference to whole", "{:.1%}"),
+        Column("seconds per image", "{:.2f}"),
+    ]
+    rows = []
     for tile, image in images.items():
         matched = affine_match(jnp.asarray(image), target).apply(jnp.asarray(image))
         difference = np.sqrt(np.mean((image - images[whole_tile]) ** 2)) / np.std(images[whole_tile])
-        table.add_row(
-            "whole" if tile == whole_tile else str(tile),
-            f"{psnr(matched, target, data_range=1.0).mean():.2f}",
-            f"{ssim(matched, target, data_range=1.0).mean():.4f}",
-            f"{100 * difference:.1f} %",
-            f"{seconds[tile]:.2f}",
+        rows.append(
+            [
+                "whole" if tile == whole_tile else tile,
+                float(psnr(matched, target, data_range=1.0).mean()),
+                float(ssim(matched, target, data_range=1.0).mean()),
+                difference,
+                seconds[tile],
+            ]
         )
-    Console(width=100).print(table)
+    title = f"{options.scenes} scenes of {options.size} x {options.size} raw pixels, patch {model.patch}"
+    Table("tiles", title, columns, rows).print()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,7 @@ footprint; false positives are places of the same kind in the unchanged reconstr
 among the brightest tenth for what was removed. Contrast is in parts of the 99th percentile of the image for what was
 added, of the brightness on the spot for what was removed. "Best" is the detection rate of the matched filter that
 knows shape, place and sign of the change and has the noise of the frames, all of it, against it. A Wiener image made of
-these frames has fitted a part of this noise, so in it changes are scores_by_case that this filter misses.
+these frames has fitted a part of this noise, so in it changes are found that this filter misses.
 """
 
 import argparse
@@ -20,14 +20,12 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.record import Column, Table
 from oidn_jax.classical.consistency import BORDER, check_consistency
 from oidn_jax.classical.estimation import estimate_illumination
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.microscope import Microscope
-from oidn_jax.optics.noise import NoiseModel
 from oidn_jax.simulation.acquisitions import simulate_acquisition
 from oidn_jax.simulation.settings import Simulation, specimen_settings
 
@@ -61,11 +59,11 @@ class Bench:
     """The compiled simulation, reconstruction and check."""
 
     def __init__(self, size: int, *, estimated: bool):
-        self.simulation = Simulation(specimen_settings("f_actin"), Microscope())
-        otf, camera = self.simulation.microscope.otf(), self.simulation.settings.camera
-        gain = jnp.full(self.simulation.microscope.orientations, camera.gain)
-        noise = NoiseModel(gain, jnp.zeros_like(gain), jnp.full_like(gain, camera.noise.dark_variance))
-        self.simulate = jax.jit(partial(simulate_acquisition, simulation=self.simulation, size=(size, size)))
+        self.settings = specimen_settings("f_actin")
+        simulation = Simulation(self.settings, Microscope())
+        otf = simulation.microscope.otf()
+        noise = self.settings.camera.noise._replace(offset=0.0)
+        self.simulate = jax.jit(partial(simulate_acquisition, simulation=simulation, size=(size, size)))
         self.check = jax.jit(partial(check_consistency, otf=otf, noise=noise))
         self.estimate = jax.jit(partial(estimate_illumination, otf=otf)) if estimated else None
         self.wiener = jax.jit(partial(wiener_sim, otf=otf))
@@ -73,7 +71,7 @@ class Bench:
     def scene(self, seed: int, level: int) -> tuple[Any, dict[str, np.ndarray], Any]:
         """Raw frames without offset, the reconstructions by name, and the illumination."""
         acquisition = self.simulate(jax.random.key(seed), level - 1)
-        raw_frames = jnp.moveaxis(acquisition.raw_frames, -1, 0) - self.simulation.settings.camera.offset
+        raw_frames = jnp.moveaxis(acquisition.raw_frames, -1, 0) - self.settings.camera.offset
         given = acquisition.illumination if self.estimate is None else self.estimate(raw_frames).illumination
         images = (acquisition.target[..., 0], self.wiener(raw_frames, given))
         return raw_frames, dict(zip(BASES, map(np.asarray, images), strict=True)), given
@@ -117,8 +115,8 @@ def highest(values: np.ndarray, places: list[np.ndarray], radius: float) -> list
     return list(values[where[..., 0], where[..., 1]].max(axis=1))
 
 
-def study_scene(bench: Bench, scores_by_case: dict, *, seed: int, name: str, level: int) -> None:
-    """Adds the scores of every kind of change in one scene to `scores_by_case`, by map and case."""
+def study_scene(bench: Bench, scores: dict[tuple[str, Case], Scores], *, seed: int, name: str, level: int) -> None:
+    """Adds the scores of every kind of change in one scene to `scores`, by map and case."""
     raw_frames, images, illumination = bench.scene(seed, level)
     random = np.random.default_rng(seed)
     for base, image in images.items():
@@ -139,10 +137,10 @@ def study_scene(bench: Bench, scores_by_case: dict, *, seed: int, name: str, lev
                     best = distances_in_noise(before, after, raw_frames, places)
                     for statistic in ("evidence", "chi_square"):
                         maps = [np.abs(getattr(x, statistic)) for x in (after, before)]
-                        scores = scores_by_case[statistic, Case(base, name, change, shape, contrast)]
-                        scores.changed.extend(highest(maps[0], places, radius))
-                        scores.unchanged.extend(highest(maps[1], others, radius))
-                        scores.best.extend(best)
+                        case = scores[statistic, Case(base, name, change, shape, contrast)]
+                        case.changed.extend(highest(maps[0], places, radius))
+                        case.unchanged.extend(highest(maps[1], others, radius))
+                        case.best.extend(best)
 
 
 def distances_in_noise(before: Any, after: Any, raw_frames: Any, places: list[np.ndarray]) -> list[float]:
@@ -162,13 +160,11 @@ def rates(scores: Scores) -> tuple[float, float, float]:
     return float(np.mean(above) / len(unchanged)), float(np.mean(changed > np.quantile(unchanged, 0.99))), float(best)
 
 
-def print_table(scores_by_case: dict, levels: dict[str, float]) -> None:
+def table_of(scores: dict[tuple[str, Case], Scores], levels: dict[str, float]) -> Table:
     """One row for each base, level, change and shape."""
-    table = Table(
-        title="detected at 1 % false positives, per cent: evidence (area under its ROC curve) | chi-square | best"
-    )
-    for column in ("image", "photons", "change", "shape", *(f"contrast {c}" for c in CONTRASTS)):
-        table.add_column(column, justify="right")
+    columns = [Column("image"), Column("photons", "{:.0f}"), Column("change"), Column("shape")]
+    columns += [Column(f"contrast {contrast}", "{:.0f} ({:.0f}) | {:.0f} | {:.0f}") for contrast in CONTRASTS]
+    rows = []
     for base in BASES:
         for level, photons in levels.items():
             for change in CHANGES:
@@ -176,15 +172,15 @@ def print_table(scores_by_case: dict, levels: dict[str, float]) -> None:
                     cells = []
                     for contrast in CONTRASTS:
                         case = Case(base, level, change, shape, contrast)
-                        area, detected, best = rates(scores_by_case["evidence", case])
-                        chi = rates(scores_by_case["chi_square", case])[1]
-                        cells.append(f"{100 * detected:.0f} ({100 * area:.0f}) | {100 * chi:.0f} | {100 * best:.0f}")
-                    table.add_row(base, f"{photons:.0f}", change, shape, *cells)
-                table.add_section()
-    Console(width=150).print(table)
+                        area, detected, best = rates(scores["evidence", case])
+                        chi = rates(scores["chi_square", case])[1]
+                        cells.append([100 * detected, 100 * area, 100 * chi, 100 * best])
+                    rows.append([base, photons, change, shape, *cells])
+    title = "detected at 1 % false positives, per cent: evidence (area under its ROC curve) | chi-square | best"
+    return Table("trust", title, columns, rows)
 
 
-def draw(scores_by_case: dict, levels: dict[str, float], out: Path) -> None:
+def draw(scores: dict[tuple[str, Case], Scores], levels: dict[str, float], out: Path) -> None:
     """Detection against contrast for both images, and the ROC curves of weak insertions into the ideal target."""
     figure, axes = plt.subplots(4, len(levels), figsize=(4.0 * len(levels), 14.0), squeeze=False, layout="constrained")
     for column, (level, photons) in enumerate(levels.items()):
@@ -192,8 +188,8 @@ def draw(scores_by_case: dict, levels: dict[str, float], out: Path) -> None:
             axis = axes[row, column]
             for colour, shape in enumerate(SHAPES):
                 cases = [Case(base, level, change, shape, c) for c in CONTRASTS]
-                evidence = [rates(scores_by_case["evidence", case]) for case in cases]
-                chi = [rates(scores_by_case["chi_square", case])[1] for case in cases]
+                evidence = [rates(scores["evidence", case]) for case in cases]
+                chi = [rates(scores["chi_square", case])[1] for case in cases]
                 axis.plot(CONTRASTS, [r[1] for r in evidence], "o-", color=f"C{colour}", label=shape)
                 axis.plot(CONTRASTS, chi, ":", color=f"C{colour}")
                 axis.plot(CONTRASTS, [r[2] for r in evidence], "--", color=f"C{colour}", lw=0.8)
@@ -201,9 +197,9 @@ def draw(scores_by_case: dict, levels: dict[str, float], out: Path) -> None:
             axis.set_title(f"{change}, {base}, {photons:.0f} photons")
         for colour, shape in enumerate(SHAPES):
             for statistic, style in (("evidence", "-"), ("chi_square", ":")):
-                scores = scores_by_case[statistic, Case(BASES[0], level, "inserted", shape, 0.2)]
-                thresholds = np.sort(np.concatenate([scores.changed, scores.unchanged]))[::-1]
-                curve = [1.0 - np.searchsorted(np.sort(s), thresholds) / len(s) for s in scores[1::-1]]
+                case = scores[statistic, Case(BASES[0], level, "inserted", shape, 0.2)]
+                thresholds = np.sort(np.concatenate([case.changed, case.unchanged]))[::-1]
+                curve = [1.0 - np.searchsorted(np.sort(s), thresholds) / len(s) for s in case[1::-1]]
                 axes[3, column].plot(*curve, style, color=f"C{colour}")
         axes[3, column].set(xscale="log", xlim=(1e-3, 1), xlabel="false positives", ylabel="true positives")
         axes[3, column].set_title(f"inserted, contrast 0.2, {BASES[0]}, {photons:.0f} photons", fontsize=9)
@@ -221,15 +217,15 @@ def main() -> None:
     parser.add_argument("--true-illumination", action="store_true", help="instead of estimating it from the frames")
     options = parser.parse_args()
     bench = Bench(options.size, estimated=not options.true_illumination)
-    chosen = {name: numbers[len(numbers) // 2] for name, numbers in bench.simulation.settings.fluorescence.items()}
-    scores_by_case: dict = defaultdict(lambda: Scores([], [], []))
+    chosen = {name: numbers[len(numbers) // 2] for name, numbers in bench.settings.fluorescence_levels.items()}
+    scores: dict[tuple[str, Case], Scores] = defaultdict(lambda: Scores([], [], []))
     for name, level in chosen.items():
         for seed in range(options.scenes):
-            study_scene(bench, scores_by_case, seed=seed, name=name, level=level)
-    levels = {name: bench.simulation.settings.mean_photons[level - 1] for name, level in chosen.items()}
-    print_table(scores_by_case, levels)
-    draw(scores_by_case, levels, options.out)
-    Console().print(f"wrote {options.out}")
+            study_scene(bench, scores, seed=seed, name=name, level=level)
+    levels = {name: bench.settings.mean_photons[level - 1] for name, level in chosen.items()}
+    table_of(scores, levels).print()
+    draw(scores, levels, options.out)
+    print(f"wrote {options.out}")
 
 
 if __name__ == "__main__":

@@ -1,35 +1,41 @@
-"""The tables of docs/benchmarks.md are what the benchmarks measured."""
+"""The tables of the pages are what the records of the benchmarks say."""
 
-import json
+import re
 
-from benchmarks import tables
-from benchmarks.record import FOLDER
+import pytest
 
+from benchmarks import record
+from benchmarks.tables import MARKED, pages, with_tables
 
-def test_the_page_holds_what_was_measured():
-    page = tables.PAGE.read_text(encoding="utf-8")
-    assert tables.names(page)
-    assert tables.fill(page) == page, "run python -m benchmarks.tables"
-
-
-def test_each_table_says_where_it_was_measured():
-    for file in FOLDER.glob("*.json"):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        assert content["command"].startswith("python -m benchmarks.")
-        assert {"processor", "cores", "memory_gib", "jax"} <= set(content["machine"])
-        for table in content["tables"]:
-            assert all(len(row) == len(table["columns"]) for row in table["rows"])
+TABLE = record.Table(
+    "speed",
+    "title",
+    [record.Column("name"), record.Column("ms", "{:.1f}"), record.Column("range", "{:.0f} to {:.0%}")],
+    [["a", 1.26, [2, 0.5]], ["b", None, None]],
+)
 
 
-def test_a_changed_number_is_noticed(tmp_path):
-    content = {
-        "command": "python -m benchmarks.network",
-        "date": "2026-01-01",
-        "machine": {"processor": "p", "instructions": "", "cores": 1, "memory_gib": 1, "python": "3", "jax": "0"},
-        "tables": [{"title": "t", "columns": ["", "seconds"], "rows": [["forward", "1.00"]]}],
-    }
-    (tmp_path / "network.json").write_text(json.dumps(content))
-    page = tables.fill("<!-- table network -->\nold\n<!-- end -->\n", folder=tmp_path)
-    assert "| forward | 1.00 |" in page
-    assert tables.fill(page, folder=tmp_path) == page
-    assert tables.fill(page.replace("1.00", "2.00"), folder=tmp_path) == page
+def test_the_pages_show_the_records():
+    assert pages(), "no page has a table of a benchmark"
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        assert text == with_tables(text), f"{page.name} is stale: python -m benchmarks.tables"
+        assert (
+            len(MARKED.findall(text)) == len(re.findall("<!-- table ", text)) == len(re.findall("<!-- end -->", text))
+        )
+
+
+def test_a_record_gives_back_its_tables_in_print(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "FOLDER", tmp_path)
+    record.record("metrics", [TABLE])
+    tables, where = record.load("metrics")
+    assert tables["speed"].markdown() == (
+        "| name | ms | range |\n| --- | --- | --- |\n| a | 1.3 | 2 to 50% |\n| b |  |  |"
+    )
+    assert "jax" in where
+    assert "python -m benchmarks.metrics" in where
+
+
+def test_a_table_that_no_record_has_is_an_error():
+    with pytest.raises(ValueError, match="run python -m benchmarks"):
+        with_tables("<!-- table nothing/at-all -->\n<!-- end -->")

@@ -271,19 +271,27 @@ def test_the_start_depends_on_the_seed_alone():
     assert not np.array_equal(jax.tree.leaves(once)[1], jax.tree.leaves(other)[1])
 
 
-def test_off_the_main_thread_a_stop_request_leaves_the_signals_alone():
-    numbers, handlers = (signal.SIGINT, signal.SIGTERM), []
-    before = [signal.getsignal(number) for number in numbers]
+def test_a_run_off_the_main_thread_leaves_the_signals_alone(tmp_path, without_learning):
+    seen, finished = [], []
 
-    def look():
-        with loop.StopRequest(quiet) as stop:
-            handlers.extend(signal.getsignal(number) for number in numbers)
-            assert not stop.requested
+    def source(step):
+        seen.append([signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])
+        return batch_at(step)
 
-    thread = threading.Thread(target=look)
+    def work():
+        finished.append(loop.train(unet_run(steps=2), tmp_path, batch_at=source, say=quiet).finished)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert handlers == before
+    assert finished == [True]
+    assert seen == [before, before]
+
+
+def test_a_stop_request_takes_signals_on_the_main_thread_and_gives_them_back():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
     with loop.StopRequest(quiet):
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in numbers] == before
