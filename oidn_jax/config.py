@@ -29,9 +29,10 @@ from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSe
 CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
 SIZES = ("paper", "quick")
 
-# The experiments are in the package where it is installed, and beside it in a checkout.
-_PACKAGE = Path(__file__).parent
-_EXPERIMENTS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+# The experiments are in the package where it is installed, and beside it in a checkout only: what stands beside an
+# installed package is somebody else's.
+_SHIPPED, _IN_CHECKOUT = (folder / "configs" for folder in (Path(__file__).parent, Path(__file__).parents[1]))
+_EXPERIMENTS = _SHIPPED if _SHIPPED.is_dir() else _IN_CHECKOUT
 
 Section = TypeVar("Section")
 
@@ -130,8 +131,7 @@ def make_quick(config: Any, *, steps: int) -> None:
 
 def experiment_names() -> list[str]:
     """The experiments that come with the package, and the specimens."""
-    files = {path.stem for folder in _EXPERIMENTS for path in folder.glob("*.py") if path.stem != "__init__"}
-    return sorted(files | set(SPECIMENS))
+    return sorted({path.stem for path in _EXPERIMENTS.glob("*.py") if path.stem != "__init__"} | set(SPECIMENS))
 
 
 def load_config(name: str) -> Any:
@@ -145,10 +145,9 @@ def load_config(name: str) -> Any:
     """
     experiment, _, variant = name.partition(":")
     is_file = experiment.endswith(".py")
-    paths = [Path(experiment)] if is_file else [folder / f"{experiment}.py" for folder in _EXPERIMENTS]
-    path = next((path for path in paths if path.is_file()), None)
+    path = Path(experiment) if is_file else _EXPERIMENTS / f"{experiment}.py"
     try:
-        if path is not None:
+        if path.is_file():
             spec = importlib.util.spec_from_file_location("configuration", path)
             assert spec is not None, "the name ends in .py"
             assert spec.loader is not None, "the same"
@@ -261,7 +260,7 @@ def _section(kind: type[Section], config: Any, name: str) -> Section:
         raise error.within(name) from error
     except TypeError as error:
         known = ", ".join(field.name for field in fields(kind))  # pyright: ignore[reportArgumentType]
-        raise InputError(f"the section `{name}` of the configuration has other fields than {known}: {error}") from error
+        raise InputError(f"the section {name!r} of the configuration has other fields than {known}: {error}") from error
 
 
 def _tuples(value: Any) -> Any:

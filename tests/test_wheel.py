@@ -32,6 +32,7 @@ def oidn_jax(tmp_path_factory):
     subprocess.run(install, check=True, capture_output=True, text=True)
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    _write_configs_of_a_stranger(site)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def run(working_folder: Path, *words: str) -> subprocess.CompletedProcess:
@@ -46,10 +47,14 @@ def folder(tmp_path, golden):
     """A folder with one raw file, and with a stranger's `configs` that must not be read."""
     raw = golden("sim_acquisition_crop")["raw_mid"]
     tifffile.imwrite(tmp_path / "cell.tif", raw, imagej=True, metadata={"axes": "TYX"})
-    (tmp_path / "configs").mkdir()
-    for name in ("__init__", "default", "f_actin", "variants"):
-        (tmp_path / "configs" / f"{name}.py").write_text("raise SystemExit('a stranger is executed')\n")
+    _write_configs_of_a_stranger(tmp_path)
     return tmp_path
+
+
+def _write_configs_of_a_stranger(folder: Path) -> None:
+    (folder / "configs").mkdir()
+    for name in ("__init__", "default", "f_actin", "variants"):
+        (folder / "configs" / f"{name}.py").write_text("raise SystemExit('a stranger is executed')\n")
 
 
 def succeeded(process: subprocess.CompletedProcess) -> str:
@@ -84,6 +89,13 @@ def test_train(oidn_jax, folder):
     words = ("reconstruct", "cell.tif", "--workdir=run", "--pixel-size-nm=62.6", "--out=images")
     succeeded(oidn_jax(folder, *words))
     assert (folder / "images" / "cell_sr.tif").is_file()
+
+
+def test_configs_of_a_stranger_are_not_experiments(oidn_jax, folder):
+    """Neither those of the current folder nor those beside the installed package."""
+    process = oidn_jax(folder, "train", "--config=variants")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("error: --config is 'variants'; give a file")
 
 
 def test_a_mistake_is_one_line(oidn_jax, folder):

@@ -37,7 +37,6 @@ class CameraSettings:
     read_noise: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
         if self.camera_gain is not None and not 0 < self.camera_gain < math.inf:
             raise IllegalValue("camera_gain", self.camera_gain, "it must be positive")
         if self.camera_offset is not None and not math.isfinite(self.camera_offset):

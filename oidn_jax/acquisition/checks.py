@@ -62,12 +62,6 @@ def survey_pixels(stack: RawStack) -> PixelSurvey:
     return PixelSurvey(not_finite, constant, means, None, 0.0)
 
 
-def full_scale(stack: RawStack) -> tuple[int | None, float]:
-    """Finds full scale if pixels have reached it (`PixelSurvey` says what it is), and the fraction of them at it."""
-    survey = survey_pixels(stack)
-    return survey.full_scale, survey.saturated
-
-
 def check_pixels(
     stack: RawStack, *, orientations: int = 3, phases: int = 3, survey: PixelSurvey | None = None
 ) -> list[str]:

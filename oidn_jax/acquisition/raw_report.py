@@ -121,7 +121,7 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
     )
     per_frame, frame_error = _loss_percent(light, axis=2)
     per_time, time_error = _loss_percent(light, axis=0)
-    warnings += [f"orientation {i}: {line}" for i, r in enumerate(reports) for line in _doubts(r)]
+    warnings += [f"orientation {i}: {line}" for i, r in enumerate(reports, start=1) for line in _doubts(r)]
     for loss, error, unit in ((per_frame, frame_error, "frame"), (per_time, time_error, "time point")):
         # Frames of uneven brightness look like bleaching as far as their scatter allows.
         if loss is not None and loss > _MOST_BLEACHING_PERCENT + 2 * error:
@@ -139,11 +139,11 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
 def format_lines(report: RawReport) -> list[str]:
     """Writes a report as lines of text: a table with a column for each orientation, then the whole, then warnings."""
     columns = report.orientations
-    rows = [("", *(f"orientation {i}" for i in range(len(columns))))]
+    rows = [("", *(f"orientation {i + 1}" for i in range(len(columns))))]
     rows += [(label, *(_text(getattr(column, name), form) for column in columns)) for label, name, form in _ROWS]
     for n in range(len(columns[0].frame_brightness_percent)):
         frame = (_text(column.frame_brightness_percent[n], ".1f") for column in columns)
-        rows.append((f"  frame {n}, % of its orientation", *frame))
+        rows.append((f"  frame {n + 1}, % of its orientation", *frame))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     lines += [

@@ -67,13 +67,15 @@ def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict
             if part not in known:
                 guess = difflib.get_close_matches(part, known, n=1)
                 hint = f"did you mean {guess[0]!r}?" if guess else f"there are: {', '.join(known)}"
-                raise InputError(f"the configuration has no field `{'.'.join((*sections, last)[:depth])}`; {hint}")
+                raise InputError(
+                    f"the configuration has no field `config.{'.'.join((*sections, last)[:depth])}`; {hint}"
+                )
             if hasattr(section[part], "keys") != (depth <= len(sections)):
                 what = "a section; change its fields" if depth > len(sections) else "no section; it has no fields"
-                raise InputError(f"`{'.'.join((*sections, last)[:depth])}` of the configuration is {what}")
+                raise InputError(f"`config.{'.'.join((*sections, last)[:depth])}` is {what}")
             if depth <= len(sections):
                 section = section[part]
-        section[last] = _value(field, text, section[last])
+        section[last] = _value(f"config.{field}", text, section[last])
     return config
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
 
 DESCRIPTION = """\
@@ -18,16 +18,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax inspect", DESCRIPTION)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=RAW_FILES)
     parser.add_argument("--orientations", type=int, default=3, metavar="N", help="illumination directions; default: 3")
     parser.add_argument("--phases", type=int, default=3, metavar="N", help="frames of each direction; default: 3")
-    parser.add_argument(
-        "--frame-order",
-        choices=("orientation-phase", "phase-orientation"),
-        default="orientation-phase",
-        help="which of the two changes slowly in the file, named first; default: %(default)s",
-    )
-    parser.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
+    add_raw_frames(parser)
     return parser
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oidn_jax.commands.configuration import add_config, changed_config, parse
-from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.commands.parser import OneLineParser, add_otf
 from oidn_jax.commands.run import run
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax laws", DESCRIPTION)
     add_config(parser, what="microscope, camera and illumination in place of the usual ones")
-    parser.add_argument(
-        "--otf", metavar="FILE", help="measured radial OTF, a Priism file, in place of the theoretical one"
-    )
+    add_otf(parser)
     return parser
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oidn_jax.commands.configuration import add_config, changed_config, parse
-from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_otf, add_raw_frames
 from oidn_jax.commands.run import run, warn
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax reconstruct", DESCRIPTION)
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=RAW_FILES)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the images, made if missing")
     parser.add_argument("--method", choices=METHODS, help="default: network")
 
@@ -132,13 +132,7 @@ def _parser() -> OneLineParser:
     classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
 
     raw = parser.add_argument_group("raw frames, microscope and camera")
-    raw.add_argument(
-        "--frame-order",
-        choices=("orientation-phase", "phase-orientation"),
-        default="orientation-phase",
-        help="which of the two changes slowly in the file, named first; default: %(default)s",
-    )
-    raw.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
+    add_raw_frames(raw)
     add_config(parser, what="microscope in place of the model's or of the usual one")
     raw.add_argument("--na", type=float, help="of detection; default: 1.49, or the model's")
     raw.add_argument(
@@ -150,9 +144,7 @@ def _parser() -> OneLineParser:
         metavar="A",
         help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: 0.175, or the model's",
     )
-    raw.add_argument(
-        "--otf", metavar="FILE", help="measured radial OTF, a Priism file, in place of the theoretical one"
-    )
+    add_otf(raw)
     raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")
     raw.add_argument("--camera-offset", type=float, metavar="C", help="counts without light; default: estimated")
     raw.add_argument("--read-noise", type=float, metavar="E", help="electrons, with --camera-gain; default: 1.6")

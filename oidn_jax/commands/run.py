@@ -16,7 +16,9 @@ def flag(setting: str) -> str | None:
     """
     if not setting.replace(".", "_").isidentifier():
         return None
-    return f"--config.{setting}" if "." in setting else f"--{setting.replace('_', '-')}"
+    if "." in setting:  # `config.seed`, of no section, is written in full
+        return f"--config.{setting.removeprefix('config.')}"
+    return f"--{setting.replace('_', '-')}"
 
 
 def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) -> None:

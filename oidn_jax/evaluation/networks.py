@@ -55,7 +55,7 @@ def network_labels(models: Mapping[str, TrainedModel]) -> dict[str, str]:
 
 def trained_on(model: TrainedModel) -> str:
     """The specimen that a network was trained on, in print."""
-    name = str(model.origin["specimen"])
+    name = str(model.origin.get("specimen", "an unknown specimen"))
     return SPECIMENS[name].label if name in SPECIMENS else name
 
 

@@ -23,7 +23,6 @@ class EvaluationSettings:
     rolling_skip: int = 8
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         for name in ("scenes", "panels", "rolling_skip"):
             if getattr(self, name) < 1:
                 raise IllegalValue(name, getattr(self, name), "it must be at least 1")

@@ -60,7 +60,6 @@ class NetworkMethod:
     needs_illumination, writes_image, inputs = False, True, ()
 
     def __post_init__(self) -> None:
-        """Checks the tiling."""
         _ = self.tiling
 
     @property

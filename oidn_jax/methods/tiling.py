@@ -33,7 +33,6 @@ class Tiling:
     overlap: int
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
         if self.tile < SMALLEST_TILE:
             raise IllegalValue("tile", self.tile, f"give at least {SMALLEST_TILE} raw pixels")
         if not 0 <= 2 * self.overlap < self.tile:

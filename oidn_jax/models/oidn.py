@@ -99,7 +99,6 @@ class OIDN(nn.Module):
     initial_psf: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self):
-        """Check the fields."""
         for name in ("width", "groups", "blocks", "frames", "scale"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
                 raise IllegalValue(name, getattr(self, name), "it must be a whole number of at least 1")

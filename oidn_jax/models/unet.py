@@ -47,7 +47,6 @@ class UNet(nn.Module):
     scale: int = 2
 
     def __post_init__(self):
-        """Check the fields."""
         if not self.widths or not all(isinstance(width, int) and width >= 1 for width in self.widths):
             raise IllegalValue("widths", self.widths, "it must be whole numbers of at least 1, as (32, 64, 128)")
         if self.dtype not in ("float32", "bfloat16"):

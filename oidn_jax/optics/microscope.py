@@ -70,7 +70,6 @@ class Microscope:
     measured_otf: MeasuredOtf | None = None
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
         for name in ("na", "emission_wavelength_nm", "pixel_size_nm"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -122,13 +121,14 @@ class Microscope:
         if cutoff < _SMALLEST_CUTOFF:
             raise InputError(
                 f"the microscope: {pixels} are {1 / cutoff:.3g} to the finest period that the objective passes, where "
-                "cameras have 2 to 10: check that `pixel_size_nm` and `emission_wavelength_nm` are in nm"
+                "cameras have 2 to 10: check that `microscope.pixel_size_nm` and `microscope.emission_wavelength_nm` "
+                "are in nm"
             )
         if cutoff >= 0.5:
             largest = self.emission_wavelength_nm / (4.0 * self.na)
             raise InputError(
-                f"the microscope: {pixels} are too large; SIM needs less than {largest:.1f} nm: check `pixel_size_nm`, "
-                "`na` and `emission_wavelength_nm`"
+                f"the microscope: {pixels} are too large; SIM needs less than {largest:.1f} nm: check "
+                "`microscope.pixel_size_nm`, `microscope.na` and `microscope.emission_wavelength_nm`"
             )
         if self.measured_otf is not None:
             step = self.measured_otf.step_per_um * self.pixel_size_nm / 1000.0

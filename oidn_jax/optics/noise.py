@@ -68,7 +68,6 @@ class Camera:
     saturation: float = 65535.0
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
         if not 0 < self.gain < math.inf:
             raise IllegalValue("gain", self.gain, "it must be positive")
         for name in ("offset", "read_noise"):

@@ -61,11 +61,6 @@ class Measurement:
         return self.measured.pixel_size_nm or 1.0
 
     @property
-    def decorrelation_resolution(self) -> float:
-        """In the unit; infinite without a cutoff."""
-        return float(self.decorrelation.resolution_nm(pixel_size_nm=self.length_per_pixel))
-
-    @property
     def ring_resolutions(self) -> dict[str, float]:
         """By threshold, in the unit; of a single image by the calibrated one alone. NaN without a crossing."""
         if self.rings is None:

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -79,7 +78,6 @@ class SimulationSettings:
     margin: int = 16  # raw pixels simulated around the frames and cropped
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         for name, legal in (("specimen", tuple(SPECIMENS)), ("target", TARGETS)):
             if getattr(self, name) not in legal:
                 raise IllegalValue(name, getattr(self, name), f"legal: {', '.join(legal)}")
@@ -122,16 +120,14 @@ class SimulationSettings:
         """
         if name not in SPECIMENS:
             raise IllegalValue("specimen", name, f"legal: {', '.join(SPECIMENS)}")
-        usual, other = specimen_settings(self.specimen), specimen_settings(name)
-        fields = {field: getattr(self, field) for field in self.__dataclass_fields__}
-        changed = {field: value for field, value in fields.items() if value != getattr(usual, field)}
-        return SimulationSettings(**{**vars(other), **changed, "specimen": name})
+        usual = specimen_settings(self.specimen)
+        changed = {field: value for field, value in vars(self).items() if value != getattr(usual, field)}
+        return replace(specimen_settings(name), **changed)
 
 
 def specimen_settings(name: str) -> SimulationSettings:
     """The settings of a specimen where nothing is changed."""
-    fields: dict[str, Any] = dict(SPECIMENS[name].defaults)
-    return SimulationSettings(specimen=name, **fields)
+    return replace(SimulationSettings(specimen=name), **SPECIMENS[name].defaults)
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
 def _damaged(workdir: Path, kind: str, step: int) -> InputError:
     return InputError(
         f"the {kind} checkpoint (step {step}) in {workdir} is damaged; remove {_folder(workdir, kind)} or use another "
-        "`checkpoint` or `workdir`"
+        "`workdir`"
     )
 
 

@@ -53,8 +53,9 @@ class StopRequest:
     def _request(self, signal_number: int, frame: FrameType | None) -> None:
         if self.requested and signal_number == signal.SIGINT:
             raise KeyboardInterrupt  # a second Ctrl-C does not wait for the step
-        self.requested = True
-        self._say("stopping after this step; Ctrl-C again to stop without saving")
+        if not self.requested:
+            self.requested = True
+            self._say("stopping after this step; Ctrl-C again to stop without saving")
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():

@@ -28,7 +28,6 @@ class DataSettings:
     normalisation: str = "joint"  # over the frames of an acquisition; or "per_frame" as the authors' code does
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         if self.normalisation not in MODES:
             raise IllegalValue("normalisation", self.normalisation, f"legal: {', '.join(map(repr, MODES))}")
 
@@ -55,7 +54,6 @@ class LossSettings:
     ssim_padding: str = "valid"
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         for name, weight in self.weights.items():
             if name not in IMAGE_TERMS | PSF_TERMS:
                 raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(IMAGE_TERMS | PSF_TERMS)}")
@@ -91,7 +89,6 @@ class TrainSettings:
     resume_from: str = ""  # a workdir whose last checkpoint this run continues
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         for name in ("steps", "batch_size", "log_every", "evaluate_every", "checkpoint_every", "decay_every"):
             if getattr(self, name) < 1:
                 raise IllegalValue(name, getattr(self, name), "it must be at least 1")
@@ -126,7 +123,6 @@ class DistributedSettings:
     process_id: int = -1
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         if self.coordinator and not self.enabled:
             raise IllegalValue("coordinator", self.coordinator, "it has no use unless `distributed.enabled` is true")
         if self.coordinator and not 0 <= self.process_id < self.num_processes:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from oidn_jax.acquisition.checks import check_pixels, full_scale, survey_pixels
+from oidn_jax.acquisition.checks import check_pixels, survey_pixels
 from oidn_jax.data import InputError, RawStack, open_raw_stack
 
 DATA = os.environ.get("OIDN_TEST_DATA")
@@ -80,10 +80,12 @@ def test_full_scale_is_of_the_whole_stack():
     for time, count in ((1, 30), (3, 20)):
         frames[time].reshape(-1)[:count] = 4095
     frames[2].reshape(-1)[:5] = 4000
-    assert full_scale(stack_of(frames)) == (4095, 50 / frames.size)
-    np.testing.assert_array_equal(survey_pixels(stack_of(frames)).means, frames.mean(axis=(2, 3)))
+    survey = survey_pixels(stack_of(frames))
+    assert (survey.full_scale, survey.saturated) == (4095, 50 / frames.size)
+    np.testing.assert_array_equal(survey.means, frames.mean(axis=(2, 3)))
     frames[0, 0, 0, 0] = 4096
-    assert full_scale(stack_of(frames)) == (None, 0.0)
+    survey = survey_pixels(stack_of(frames))
+    assert (survey.full_scale, survey.saturated) == (None, 0.0)
 
 
 def test_every_time_point_is_looked_at_once_and_by_itself(tmp_path):

@@ -145,7 +145,7 @@ def test_bleaching_and_jitter():
     np.testing.assert_allclose(values(report, "frame_brightness_percent"), expected, atol=0.5)
     np.testing.assert_allclose(values(report, "brightness_percent"), [75, 75, 150], atol=1.0)
     (warning,) = report.warnings
-    assert "orientation 1: the frames differ in brightness by up to 10" in warning
+    assert "orientation 2: the frames differ in brightness by up to 10" in warning
     assert report.bleaching_percent_per_time is None
 
 
@@ -206,7 +206,7 @@ def test_what_is_refused():
 def test_the_text_is_a_table():
     report = report_of(photons(3.0, times=2))
     lines = format_lines(report)
-    assert lines[0].split() == ["orientation", "0", "orientation", "1", "orientation", "2"]
+    assert lines[0].split() == ["orientation", "1", "orientation", "2", "orientation", "3"]
     assert len({len(line) for line in lines[:12]}) == 1
     assert [line for line in lines if line.startswith("warning: ")] == [f"warning: {w}" for w in report.warnings]
     assert report.warnings

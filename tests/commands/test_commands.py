@@ -55,11 +55,11 @@ def test_every_command_has_help_that_needs_no_jax(name):
 
 def test_a_mistake_is_told_in_flags(capsys):
     def body():
-        raise InputError("cell.tif exists; allow `overwrite`, or see `train.patch` and `no setting`")
+        raise InputError("cell.tif exists; allow `overwrite`, or see `train.patch`, `config.seed` and `no setting`")
 
     assert ended(run, body) == 2
     assert capsys.readouterr().err == (
-        "error: cell.tif exists; allow --overwrite, or see --config.train.patch and `no setting`\n"
+        "error: cell.tif exists; allow --overwrite, or see --config.train.patch, --config.seed and `no setting`\n"
     )
 
     def illegal():

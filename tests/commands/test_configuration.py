@@ -93,17 +93,18 @@ def test_the_last_of_two_changes_holds():
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("train.stepz", "3", "`train.stepz`.*'steps'"),
-        ("trian.steps", "3", "`trian`.*'train'"),
-        ("loss.weights.zzz", "1", "`loss.weights.zzz`.*mse"),
-        ("train.steps.more", "3", "`train.steps` .*no section"),
-        ("train.steps", "many", "`train.steps` is 'many'; .*whole number"),
-        ("train.patch", "20.5", "`train.patch` is '20.5'; .*whole number"),
-        ("train.learning_rate", "fast", "`train.learning_rate` is 'fast'; .*number"),
-        ("train.learning_rate", "True", "`train.learning_rate` is 'True'; .*number"),
-        ("model.remat", "perhaps", "`model.remat` is 'perhaps'; .*true or false"),
-        ("simulation.density", "3", "`simulation.density` is '3'; .*sequence"),
-        ("train", "3", "`train` .*a section"),
+        ("train.stepz", "3", "`config.train.stepz`.*'steps'"),
+        ("trian.steps", "3", "`config.trian`.*'train'"),
+        ("loss.weights.zzz", "1", "`config.loss.weights.zzz`.*mse"),
+        ("train.steps.more", "3", "`config.train.steps` .*no section"),
+        ("train.steps", "many", "`config.train.steps` is 'many'; .*whole number"),
+        ("train.patch", "20.5", "`config.train.patch` is '20.5'; .*whole number"),
+        ("train.learning_rate", "fast", "`config.train.learning_rate` is 'fast'; .*number"),
+        ("train.learning_rate", "True", "`config.train.learning_rate` is 'True'; .*number"),
+        ("model.remat", "perhaps", "`config.model.remat` is 'perhaps'; .*true or false"),
+        ("simulation.density", "3", "`config.simulation.density` is '3'; .*sequence"),
+        ("train", "3", "`config.train` is a section"),
+        ("seed", "1.5", "`config.seed` is '1.5'; .*whole number"),
     ],
 )
 def test_changes_that_are_wrong(field, text, message):
@@ -117,7 +118,7 @@ def test_another_network_brings_its_own_fields():
     config = changed_config("f_actin:quick", [("model.widths", "(4, 8)"), ("model.name", "unet")])
     assert config.model.to_dict() == {"name": "unet", "widths": (4, 8), "dtype": "float32"}
     assert experiment_of(config).run.loss.weights["psf_energy"] == 0
-    with pytest.raises(InputError, match=r"`model\.width`.*'widths'"):
+    with pytest.raises(InputError, match=r"`config\.model\.width`.*'widths'"):
         changed_config("f_actin:quick", [("model.name", "unet"), ("model.width", "8")])
     with pytest.raises(InputError, match=r"'resnet'.*oidn.*unet"):
         changed_config("f_actin:quick", [("model.name", "resnet")])

@@ -89,7 +89,7 @@ def test_pixels_that_the_objective_does_not_go_with():
     frames = np.moveaxis(counts(), 0, -1)
     for changes, message in (
         ({"na": 4.0}, r"62\.6 nm .* too large; SIM needs less than 32\.8 nm"),
-        ({"na": 0.01}, "check that `pixel_size_nm` and `emission_wavelength_nm` are in nm"),
+        ({"na": 0.01}, r"check that `microscope\.pixel_size_nm` and `microscope\.emission_wavelength_nm` are in nm"),
     ):
         acquisition = Acquisition.of_frames(frames, replace(MICROSCOPE, **changes))
         with pytest.raises(InputError, match=message):

@@ -64,7 +64,6 @@ class Export:
     overwrite: bool = False
 
     def __post_init__(self):
-        """Checks the numbers."""
         if not 1 <= self.cells <= 999:
             raise IllegalValue("cells", self.cells, "it must be from 1 to 999")
         if self.out == Path():
