@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from benchmarks.record import Column, Table, record
-from benchmarks.scenes import DEFAULT, NAMES, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, Scenes, photograph
+from benchmarks.record import Column, RecordedTable, record
+from benchmarks.scenes import DEFAULT, NAMES, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, SceneCache, photograph
 from benchmarks.simulation import median_seconds
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.hifi import hifi_sim
@@ -97,7 +97,7 @@ def methods(frames: Array, otf: TransferFunction) -> dict[str, tuple[Any, tuple,
     }
 
 
-def speed_table(side: int, *, rounds: int) -> Table:
+def speed_table(side: int, *, rounds: int) -> RecordedTable:
     """Time of every method on frames of `side` x `side`."""
     frames = 100.0 + 10.0 * jax.random.normal(jax.random.key(0), (9, side, side))
     otf = TransferFunction.theoretical(na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
@@ -134,7 +134,7 @@ def speed_table(side: int, *, rounds: int) -> Table:
             ]
         )
     title = f"9 frames, median; a transform of {side} x {side} and back: {1e3 * seconds['pair']:.1f} ms"
-    return Table(f"speed-{side}", title, columns, rows)
+    return RecordedTable(f"speed-{side}", title, columns, rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def errors(estimated: Estimate, truth: Illumination) -> dict[str, np.ndarray]:
     }
 
 
-def accuracy_table(scenes: Scenes, *, count: int) -> Table:
+def accuracy_table(scenes: SceneCache, *, count: int) -> RecordedTable:
     """Errors of the estimated illumination."""
     columns = [
         Column("microscope"),
@@ -203,7 +203,7 @@ def accuracy_table(scenes: Scenes, *, count: int) -> Table:
                 ]
             )
     title = f"estimated illumination, {count} acquisitions in each row; 50 %, 90 %, worst"
-    return Table("accuracy", title, columns, cells)
+    return RecordedTable("accuracy", title, columns, cells)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def quality_of(scene: Scene, frames: Array, otf: TransferFunction) -> dict[str, 
     }
 
 
-def quality_table(scenes: Scenes) -> Table:
+def quality_table(scenes: SceneCache) -> RecordedTable:
     """Quality of the images."""
     cases = [
         ("peak 2000", 2000.0, PUPIL),
@@ -270,7 +270,7 @@ def quality_table(scenes: Scenes) -> Table:
             rows.setdefault(method, [method]).append(mean)
     title = 'image quality, "pupil" microscope: PSNR in dB / ring correlation of the super-resolved band'
     columns = [Column(""), *(Column(name, "{:.1f} / {:.2f}") for name, _, _ in cases)]
-    return Table("quality", title, columns, list(rows.values()))
+    return RecordedTable("quality", title, columns, list(rows.values()))
 
 
 def main() -> None:
@@ -285,7 +285,7 @@ def main() -> None:
     chosen = options.parts or parts
     if not set(chosen) <= set(parts):
         parser.error(f"the parts are {', '.join(parts)}")
-    scenes, tables = Scenes(), []
+    scenes, tables = SceneCache(), []
     if "speed" in chosen:
         tables += [speed_table(side, rounds=options.rounds) for side in (256, 512)]
     if "accuracy" in chosen:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.record import Column, Table, record
+from benchmarks.record import Column, RecordedTable, record
 from benchmarks.simulation import median_seconds
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation, hamming_window
@@ -74,7 +74,7 @@ def direct_block(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return curve
 
 
-def decorrelation_table(*, rounds: int) -> Table:
+def decorrelation_table(*, rounds: int) -> RecordedTable:
     """Decorrelation analysis at several sizes."""
     transform = jax.jit(rfft2)
     columns = [
@@ -97,10 +97,10 @@ def decorrelation_table(*, rounds: int) -> Table:
         direct = time.perf_counter() - start
         whole, bare = 1000 * ours["ours"], 1000 * ours["transform"]
         rows.append([f"{side} × {side}", whole, bare, whole / bare, 1000 * direct, 1000 * direct / whole])
-    return Table("decorrelation", "decorrelation analysis", columns, rows)
+    return RecordedTable("decorrelation", "decorrelation analysis", columns, rows)
 
 
-def rolling_table(*, rounds: int, full_map: bool) -> Table:
+def rolling_table(*, rounds: int, full_map: bool) -> RecordedTable:
     """rFRC maps, per block."""
     columns = [
         Column(f"rolling FRC, blocks of {BLOCK} × {BLOCK}"),
@@ -129,7 +129,7 @@ def rolling_table(*, rounds: int, full_map: bool) -> Table:
         count = int(compute().foreground[::skip, ::skip].sum()) if skip > 1 else side * side
         name, each = f"{side} × {side}, skip {skip}", seconds / count
         rows.append([name, count, seconds, 1e6 * each, 1e6 * floor, 1e6 * direct, direct / each])
-    return Table("rolling", "rolling FRC", columns, rows)
+    return RecordedTable("rolling", "rolling FRC", columns, rows)
 
 
 def _once(compute: Any) -> float:
@@ -138,7 +138,7 @@ def _once(compute: Any) -> float:
     return time.perf_counter() - start
 
 
-def image_table(*, rounds: int) -> Table:
+def image_table(*, rounds: int) -> RecordedTable:
     """The other metrics at 1004 x 1004."""
     first, second = (jnp.asarray(image) for image in noisy_pair(1004))
     widefield = first.reshape(502, 2, 502, 2).mean((1, 3))
@@ -150,7 +150,7 @@ def image_table(*, rounds: int) -> Table:
     }
     functions = {name: partial(f, first, widefield if name == "SQUIRREL" else second) for name, f in compiled.items()}
     rows = [[name, 1000 * seconds] for name, seconds in median_seconds(functions, rounds=rounds).items()]
-    return Table("images", "the other metrics", [Column("1004 × 1004"), Column("ms", "{:.0f}")], rows)
+    return RecordedTable("images", "the other metrics", [Column("1004 × 1004"), Column("ms", "{:.0f}")], rows)
 
 
 def main() -> None:

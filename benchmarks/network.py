@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.record import Column, Table, record
+from benchmarks.record import Column, RecordedTable, record
 from oidn_jax.config import default_config, experiment_of
 from oidn_jax.models.layers import LAYOUT, conv_same
 from oidn_jax.models.networks import build_network, predict
@@ -124,7 +124,7 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def measure(options: argparse.Namespace) -> Table:
+def measure(options: argparse.Namespace) -> RecordedTable:
     """Times all parts in turn."""
     parts = make_parts(patch=options.patch, dtype=options.dtype, remat=options.remat)
     compiled = {name: compile_timed(function, *arguments) for name, (function, arguments, _) in parts.items()}
@@ -165,7 +165,7 @@ def measure(options: argparse.Namespace) -> Table:
             ]
         )
     title = f"{options.dtype}, {options.patch} x {options.patch}, {jax.devices()[0].device_kind}, median"
-    return Table("parts", title, columns, rows)
+    return RecordedTable("parts", title, columns, rows)
 
 
 def main() -> None:

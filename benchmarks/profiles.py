@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from scipy.interpolate import CubicSpline
 
 from benchmarks.classical import deconvolve, hifi, wiener
-from benchmarks.record import Column, Table
+from benchmarks.record import Column, RecordedTable
 from benchmarks.scenes import PUPIL, expose_frames
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.optics.forward import form_raw_frames
@@ -92,7 +92,7 @@ def dip_of(profile: np.ndarray, distance: float) -> float:
     return float(1.0 - height[np.abs(OFFSETS) < 20].min() / np.mean(near))
 
 
-def table_of(profiles: dict[str, np.ndarray], peak: float) -> Table:
+def table_of(profiles: dict[str, np.ndarray], peak: float) -> RecordedTable:
     """Widths and dips."""
     columns = [Column(""), Column("width, nm", "{:.0f}"), Column("rim", "{:.2f}")]
     columns += [Column(f"{distance:g} nm", "{:.2f}") for distance in DISTANCES_NM[1:]]
@@ -102,7 +102,7 @@ def table_of(profiles: dict[str, np.ndarray], peak: float) -> Table:
         dips = [dip_of(curve, distance) for curve, distance in zip(curves[1:], DISTANCES_NM[1:], strict=True)]
         rows.append([name, width_of(curves[0]), single.min() / single.max(), *dips])
     title = f"line profiles, peak {peak:g} photons: width of a line, rim, dips between pairs"
-    return Table("profiles", title, columns, rows)
+    return RecordedTable("profiles", title, columns, rows)
 
 
 def draw(profiles: dict[str, np.ndarray], out: Path) -> None:

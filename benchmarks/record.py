@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table as RichTable
+from rich.table import Table
 
 from oidn_jax.data.atomic import write_json
 
@@ -39,7 +39,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class RecordedTable:
     """A table of numbers.
 
     Attributes:
@@ -60,7 +60,7 @@ class Table:
 
     def print(self) -> None:
         """Prints it on the console."""
-        table = RichTable(title=self.title)
+        table = Table(title=self.title)
         for number, column in enumerate(self.columns):
             table.add_column(column.title, justify="right" if number else "left")
         for row in self.texts():
@@ -73,7 +73,7 @@ class Table:
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def record(benchmark: str, tables: Sequence[Table]) -> None:
+def record(benchmark: str, tables: Sequence[RecordedTable]) -> None:
     """Writes docs/benchmarks/BENCHMARK.json: the tables, and on what they were measured."""
     packages = ("oidn-jax", "jax", "jaxlib", "flax", "numpy")
     content = {
@@ -88,11 +88,13 @@ def record(benchmark: str, tables: Sequence[Table]) -> None:
     print(f"wrote {path}")
 
 
-def load(benchmark: str) -> tuple[dict[str, Table], str]:
+def load(benchmark: str) -> tuple[dict[str, RecordedTable], str]:
     """The tables of a record by name, and in words on what they were measured."""
     content = json.loads((FOLDER / f"{benchmark}.json").read_text(encoding="utf-8"))
     tables = {
-        name: Table(name, table["title"], [Column(c["title"], c["form"]) for c in table["columns"]], table["rows"])
+        name: RecordedTable(
+            name, table["title"], [Column(c["title"], c["form"]) for c in table["columns"]], table["rows"]
+        )
         for name, table in content["tables"].items()
     }
     machine, versions = content["machine"], content["versions"]

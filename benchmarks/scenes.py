@@ -61,7 +61,7 @@ PUPIL_JITTER = replace(PUPIL, settings=replace(PUPIL.settings, phase_error_deg=8
 PUPIL_WEAK = replace(PUPIL, settings=replace(PUPIL.settings, modulation_depth=(0.25, 0.25)))
 
 
-class Scenes:
+class SceneCache:
     """Specimens drawn once, imaged by any microscope."""
 
     def __init__(self):

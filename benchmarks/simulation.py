@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.record import Column, Table, record
+from benchmarks.record import Column, RecordedTable, record
 from oidn_jax.config import SIZES, experiment_of, specimen_config
 from oidn_jax.models.networks import build_network
 from oidn_jax.optics.noise import poisson, poisson_quantile
@@ -44,7 +44,7 @@ def median_seconds(functions: dict[str, Callable[[], Any]], *, rounds: int) -> d
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def stream_table(size: str, *, rounds: int) -> Table:
+def stream_table(size: str, *, rounds: int) -> RecordedTable:
     """The stream of each specimen against the train step."""
     functions: dict[str, Callable[[], Any]] = {}
     runs = {name: experiment_of(specimen_config(name, size)).run for name in SPECIMENS}
@@ -76,7 +76,7 @@ def stream_table(size: str, *, rounds: int) -> Table:
         [name, 1e3 * value / patches, patches / value, None if name == "train step" else seconds["train step"] / value]
         for name, value in seconds.items()
     ]
-    return Table(size, f"{patches} patches, {jax.devices()[0].device_kind}, median", columns, rows)
+    return RecordedTable(size, f"{patches} patches, {jax.devices()[0].device_kind}, median", columns, rows)
 
 
 def distance_from_poisson(mean: float) -> tuple[float, float, float]:
@@ -94,7 +94,7 @@ def distance_from_poisson(mean: float) -> tuple[float, float, float]:
     return 0.5 * float(np.abs(share - expected).sum()), numbers.mean() / mean - 1.0, numbers.var() / mean - 1.0
 
 
-def poisson_table(*, rounds: int) -> Table:
+def poisson_table(*, rounds: int) -> RecordedTable:
     """Error of the Poisson numbers, and time for a million of them."""
     columns = [
         Column("mean", "{:g}"),
@@ -115,7 +115,7 @@ def poisson_table(*, rounds: int) -> Table:
         )
         took, theirs_took = seconds["ours"], seconds["theirs"]
         rows.append([mean, *distance_from_poisson(mean), 1e3 * took, 1e3 * theirs_took, theirs_took / took])
-    return Table("poisson", f"a million Poisson numbers, {jax.devices()[0].device_kind}, median", columns, rows)
+    return RecordedTable("poisson", f"a million Poisson numbers, {jax.devices()[0].device_kind}, median", columns, rows)
 
 
 def main() -> None:

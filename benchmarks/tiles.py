@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import oidn_jax
-from benchmarks.record import Column, Table
+from benchmarks.record import Column, RecordedTable
 from oidn_jax.commands.run import run
 from oidn_jax.config import simulation_settings
 from oidn_jax.methods import reconstruct
@@ -75,7 +75,7 @@ def main() -> None:
             ]
         )
     title = f"{options.scenes} scenes of {options.size} x {options.size} raw pixels, patch {model.patch}"
-    Table("tiles", title, columns, rows).print()
+    RecordedTable("tiles", title, columns, rows).print()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from benchmarks.record import Column, Table
+from benchmarks.record import Column, RecordedTable
 from oidn_jax.classical.consistency import BORDER, check_consistency
 from oidn_jax.classical.estimation import estimate_illumination
 from oidn_jax.classical.wiener import wiener_sim
@@ -160,7 +160,7 @@ def rates(scores: Scores) -> tuple[float, float, float]:
     return float(np.mean(above) / len(unchanged)), float(np.mean(changed > np.quantile(unchanged, 0.99))), float(best)
 
 
-def table_of(scores: dict[tuple[str, Case], Scores], levels: dict[str, float]) -> Table:
+def table_of(scores: dict[tuple[str, Case], Scores], levels: dict[str, float]) -> RecordedTable:
     """One row for each base, level, change and shape."""
     columns = [Column("image"), Column("photons", "{:.0f}"), Column("change"), Column("shape")]
     columns += [Column(f"contrast {contrast}", "{:.0f} ({:.0f}) | {:.0f} | {:.0f}") for contrast in CONTRASTS]
@@ -177,7 +177,7 @@ def table_of(scores: dict[tuple[str, Case], Scores], levels: dict[str, float]) -
                         cells.append([100 * detected, 100 * area, 100 * chi, 100 * best])
                     rows.append([base, photons, change, shape, *cells])
     title = "detected at 1 % false positives, per cent: evidence (area under its ROC curve) | chi-square | best"
-    return Table("trust", title, columns, rows)
+    return RecordedTable("trust", title, columns, rows)
 
 
 def draw(scores: dict[tuple[str, Case], Scores], levels: dict[str, float], out: Path) -> None:

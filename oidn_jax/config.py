@@ -189,6 +189,7 @@ def experiment_of(config: Any) -> Experiment:
     Raises:
         IllegalValue: naming the field, as `train.patch`, that is not legal or not of its type.
     """
+    check_sections(config)
     model, microscope = dict(_tuples(config.model)), microscope_of(config)
     try:
         build_network(model, microscope)
@@ -217,13 +218,11 @@ def microscope_of(config: Any) -> Microscope:
     Raises:
         InputError: numbers that no microscope has; an OTF that cannot be read.
     """
+    check_sections(config)
     values = _tuples(config.microscope)
-    otf_file = values.pop("otf_file")
+    otf_file = values.pop("otf_file", "")
     measured = measured_otf(otf_file) if otf_file else None
-    try:
-        return Microscope(**values, measured_otf=measured)
-    except IllegalValue as error:
-        raise error.within("microscope") from error
+    return _built(Microscope, values | {"measured_otf": measured}, "microscope")
 
 
 def measured_otf(path: str | Path) -> MeasuredOtf:
@@ -242,25 +241,45 @@ def simulation_settings(config: Any) -> SimulationSettings:
     Raises:
         IllegalValue: naming the field.
     """
+    check_sections(config)
     values = _tuples(config.simulation)
-    try:
-        camera = Camera(**values.pop("camera"))
-    except IllegalValue as error:
-        raise error.within("simulation.camera") from error
-    try:
-        return SimulationSettings(**values, camera=camera)
-    except IllegalValue as error:
-        raise error.within("simulation") from error
+    camera = _built(Camera, values.pop("camera", {}), "simulation.camera")
+    return _built(SimulationSettings, values | {"camera": camera}, "simulation")
+
+
+def check_sections(config: Any) -> None:
+    """Refuses a configuration that lacks a section, or has one that nobody reads.
+
+    Raises:
+        InputError: naming both.
+    """
+    names, given = set(default_config()), set(config)
+    if names != given:
+        missing, unknown = (", ".join(sorted(some)) or "none" for some in (names - given, given - names))
+        raise InputError(
+            f"the configuration must have exactly the sections {', '.join(sorted(names))} (missing: {missing}; "
+            f"unknown: {unknown}); begin it with default_config() of oidn_jax.config"
+        )
 
 
 def _section(kind: type[Section], config: Any, name: str) -> Section:
+    return _built(kind, _tuples(config[name]), name)
+
+
+def _built(kind: type[Section], values: Any, name: str) -> Section:
+    """The dataclass of a section; its field names and its values are checked."""
+    known = {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if not isinstance(values, dict) or not set(values) <= known:
+        unknown = ", ".join(sorted(set(values) - known)) if isinstance(values, dict) else repr(values)
+        raise InputError(
+            f"the section {name!r} of the configuration has no field {unknown}; {', '.join(sorted(known))}"
+        )
     try:
-        return kind(**_tuples(config[name]))
+        return kind(**values)
     except IllegalValue as error:
         raise error.within(name) from error
-    except TypeError as error:
-        known = ", ".join(field.name for field in fields(kind))  # pyright: ignore[reportArgumentType]
-        raise InputError(f"the section {name!r} of the configuration has other fields than {known}: {error}") from error
+    except TypeError as error:  # of a comparison, as of a text with 0
+        raise InputError(f"the section {name!r} of the configuration has a value of a wrong type: {error}") from error
 
 
 def _tuples(value: Any) -> Any:

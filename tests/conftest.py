@@ -7,6 +7,7 @@ The checks of shapes and types are switched on in `pyproject.toml` (`--jaxtyping
 
 import os
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,11 @@ SETTINGS = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "MPLBACKEND": "Agg",
 }
+# XLA takes a third less time over the compilation of these programs without its emitters of fused loops. It may compile
+# wrongly then (one program gave NaN), which makes a test fail, never pass. The flag is an internal one, and XLA ends
+# the process over a flag that it does not know: so only where it has been tried.
+if metadata.version("jaxlib").startswith("0.10."):
+    SETTINGS["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 # jax refuses to start with both spellings of the number of devices.
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     SETTINGS["JAX_NUM_CPU_DEVICES"] = "4"

@@ -197,3 +197,33 @@ def test_another_network_brings_its_own_fields_and_no_loss_of_a_psf():
     assert config.model.is_locked
     with pytest.raises(IllegalValue, match=r"`model\.name` is 'gan'"):
         use_network(config, "gan")
+
+
+def edited(name):
+    """A default configuration, edited as a program can."""
+    config = default_config().unlock()
+    section, _, field = name.partition(".")
+    if field:
+        config[section][field] = ("a", 3) if field == "density" else 1
+    elif section in config:
+        del config[section]
+    else:
+        config[section] = {"scenes": 1}
+    return config
+
+
+@pytest.mark.parametrize("read", [experiment_of, microscope_of])
+@pytest.mark.parametrize("name", ["evaluaton", "model", "microscope.foo", "simulation.foo", "simulation.density"])
+def test_a_configuration_of_other_sections_or_fields_is_told(name, read):
+    if read is microscope_of and name.startswith("simulation"):
+        return
+    with pytest.raises(InputError, match=name.partition(".")[2] or name):
+        read(edited(name))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_jax_cannot_take(seed):
+    config = default_config()
+    config.seed = seed
+    with pytest.raises(IllegalValue, match=f"`seed` is {seed}"):
+        experiment_of(config)

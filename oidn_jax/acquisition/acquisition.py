@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
-from oidn_jax.acquisition.checks import PixelSurvey, check_pixels, survey_pixels
+from oidn_jax.acquisition.checks import PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.assessment import assess, other_order_fits
@@ -157,7 +157,7 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the first time point."""
         return noise_model(
-            self.stack.read(0),
+            self._read(0),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
@@ -172,17 +172,28 @@ class Acquisition:
     @cached_property
     def defects(self) -> Bool[np.ndarray, "h w"]:
         """Hot and dead pixels of the first time point; a warning says how many."""
-        defects = find_defects(self.stack.read(0))
+        defects = find_defects(self._read(0))
         if defects.any():
             self.warn(f"{np.count_nonzero(defects)} hot or dead pixels are replaced by the median of their neighbours")
         return defects
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point as stored, with hot and dead pixels replaced; the latest ones are kept."""
+        """The frames of a time point as stored, with hot and dead pixels replaced; the latest ones are kept.
+
+        Raises:
+            IndexError: a time point that there is not.
+            InputError: pixels that `checks.check_frames` refuses.
+        """
         if self._latest is None or self._latest[0] != time:
             defects = self.defects
-            self._latest = time, repair(self.stack.read(time), defects)
+            self._latest = time, repair(self._read(time), defects)
         return self._latest[1]
+
+    def _read(self, time: int) -> Real[np.ndarray, "frames h w"]:
+        """As stored. Checked here too: who calls a method need not have called `check`."""
+        frames = self.stack.read(time)
+        check_frames(frames, time=time, source=self.stack.source)
+        return frames
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset."""

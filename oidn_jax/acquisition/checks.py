@@ -6,9 +6,10 @@ line of warning each.
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Float, Real
 
 from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack
 from oidn_jax.errors import InputError
@@ -17,6 +18,7 @@ from oidn_jax.errors import InputError
 _CAMERA_CEILINGS = (4095, 16383)
 _SATURATED_FRACTION = 1e-4
 _ORDER_CHECK_SIDE = 512
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -24,42 +26,67 @@ class PixelSurvey:
     """What one pass over all frames tells.
 
     Attributes:
-        not_finite: NaN or infinite pixels of each frame.
-        constant: frames of one value everywhere.
         means: of each frame.
         full_scale: the largest value a pixel can have, if pixels have reached it: the largest value of the dtype, or
             4095 or 16383 when that is exactly the largest value in the stack. None for floats.
         saturated: fraction of the pixels at full scale.
     """
 
-    not_finite: Int[np.ndarray, "time frames"]
-    constant: Bool[np.ndarray, "time frames"]
     means: Float[np.ndarray, "time frames"]
     full_scale: int | None
     saturated: float
 
 
 def survey_pixels(stack: RawStack) -> PixelSurvey:
-    """Looks at every pixel of a stack, one time point at a time."""
-    frames_shape = stack.shape[:2]
-    not_finite, constant, means = np.zeros(frames_shape, int), np.zeros(frames_shape, bool), np.zeros(frames_shape)
+    """Looks at every pixel of a stack, one time point at a time.
+
+    Raises:
+        InputError: pixels that `check_frames` refuses.
+    """
+    means = np.zeros(stack.shape[:2])
     is_integer = stack.dtype.kind in "ui"
     largest, at_largest = None, 0
     for time in range(stack.shape[0]):
         frames = stack.read(time)
-        not_finite[time] = np.count_nonzero(~np.isfinite(frames), axis=(1, 2))
-        low, high = frames.min(axis=(1, 2)), frames.max(axis=(1, 2))
-        constant[time] = low == high
-        # Frames that are not finite are refused before anybody asks for their mean.
-        with np.errstate(invalid="ignore"):
-            means[time] = frames.mean(axis=(1, 2), dtype=np.float64)
+        check_frames(frames, time=time, source=stack.source)
+        means[time] = frames.mean(axis=(1, 2), dtype=np.float64)
         if is_integer:
-            if largest is None or high.max() > largest:
-                largest, at_largest = int(high.max()), 0
+            if largest is None or frames.max() > largest:
+                largest, at_largest = int(frames.max()), 0
             at_largest += np.count_nonzero(frames == largest)
     if largest is not None and largest in (np.iinfo(stack.dtype).max, *_CAMERA_CEILINGS):
-        return PixelSurvey(not_finite, constant, means, largest, at_largest / math.prod(stack.shape))
-    return PixelSurvey(not_finite, constant, means, None, 0.0)
+        return PixelSurvey(means, largest, at_largest / math.prod(stack.shape))
+    return PixelSurvey(means, None, 0.0)
+
+
+def check_frames(frames: Real[np.ndarray, "frames y x"], *, time: int, source: Path) -> None:
+    """Refuses frames of which no method can make an image.
+
+    Args:
+        frames: of one time point, as stored.
+        time: which, for the message.
+        source: what the message calls them.
+
+    Raises:
+        InputError: a pixel is NaN, infinite or beyond 1e12 (the power of a spectrum would not fit into float32), or a
+            frame has one value everywhere.
+    """
+    # In float64, where neither a float16 nor the limit overflows.
+    wild = frames.dtype.kind == "f" and ~(np.abs(frames, dtype=np.float64) <= _LARGEST)
+    if np.any(wild):
+        frame, y, x = np.argwhere(wild)[0].tolist()
+        raise InputError(
+            f"{source} has {np.count_nonzero(wild)} pixels that are NaN, infinite or beyond {_LARGEST:g} at time "
+            f"{time}, the first in frame {frame}, y {y}, x {x} (counted from 0); replace them before reconstruction"
+        )
+    constant = frames.min(axis=(1, 2)) == frames.max(axis=(1, 2))
+    if constant.any():
+        frame = int(np.argmax(constant))
+        raise InputError(
+            f"{source} has {np.count_nonzero(constant)} frames of one value everywhere at time {time}, the first is "
+            f"frame {frame} (counted from 0, value {frames[frame, 0, 0]}); every frame must hold an image: record it "
+            "again"
+        )
 
 
 def check_pixels(
@@ -87,7 +114,7 @@ def check_pixels(
         The warnings, one line each; empty when there is nothing to say.
 
     Raises:
-        InputError: a pixel is NaN or infinite, or a frame has one value everywhere.
+        InputError: pixels that `check_frames` refuses.
         ValueError: the stack does not have orientations * phases frames.
     """
     count = stack.shape[1]
@@ -97,27 +124,8 @@ def check_pixels(
             f"{phases}; give the numbers it was opened with"
         )
     survey = survey_pixels(stack) if survey is None else survey
-    if survey.not_finite.any():
-        time, frame = _first(survey.not_finite > 0)
-        y, x = _first(~np.isfinite(stack.read(time)[frame]))
-        raise InputError(
-            f"{stack.source} has {survey.not_finite.sum()} NaN or infinite pixels, the first at time {time}, frame "
-            f"{frame}, y {y}, x {x} (counted from 0); replace them before reconstruction"
-        )
-    if survey.constant.any():
-        time, frame = _first(survey.constant)
-        raise InputError(
-            f"{stack.source} has {survey.constant.sum()} frames of one value everywhere, the first at time {time}, "
-            f"frame {frame} (counted from 0, value {stack.read(time)[frame, 0, 0]}); every frame must hold an image: "
-            "record it again"
-        )
     warnings = (_saturation(stack, survey), _frame_order(stack, orientations, phases))
     return [warning for warning in warnings if warning is not None]
-
-
-def _first(mask: Bool[np.ndarray, "rows columns"]) -> tuple[int, int]:
-    row, column = np.argwhere(mask)[0].tolist()
-    return row, column
 
 
 def _saturation(stack: RawStack, survey: PixelSurvey) -> str | None:

@@ -45,6 +45,21 @@ def parse(parser: OneLineParser, arguments: Sequence[str] | None) -> argparse.Na
     return options
 
 
+def check_changes(parser: OneLineParser, options: argparse.Namespace, used: Sequence[str]) -> None:
+    """Refuses changes that this command has no use for, and a damping of the theoretical OTF that `--otf` replaces.
+
+    Args:
+        parser: of the command.
+        options: what `parse` gave.
+        used: the sections, or fields as `microscope.scale`, that the command takes from a configuration.
+    """
+    for field, _ in options.changes:
+        if not any(field == name or field.startswith(f"{name}.") for name in used):
+            parser.error(f"{_PREFIX}{field} has no use here; of a configuration only {', '.join(used)} is used")
+        if field == "microscope.otf_damping" and options.otf is not None:
+            parser.error(f"{_PREFIX}{field} is of the theoretical OTF, which --otf replaces; give one of them")
+
+
 def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict":
     """The configuration of a name with the changes made.
 
@@ -76,6 +91,10 @@ def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict
             if depth <= len(sections):
                 section = section[part]
         section[last] = _value(f"config.{field}", text, section[last])
+    if config.microscope.get("otf_file") and any(field == "microscope.otf_damping" for field, _ in changes):
+        raise InputError(
+            "`microscope.otf_damping` is of the theoretical OTF, which `microscope.otf_file` replaces; give one of them"
+        )
     return config
 
 

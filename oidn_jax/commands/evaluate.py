@@ -46,14 +46,15 @@ def main(arguments: list[str] | None = None) -> None:
         help="by commas, in the order of the tables; network: all that are given; default: %(default)s",
     )
     parser.add_argument(
-        "--specimens", default="", metavar="NAMES", help="to test on, by commas; default: that of the configuration"
+        "--specimens", metavar="NAMES", help="to test on, by commas; default: that of the configuration"
     )
     parser.add_argument(
         "--save-raw", action="store_true", help="also write the first scene's raw frames of each level as TIFF"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an evaluation that is there")
     options = parse(parser, arguments)
-    run(lambda: evaluate(options, sys.argv if arguments is None else ["oidn-jax", "evaluate", *arguments]))
+    command = sys.argv if arguments is None else ["oidn-jax", "evaluate", *arguments]
+    run(lambda: evaluate(options, command), spell=parser.spell)
 
 
 def evaluate(options: argparse.Namespace, command: list[str]) -> None:
@@ -68,7 +69,9 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
     from oidn_jax.training.parallel import describe_devices
 
     experiment = experiment_of(changed_config(options.config, options.changes))
-    simulations, configuration = _specimens(experiment.run.simulation, experiment.run.configuration, options.specimens)
+    given = [field.removeprefix("simulation.") for field, _ in options.changes if field.startswith("simulation.")]
+    names = options.specimens.split(",") if options.specimens else [experiment.run.simulation.specimen.name]
+    simulations, configuration = _specimens(experiment.run.simulation, experiment.run.configuration, names, given)
     models = _networks(options)
     with progress_bar() as progress:
         evaluate_methods(
@@ -90,7 +93,7 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
 
 
 def _specimens(
-    simulation: "Simulation", configuration: Any, specimens: str
+    simulation: "Simulation", configuration: Any, names: list[str], given: list[str]
 ) -> tuple[dict[str, "Simulation"], dict[str, Any]]:
     """Each specimen's simulation and configuration: the given one for its own, its defaults for the others.
 
@@ -98,14 +101,22 @@ def _specimens(
     """
     from dataclasses import asdict, replace
 
+    from oidn_jax.simulation.specimens import SPECIMENS
     from oidn_jax.training.checkpoint import plain
 
-    names = specimens.split(",") if specimens else [simulation.specimen.name]
     if len(set(names)) < len(names):
-        raise IllegalValue("specimens", specimens, "give each once")
-    simulations = {name: replace(simulation, settings=simulation.settings.for_specimen(name)) for name in names}
+        raise IllegalValue("specimens", ",".join(names), "give each once")
+    for name in names:
+        if name not in SPECIMENS:
+            raise IllegalValue("specimens", name, f"legal: {', '.join(SPECIMENS)}")
+    simulations = {
+        name: replace(simulation, settings=simulation.settings.for_specimen(name, given=given)) for name in names
+    }
     used = {name: configuration[name] for name in ("name", "microscope", "evaluation", "data")}
-    described = {name: {**used, "simulation": plain(asdict(each.settings))} for name, each in simulations.items()}
+    described = {
+        name: {"optics": simulation.microscope.describe(), **used, "simulation": plain(asdict(each.settings))}
+        for name, each in simulations.items()
+    }
     return simulations, described
 
 

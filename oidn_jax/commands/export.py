@@ -34,7 +34,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the cells; default: %(default)s")
     parser.add_argument("--overwrite", action="store_true", help="remove an export of this specimen that is there")
     options = parse(parser, arguments)
-    run(lambda: export(options))
+    if options.patches == 0 and options.patch != parser.get_default("patch"):
+        parser.error("--patch has no use with --patches=0; leave one of them out")
+    run(lambda: export(options), spell=parser.spell)
 
 
 def export(options: argparse.Namespace) -> None:

@@ -12,8 +12,9 @@ of the camera, photo-electrons, brightness of the frames, bleaching, and warning
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, prints a report of each file."""
-    options = _parser().parse_args(arguments)
-    run(lambda: inspect(options))
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    run(lambda: inspect(options), spell=parser.spell)
 
 
 def _parser() -> OneLineParser:

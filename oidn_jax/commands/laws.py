@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from oidn_jax.commands.configuration import add_config, changed_config, parse
+from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
 from oidn_jax.commands.parser import OneLineParser, add_otf
 from oidn_jax.commands.run import run
 
@@ -20,8 +20,10 @@ Prints each law with its error; the exit code is 1 when one fails."""
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, checks, prints a table."""
-    options = parse(_parser(), arguments)
-    run(lambda: laws(options))
+    parser = _parser()
+    options = parse(parser, arguments)
+    check_changes(parser, options, ("microscope", "simulation"))
+    run(lambda: laws(options), spell=parser.spell)
 
 
 def _parser() -> OneLineParser:

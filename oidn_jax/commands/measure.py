@@ -13,17 +13,23 @@ Resolution of an image by decorrelation analysis and Fourier ring correlation (F
 second image of the same object with noise of its own. Measure images on their own pixels: interpolated ones seem finer
 than they are."""
 
+# Flags of the map of the local resolution.
+_ROLLING = ("block", "skip", "background", "flavour", "crossing", "no_median", "correct_drift")
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, measures, prints."""
     options = parse(arguments)
-    run(lambda: measure(options))
+    run(lambda: measure(options), spell=_parser().spell)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The flags; a mistake prints one line and exits with 2."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
+    changed = [name for name in _ROLLING if getattr(options, name) != parser.get_default(name)]
+    if options.no_rolling and changed:
+        parser.error(f"--{changed[0].replace('_', '-')} is of the map that --no-rolling leaves out; give one of them")
     if len(options.images) > 2:
         parser.error(f"{len(options.images)} images are given; give one, or two of the same object")
     if options.correct_drift and len(options.images) == 1:
@@ -32,9 +38,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--sectors is {options.sectors}; legal: 1 to {MOST_SECTORS}")
     if options.no_rolling and options.map is not None:
         parser.error("--map writes the map that --no-rolling leaves out; give one of them")
-    for name in ("plot", "map"):
-        if getattr(options, name) == "":
-            parser.error(f"--{name} is empty; name a file")
     return options
 
 

@@ -1,13 +1,19 @@
 """argparse as every command uses it: flags in full, mistakes in one line; and flags that several commands have."""
 
 import argparse
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from oidn_jax.commands.run import flag
 
 RAW_FILES = "raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A mistake in the flags prints `error: ...` on stderr and exits with 2."""
+    """A mistake in the flags prints `error: ...` on stderr and exits with 2.
+
+    A flag without a value, as `--illumination=` of a variable that nobody set, is a mistake.
+    """
 
     def __init__(self, prog: str, description: str) -> None:
         """A parser whose description is printed as it is written, and whose flags are written in full."""
@@ -17,6 +23,25 @@ class OneLineParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As argparse does, but refuses empty values."""
+        options, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(options, action.dest, None)
+            if "" in (value if isinstance(value, list) else [value]):
+                name = action.option_strings[0] if action.option_strings else action.metavar
+                self.error(f"{name} is empty; give it a value or leave it out")
+        return options, rest
+
+    def spell(self, setting: str) -> str | None:
+        """The flag of this command that sets a setting; None where it has none."""
+        return self.known(flag(setting))
+
+    def known(self, name: str | None) -> str | None:
+        """The flag if this command has it, else None."""
+        option = "--config" if name and name.startswith("--config.") else name
+        return name if option in self._option_string_actions else None
 
     def error(self, message: str) -> NoReturn:
         """One line, without the usage."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oidn_jax.commands.configuration import add_config, changed_config, parse
+from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
 from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_otf, add_raw_frames
 from oidn_jax.commands.run import run, warn
 
@@ -37,6 +37,7 @@ _OPTICS = ("config", "na", "emission_nm", "otf", "otf_damping")
 _PHYSICS = (*_OPTICS, "illumination", "camera_offset")
 _WIDEFIELD = ("config", "camera_offset")  # of these, what a widefield image depends on
 _NOISE = ("camera_gain", "read_noise")
+_LAYOUT = ("microscope.orientations", "microscope.phases", "microscope.scale")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,9 +53,9 @@ def flag(setting: str) -> str | None:
     own = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf"}
     own |= {name: name for name in ("na", "pixel_size_nm", "otf_damping")}
     field = setting.removeprefix("microscope.")
-    if field in ("orientations", "phases", "scale"):
+    if f"microscope.{field}" in _LAYOUT:
         return usual_flag(f"microscope.{field}")
-    return usual_flag(own.get(field, setting))
+    return _parser().known(usual_flag(own.get(field, setting)))
 
 
 def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -66,8 +67,6 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.image is None and options.method is None:
         options.method = "network"
     options.trust |= options.image is not None
-    if not options.out:
-        parser.error("--out is empty; name a folder")
     if options.method == "network" and options.workdir is None:
         parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi or widefield")
     for name, methods in _ONLY_FOR.items():
@@ -88,6 +87,11 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--refit-phases needs --illumination=FILE")
     if options.otf is not None and options.otf_damping is not None:
         parser.error("--otf-damping is of the theoretical OTF, which --otf replaces; give one of them")
+    if any(field == "microscope.pixel_size_nm" for field, _ in options.changes):
+        parser.error(
+            "the files say their pixel size; --pixel-size-nm, not --config.microscope.pixel_size_nm, changes it"
+        )
+    check_changes(parser, options, ("microscope",) if physics else _LAYOUT)
     options.needs_optics = physics
     return options
 
@@ -160,7 +164,11 @@ def reconstruct(options: argparse.Namespace) -> None:
 
     method = _method(options)
     microscope, optics_from, remarks = _microscope(options, method)
-    known = KnownIllumination(Path(options.illumination), options.refit_phases) if options.illumination else None
+    known = (
+        KnownIllumination(Path(options.illumination), options.refit_phases)
+        if options.illumination is not None
+        else None
+    )
     reading = Reading(
         frame_order=options.frame_order,
         pixel_size_nm=options.pixel_size_nm,

@@ -38,6 +38,10 @@ def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) 
     except InputError as error:
         print(f"error: {error.spelled(spell)}", file=sys.stderr)
         sys.exit(2)
+    except MemoryError as error:
+        reason = str(error).partition("\n")[0] or "the operating system gives no more"
+        print(f"error: this does not fit into memory ({reason}); take smaller images or fewer at once", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

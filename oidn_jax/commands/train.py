@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--workdir", metavar="DIR", help="folder of the run; default: runs/ and the configuration's name"
     )
     options = parse(parser, arguments)
-    run(lambda: train(options))
+    run(lambda: train(options), spell=parser.spell)
 
 
 def train(options: argparse.Namespace) -> None:

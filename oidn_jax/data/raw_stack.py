@@ -111,6 +111,8 @@ class RawStack:
             IndexError: a time point that the stack does not have.
             InputError: a file that has vanished or shrunk since it was opened, or pixels that cannot be decoded.
         """
+        if not 0 <= time < len(self.planes):
+            raise IndexError(f"{self.source} has the time points 0 to {len(self.planes) - 1}, not {time}")
         return self.images.read(self.planes[time])
 
 

@@ -130,6 +130,8 @@ def _methods(names: Sequence[str], models: Mapping[str, TrainedModel]) -> dict[s
         raise IllegalValue("methods", ", ".join(names), f"give some of {', '.join(METHODS)}, each once")
     if NETWORK in names and not models:
         raise InputError(f"the method {NETWORK!r} needs a network; give its `workdir`, or leave it out of `methods`")
+    if NETWORK not in names and models:
+        raise InputError(f"networks are given, but `methods` has no {NETWORK!r}; add it, or leave `workdir` out")
     methods: dict[str, Method] = {}
     for name in names:
         if name == NETWORK:

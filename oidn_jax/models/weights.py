@@ -1,13 +1,15 @@
 """Trained models on disk: `weights.safetensors` and `model.json` in one folder.
 
 Contract: reading needs no optimiser, no training configuration and no orbax. The JSON names the network and its fields,
-the microscope, the normalisation, where the weights come from, and their SHA-256, which is verified. A checkpoint of a
-training run holds such a folder, `WORKDIR/checkpoints/best/STEP/model`; the weights that come with the package are in
+the microscope, the normalisation, where the weights come from, and a SHA-256 over the weights and all of this, which is
+verified: a model whose microscope or normalisation somebody has edited is refused. A checkpoint of a training run holds
+such a folder, `WORKDIR/checkpoints/best/STEP/model`; the weights that come with the package are in
 `oidn_jax/weights/NAME`.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from oidn_jax.data.atomic import write_atomically, write_json
-from oidn_jax.errors import InputError
+from oidn_jax.data.normalisation import MODES
+from oidn_jax.errors import IllegalValue, InputError
+from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import initial_params
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.microscope import Microscope
@@ -50,9 +54,9 @@ def write_model(folder: Path, model: TrainedModel) -> None:
         "normalisation": model.normalisation,
         "patch": model.patch,
         "origin": dict(model.origin),
-        "sha256": hashlib.sha256(weights).hexdigest(),
         "configuration": dict(model.configuration),
     }
+    content["sha256"] = _digest(content, weights)
     write_atomically(folder / _WEIGHTS, lambda path: path.write_bytes(weights), n_bytes=len(weights))
     write_json(folder / _MODEL, content)
 
@@ -72,10 +76,10 @@ def read_model(folder: Path) -> TrainedModel:
         raise InputError(f"{folder / _MODEL} is damaged ({error}); copy the model again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f'{folder / _MODEL} is of another version: its "format" must be "{FORMAT}"')
-    if hashlib.sha256(weights).hexdigest() != content.get("sha256"):
+    if _digest(content, weights) != content.get("sha256"):
         raise InputError(
-            f"{folder / _WEIGHTS} is damaged, or not the file that {_MODEL} was written for (its SHA-256 differs); "
-            "copy the model again"
+            f"{folder} is damaged: {_WEIGHTS} and {_MODEL} are not those that were written together (their SHA-256 "
+            "differs); copy the model again"
         )
     try:
         model = TrainedModel(
@@ -88,9 +92,15 @@ def read_model(folder: Path) -> TrainedModel:
             configuration=content["configuration"],
         )
         _check_params(model)
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} is no model that this version can read ({error})") from error
     return model
+
+
+def _digest(content: Mapping[str, Any], weights: bytes) -> str:
+    """SHA-256 of the weights and of the JSON without its own entry, keys in order."""
+    described = json.dumps({key: content[key] for key in content if key != "sha256"}, sort_keys=True)
+    return hashlib.sha256(weights + described.encode()).hexdigest()
 
 
 def load(source: str | Path, *, checkpoint: str | None = None) -> TrainedModel:
@@ -107,6 +117,7 @@ def load(source: str | Path, *, checkpoint: str | None = None) -> TrainedModel:
     if checkpoint not in (None, *KINDS):
         raise InputError(f"`checkpoint` is {checkpoint!r}; legal: {', '.join(map(repr, KINDS))}")
     if isinstance(source, str) and source in shipped_names():
+        _check_no_checkpoint(source, checkpoint)
         return read_model(SHIPPED / source)
     folder = Path(source)
     if not folder.is_dir():
@@ -116,8 +127,14 @@ def load(source: str | Path, *, checkpoint: str | None = None) -> TrainedModel:
             f"weights that come with the package ({names})"
         )
     if (folder / _MODEL).exists():
+        _check_no_checkpoint(folder, checkpoint)
         return read_model(folder)
     return _load_checkpoint(folder, checkpoint)
+
+
+def _check_no_checkpoint(source: str | Path, checkpoint: str | None) -> None:
+    if checkpoint is not None:
+        raise IllegalValue("checkpoint", checkpoint, f"{source} is one model and no training run; leave it out")
 
 
 def shipped_names() -> list[str]:
@@ -158,7 +175,7 @@ def _nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
-        branch[name] = jnp.asarray(value, jnp.float32)
+        branch[name] = jnp.asarray(value)
     return tree
 
 
@@ -169,8 +186,14 @@ def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _check_params(model: TrainedModel) -> None:
     expected = jax.eval_shape(lambda: initial_params(model.network, jax.random.key(0), frames=model.microscope.frames))
-    given = {path: leaf.shape for path, leaf in _flat(model.params).items()}
-    needed = {path: leaf.shape for path, leaf in _flat(expected).items()}
+    given = {path: (leaf.shape, leaf.dtype.name) for path, leaf in _flat(model.params).items()}
+    needed = {path: (leaf.shape, leaf.dtype.name) for path, leaf in _flat(expected).items()}
     for path in sorted(given.keys() | needed.keys()):
         if given.get(path) != needed.get(path):
-            raise ValueError(f"{path} has the shape {given.get(path)}, the network needs {needed.get(path)}")
+            raise ValueError(f"{path} is {given.get(path)}, the network needs {needed.get(path)}")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
+        raise ValueError("weights are NaN or infinite")
+    if model.normalisation not in MODES:
+        raise ValueError(f"normalisation {model.normalisation!r}; legal: {', '.join(MODES)}")
+    if type(model.patch) is not int or model.patch < SMALLEST_IMAGE or not isinstance(model.origin, dict):
+        raise ValueError(f"patch {model.patch!r}, origin {model.origin!r}")

@@ -1,7 +1,7 @@
 """What a simulated acquisition depends on besides the microscope: the `simulation` section of a configuration."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -112,8 +112,12 @@ class SimulationSettings:
         """`fluorescence`, the weakest first, whatever order a configuration keeps."""
         return dict(sorted(self.fluorescence.items(), key=lambda named: tuple(named[1])))
 
-    def for_specimen(self, name: str) -> "SimulationSettings":
+    def for_specimen(self, name: str, *, given: Collection[str] = ()) -> "SimulationSettings":
         """The same of another specimen: what is this one's default becomes the other's, what was changed stays.
+
+        Args:
+            name: of the other specimen.
+            given: fields, or fields of fields as `camera.gain`, that stay even where they have this one's default.
 
         Raises:
             IllegalValue: for a specimen that does not exist.
@@ -121,7 +125,10 @@ class SimulationSettings:
         if name not in SPECIMENS:
             raise IllegalValue("specimen", name, f"legal: {', '.join(SPECIMENS)}")
         usual = specimen_settings(self.specimen)
-        changed = {field: value for field, value in vars(self).items() if value != getattr(usual, field)}
+        kept = {field.split(".")[0] for field in given} - {"specimen"}
+        changed = {
+            field: value for field, value in vars(self).items() if field in kept or value != getattr(usual, field)
+        }
         return replace(specimen_settings(name), **changed)
 
 

@@ -13,12 +13,15 @@ from functools import partial
 import jax
 import numpy as np
 
+from oidn_jax.errors import InputError
 from oidn_jax.simulation.pairs import simulate_training_batch
 from oidn_jax.training import parallel
 from oidn_jax.training.settings import TrainingRun
 
 Batch = Mapping[str, jax.Array | np.ndarray]
 BatchAt = Callable[[int], Batch]
+
+_LARGEST = 20.0  # a bright spot outside the patch that a normalisation was fitted to, but no counts
 
 
 def simulated_batches(run: TrainingRun) -> BatchAt:
@@ -35,3 +38,36 @@ def simulated_batches(run: TrainingRun) -> BatchAt:
         normalisation=run.data.normalisation,
     )
     return partial(parallel.on_each_device(simulate), jax.random.key(run.seed + 1))
+
+
+def checked_batches(batch_at: BatchAt, run: TrainingRun) -> BatchAt:
+    """A source whose numpy batches are looked at before they reach the devices.
+
+    Raises:
+        InputError: when a batch is asked for that has other keys, shapes or types than the run needs, NaN, or values
+            so far from 0 to 1 that nobody has normalised them. Arrays on devices are taken as they are.
+    """
+    share = run.train.batch_size // parallel.process_count()
+    patch, fine = run.train.patch, run.microscope.scale * run.train.patch
+    shapes = {"raw_frames": (share, patch, patch, run.microscope.frames), "target": (share, fine, fine, 1)}
+
+    def checked(step: int) -> Batch:
+        batch = batch_at(step)
+        if set(batch) != set(shapes):
+            raise InputError(f"the batch of step {step} has {', '.join(batch)}; it must have {', '.join(shapes)}")
+        for name, array in batch.items():
+            if not isinstance(array, np.ndarray):
+                continue
+            if array.shape != shapes[name] or array.dtype != np.float32:
+                raise InputError(
+                    f"{name} of step {step} is {array.dtype} {array.shape}; it must be float32 {shapes[name]} "
+                    "(`train.batch_size` over the hosts, `train.patch`)"
+                )
+            if not np.abs(array).max() <= _LARGEST:
+                raise InputError(
+                    f"{name} of step {step} has values from {array.min():g} to {array.max():g}; they must be "
+                    "normalised, about 0 to 1 (`data.normalisation`)"
+                )
+        return batch
+
+    return checked

@@ -47,8 +47,10 @@ class _SaveModel(ocp.args.CheckpointArgs):
     model: TrainedModel
 
 
-def trained_model(run: TrainingRun, params: Any, *, step: int, scores: Mapping[str, float]) -> TrainedModel:
-    """What a run has come to, by itself."""
+def trained_model(
+    run: TrainingRun, params: Any, *, step: int, scores: Mapping[str, float], simulated: bool = True
+) -> TrainedModel:
+    """What a run has come to, by itself; of data that were given instead of simulated the specimen is not known."""
     return TrainedModel(
         fields=run.model,
         params=jax.device_get(params),
@@ -58,7 +60,8 @@ def trained_model(run: TrainingRun, params: Any, *, step: int, scores: Mapping[s
         origin={
             "version": __version__,
             "name": run.name,
-            "specimen": run.simulation.settings.specimen,
+            "data": "simulated" if simulated else "given",
+            **({"specimen": run.simulation.settings.specimen} if simulated else {}),
             "seed": run.seed,
             "step": step,
             "scores": dict(scores),
@@ -84,8 +87,8 @@ def _reader(workdir: Path, kind: str) -> ocp.CheckpointManager:
 class Checkpoints:
     """Writes the last and the best checkpoint of a workdir; use as a context manager."""
 
-    def __init__(self, workdir: Path, run: TrainingRun) -> None:
-        """Opens the workdir, creating it if needed.
+    def __init__(self, workdir: Path, run: TrainingRun, *, simulated: bool = True) -> None:
+        """Opens the workdir, creating it if needed; `simulated` is for the origin of the weights (`trained_model`).
 
         Raises:
             InputError: if it cannot be written.
@@ -93,7 +96,7 @@ class Checkpoints:
         # Not asynchronous: two managers that write at once wait for each other's barriers when there are several hosts,
         # and 40 MB take a fraction of a second.
         options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
-        self._run = run
+        self._run, self._simulated = run, simulated
         try:
             self._managers = {kind: ocp.CheckpointManager(_folder(workdir, kind), options=options) for kind in KINDS}
         except OSError as error:
@@ -137,10 +140,11 @@ class Checkpoints:
             "scores": dict(scores),
             "shapes": _shapes(state),
         }
+        model = trained_model(self._run, state.evaluation_params, step=step, scores=scores, simulated=self._simulated)
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave(record),
-            model=_SaveModel(trained_model(self._run, state.evaluation_params, step=step, scores=scores)),
+            model=_SaveModel(model),
         )
         self._managers[kind].save(step, args=items)
 

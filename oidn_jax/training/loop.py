@@ -19,7 +19,7 @@ from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import build_network, predict
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.training import checkpoint, parallel
-from oidn_jax.training.batches import BatchAt, simulated_batches
+from oidn_jax.training.batches import BatchAt, checked_batches, simulated_batches
 from oidn_jax.training.log import MetricLog, ProgressBar
 from oidn_jax.training.settings import TrainingRun
 from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state
@@ -185,8 +185,8 @@ def train(
         ema_decay=settings.ema_decay,
         axis_name=parallel.AXIS,
     )
-    source_of_data = "simulated data" if batch_at is None else "the data given"
-    batch_at = batch_at or simulated_batches(run)
+    simulated, source_of_data = batch_at is None, "simulated data" if batch_at is None else "the data given"
+    batch_at = simulated_batches(run) if batch_at is None else checked_batches(batch_at, run)
     step_on_devices = parallel.data_parallel(partial(train_step, settings=step_settings))
     source, start = _find_checkpoint(run, workdir, speak) or (None, 0)
     fresh = initial_state(run, network, optimizer)
@@ -197,7 +197,7 @@ def train(
         return Outcome(jax.device_get(state), True)
 
     with (
-        checkpoint.Checkpoints(workdir, run) as checkpoints,
+        checkpoint.Checkpoints(workdir, run, simulated=simulated) as checkpoints,
         StopRequest(speak) as stop,
         MetricLog(workdir, first_step=start, writes=main) as log,
         ProgressBar(settings.steps, start=start, visible=main) as bar,

@@ -45,6 +45,11 @@ def process_index() -> int:
     return jax.process_index()
 
 
+def process_count() -> int:
+    """How many hosts there are."""
+    return jax.process_count()
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that writes logs and pictures."""
     return process_index() == 0

@@ -17,6 +17,9 @@ from oidn_jax.simulation.settings import Simulation
 SCHEDULES = ("step", "cosine")
 
 
+_SEEDS = 2**31
+
+
 @dataclass(frozen=True)
 class DataSettings:
     """How acquisitions enter the network.
@@ -145,7 +148,7 @@ class TrainingRun:
         configuration: the whole configuration as JSON can hold it, for the record.
 
     Raises:
-        IllegalValue: for a loss that is of something that the network does not have.
+        IllegalValue: for a seed that jax cannot take, or a loss of something that the network does not have.
     """
 
     name: str
@@ -158,7 +161,8 @@ class TrainingRun:
     configuration: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Checks that network and loss go together."""
+        if not 0 <= self.seed < _SEEDS:
+            raise IllegalValue("seed", self.seed, f"it must be from 0 to {_SEEDS - 1}")
         for term, weight in self.loss.weights.items():
             if term in PSF_TERMS and weight and self.model["name"] not in WITH_PSF:
                 legal = f"it must be 0: the network {self.model['name']!r} has no PSF"

@@ -176,5 +176,11 @@ def test_a_stack_of_another_number_of_frames():
 def test_pixels_that_no_reconstruction_can_use_are_refused():
     frames = counts().astype(np.float32)
     frames[3, 4, 5] = np.nan
-    with pytest.raises(InputError, match="1 NaN or infinite pixels"):
+    with pytest.raises(InputError, match="has 1 pixels that are NaN"):
         of_counts(frames).check()
+
+
+@pytest.mark.parametrize("time", [-1, 2])
+def test_a_time_point_that_there_is_not(time):
+    with pytest.raises(IndexError, match=f"time points 0 to 1, not {time}"):
+        Acquisition.of_frames(np.moveaxis(lapse(), 1, -1), MICROSCOPE).counts(time)

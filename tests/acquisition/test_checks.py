@@ -44,20 +44,21 @@ def test_a_good_stack_gives_no_warning():
     assert check_pixels(stack_of(acquisition())) == []
 
 
-@pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_pixels_that_are_not_finite(value):
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 2e12])
+def test_pixels_that_are_no_counts(value):
     frames = np.concatenate([acquisition()] * 3).astype(np.float32)
-    frames[1, 4, 5, 6] = frames[2, 8, 0, 0] = value
-    frames[0, 3] = 7  # said when the others are gone
-    with pytest.raises(InputError, match="2 NaN or infinite pixels, the first at time 1, frame 4, y 5, x 6") as error:
+    frames[1, 4, 5, 6] = frames[1, 8, 0, 0] = frames[2, 0, 0, 0] = value
+    frames[1, 3] = 7  # said when the others are gone
+    message = "2 pixels that are NaN, infinite or beyond .* at time 1, the first in frame 4, y 5, x 6"
+    with pytest.raises(InputError, match=message) as error:
         check_pixels(stack_of(frames))
     assert "\n" not in str(error.value)
 
 
 def test_constant_frames():
     frames = np.concatenate([acquisition()] * 3)
-    frames[1, 7] = frames[2, 1] = 100
-    with pytest.raises(InputError, match=r"2 frames of one value.* time 1, frame 7 .*value 100") as error:
+    frames[1, 7] = frames[1, 8] = frames[2, 1] = 100
+    with pytest.raises(InputError, match=r"2 frames of one value.* at time 1, .*frame 7 .*value 100") as error:
         check_pixels(stack_of(frames))
     assert "\n" not in str(error.value)
 

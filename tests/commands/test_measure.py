@@ -93,6 +93,7 @@ WRONG = {
     "a setting of the metrics": (["a.tif", "--block=8"], "at least 16"),
     "a map over the image": (["a.tif", "--map=./a.tif", "--overwrite"], "is the image to be measured"),
     "a plot of no format": (["a.tif", "--plot=a.gif"], "--plot is 'a.gif'"),
+    "a map that is left out": (["a.tif", "--no-rolling", "--block=32"], "--block is of the map that --no-rolling"),
     "a map without a name": (["a.tif", "--map="], "--map is empty"),
     "a map that cannot be": (["small.tif", "--pixel-size-nm=30", "--map=map.tif"], "there is no map for map.tif"),
     "drift of one image": (["a.tif", "--correct-drift"], "--correct-drift"),

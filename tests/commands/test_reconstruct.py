@@ -36,6 +36,24 @@ WRONG = {
     "no input": (["--workdir=run", "--out=out"], "required: INPUT"),
     "no weights": (["cell.tif", "--out=out"], "--workdir"),
     "an empty output": (["cell.tif", "--out=", "--workdir=run"], "--out is empty"),
+    "an empty illumination": (["cell.tif", "--out=o", "--method=wiener", "--illumination="], "--illumination is empty"),
+    "an empty input": (["", "--out=out", "--method=wiener"], "INPUT is empty"),
+    "a change that is not of the microscope": (
+        ["cell.tif", "--method=wiener", "--out=out", "--config=er", "--config.train.steps=7"],
+        r"--config\.train\.steps has no use",
+    ),
+    "a change that widefield has no use for": (
+        ["cell.tif", "--method=widefield", "--out=out", "--config=er", "--config.microscope.na=0.5"],
+        r"--config\.microscope\.na has no use",
+    ),
+    "a pixel size in the configuration": (
+        ["cell.tif", "--method=wiener", "--out=out", "--config=er", "--config.microscope.pixel_size_nm=100"],
+        "--pixel-size-nm",
+    ),
+    "two OTFs, one in the configuration": (
+        ["cell.tif", "--method=wiener", "--out=out", "--otf=a", "--config=er", "--config.microscope.otf_damping=1.0"],
+        "give one of them",
+    ),
     "a flag of another method": (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for"),
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
     "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
@@ -104,7 +122,14 @@ def test_wrong_pixels_are_one_line(folder, refused):
     frames = raw_counts(32, 32)[0].astype(np.float32)
     frames[3, 4, 5] = np.nan
     tifffile.imwrite("bad.tif", frames, photometric="minisblack")
-    refused("bad.tif has 1 NaN", "reconstruct", "bad.tif", "--method=widefield", "--out=out", "--pixel-size-nm=62.6")
+    refused(
+        "bad.tif has 1 pixels that are NaN",
+        "reconstruct",
+        "bad.tif",
+        "--method=widefield",
+        "--out=out",
+        "--pixel-size-nm=62.6",
+    )
     assert not (folder / "out").exists()
 
 

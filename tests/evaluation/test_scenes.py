@@ -103,6 +103,11 @@ def test_other_specimens_take_what_was_changed_and_keep_their_own_defaults():
     assert changed.for_specimen("er") == replace(specimen_settings("er"), **changes)
     assert specimen_settings("er").for_specimen("f_actin") == specimen_settings("f_actin")
     assert changed.for_specimen("f_actin") == changed
+    # What was given holds even where it is the first specimen's default.
+    usual = specimen_settings("f_actin")
+    assert usual.illumination_na != specimen_settings("er").illumination_na
+    given = usual.for_specimen("er", given=["illumination_na"])
+    assert given == replace(specimen_settings("er"), illumination_na=usual.illumination_na)
 
 
 class Bright(NamedTuple):

@@ -54,3 +54,14 @@ def test_given_images_of_another_size(tmp_path):
         writer.write(np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32))
     with pytest.raises(InputError, match=r"1 x 64 x 64 \(time, y, x\), but .* must be 3 x 128 x 128"):
         GivenImage(path)(Acquisition.of_frames(lapse(), MICROSCOPE), 0)
+
+
+@pytest.mark.parametrize(
+    "method", [ClassicalMethod("wiener"), ClassicalMethod("widefield"), NetworkMethod(untrained(microscope=MICROSCOPE))]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7.0, 1e30])
+def test_no_method_makes_an_image_of_frames_that_nobody_has_checked(method, value):
+    frames = np.moveaxis(counts().astype(np.float32), 0, -1)
+    frames[..., 3] = value
+    with pytest.raises(InputError, match=r"one value everywhere|NaN, infinite"):
+        method(Acquisition.of_frames(frames, MICROSCOPE), 0)

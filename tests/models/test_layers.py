@@ -146,7 +146,7 @@ def test_any_size_and_number_of_frames(key, shape, frames, fields):
     microscope = Microscope(**frames)
     network = tiny_oidn(microscope, **fields)
     raw_frames = jax.random.uniform(key, (2, *shape, microscope.frames))
-    prediction, _ = jax.jit(network.init_with_output)(FAST_KEY, raw_frames)
+    prediction = jax.jit(network.apply)(jax.jit(network.init)(FAST_KEY, raw_frames), raw_frames)
     height, width = shape[0] * microscope.scale, shape[1] * microscope.scale
     assert prediction.image.shape == (2, height, width, 1)
     assert prediction.noise.shape == prediction.upsampled_frames.shape == (2, height, width, microscope.frames)

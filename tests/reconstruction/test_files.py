@@ -275,7 +275,7 @@ DAMAGE = {
     "truncated": "bad.tif is truncated",
     "8 frames": "bad.tif holds 8 images",
 }
-DAMAGED_PIXELS = {"nan": "1 NaN or infinite pixels", "constant": "1 frames of one value everywhere"}
+DAMAGED_PIXELS = {"nan": "1 pixels that are NaN", "constant": "1 frames of one value everywhere"}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -291,7 +291,9 @@ def test_wrong_pixels(tmp_path, run, kind):
 
 def test_wrong_pixels_in_a_later_file_leave_the_earlier_images(tmp_path, run):
     good, bad, never = write(tmp_path / "good.tif"), damaged(tmp_path, "nan"), write(tmp_path / "never.tif")
-    with pytest.raises(InputError, match=r"has 1 NaN.* \(images written before it, which stay: .*good_sr.tif\)"):
+    with pytest.raises(
+        InputError, match=r"has 1 pixels that are NaN.* \(images written before it, which stay: .*good_sr.tif\)"
+    ):
         run(good, bad, never)
     assert listed(tmp_path / "out") == ["good_sr.tif"]
     assert len(run.said) == 1

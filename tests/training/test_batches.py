@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from oidn_jax import losses
+from oidn_jax.errors import InputError
 from oidn_jax.models.networks import build_network, predict
 from oidn_jax.training import parallel
 from oidn_jax.training.batches import simulated_batches
@@ -42,6 +43,22 @@ def test_a_file_of_patches_is_what_is_trained_on(patches, tmp_path):
     params = initial_state(run, network, build_optimizer(run.train)).params
     image = jax.jit(predict, static_argnums=0)(network, params, batch["raw_frames"]).image
     np.testing.assert_allclose(logged[0], losses.mean_squared_error(image, jnp.asarray(batch["target"])), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda batch: {"raw_frames": batch["raw_frames"]}, "it must have raw_frames, target"),
+        (lambda batch: {**batch, "target": batch["target"][:, ::2, ::2]}, r"target .*\(4, 16, 16, 1\); it must be"),
+        (lambda batch: {name: array[:3] for name, array in batch.items()}, r"\(3, 16, 16, 9\); it must be"),
+        (lambda batch: {**batch, "raw_frames": np.ones((4, 16, 16, 9), np.uint16)}, "raw_frames .*uint16"),
+        (lambda batch: {**batch, "raw_frames": 1000 * batch["raw_frames"]}, "they must be normalised"),
+        (lambda batch: {**batch, "target": batch["target"] * np.float32(np.nan)}, "they must be normalised"),
+    ],
+)
+def test_batches_that_the_run_cannot_use_are_told(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        train(unet_run(steps=2), tmp_path / "run", batch_at=lambda step: change(batch_at(step)), say=lambda line: None)
 
 
 def test_simulated_batches_depend_on_the_step_and_the_seed_alone(tiny_experiment):

@@ -240,7 +240,8 @@ def test_a_loaded_model_has_the_moving_average_and_its_configuration(uninterrupt
     assert model.configuration == run.configuration
     assert len(model.configuration["simulation"]["mean_photons"]) == 12
     assert (model.patch, model.normalisation, model.microscope) == (16, "joint", run.microscope)
-    expected = {"name": "f_actin:quick", "specimen": "ccps", "seed": 0, "step": 6, "checkpoint": "last"}
+    expected = {"name": "f_actin:quick", "data": "given", "seed": 0, "step": 6, "checkpoint": "last"}
+    assert "specimen" not in model.origin  # of data that were given nobody knows it
     assert {name: model.origin[name] for name in expected} == expected
     assert model(np.zeros((1, 16, 18, 9))).image.shape == (1, 32, 36, 1)
 

@@ -96,12 +96,32 @@ def remove_the_weights(folder):
     (folder / "weights.safetensors").unlink()
 
 
-def change(**fields):
-    """Writes other fields into the JSON."""
+def edit(**fields):
+    """Writes other fields into the JSON, as with an editor."""
 
     def write(folder):
         content = json.loads((folder / "model.json").read_text())
         (folder / "model.json").write_text(json.dumps(content | fields))
+
+    return write
+
+
+def write_another(**fields):
+    """Writes a model that does not go together."""
+
+    def write(folder):
+        weights.write_model(folder, replace(oidn_jax.load(folder), **fields))
+
+    return write
+
+
+def spoil_the_weights(value):
+    """Writes weights of a value, or of another type."""
+
+    def write(folder):
+        model = oidn_jax.load(folder)
+        params = jax.tree.map(lambda leaf: np.full(leaf.shape, value), model.params)
+        weights.write_model(folder, replace(model, params=params))
 
     return write
 
@@ -111,15 +131,20 @@ def cut_the_json(folder):
 
 
 DAMAGES = {
-    "a flipped bit": (flip_a_bit, "weights.safetensors is damaged, .*SHA-256 differs"),
-    "cut weights": (cut_the_weights, "weights.safetensors is damaged, .*SHA-256 differs"),
+    "a flipped bit": (flip_a_bit, "is damaged: .*SHA-256 differs"),
+    "cut weights": (cut_the_weights, "is damaged: .*SHA-256 differs"),
     "no weights": (remove_the_weights, "holds no model .*weights.safetensors"),
     "a cut JSON": (cut_the_json, "model.json is damaged"),
-    "another format": (change(format="oidn_jax model 9"), "model.json is of another version"),
-    "another network": (change(network={"name": "unet", "widths": [8, 8]}), "has the shape .*, the network needs"),
-    "an unknown network": (change(network={"name": "gan"}), "`name` is 'gan'; legal: 'oidn', 'unet'"),
-    "an unknown field": (change(network={"name": "unet", "depth": 2}), "`depth` is 2; the network 'unet' has"),
-    "no microscope": (change(microscope={"na": -1.0}), "`na` is -1.0"),
+    "an edited normalisation": (edit(normalisation="per_frame"), "is damaged: .*SHA-256 differs"),
+    "an edited microscope": (edit(microscope={"na": 1.0}), "is damaged: .*SHA-256 differs"),
+    "another format": (edit(format="oidn_jax model 9"), "model.json is of another version"),
+    "another network": (write_another(fields={"name": "unet", "widths": [8, 8]}), "the network needs"),
+    "an unknown network": (write_another(fields={"name": "gan"}), "`name` is 'gan'; legal: 'oidn', 'unet'"),
+    "an unknown field": (write_another(fields={"name": "unet", "depth": 2}), "`depth` is 2; the network 'unet' has"),
+    "an unknown normalisation": (write_another(normalisation="none"), "normalisation 'none'; legal: joint"),
+    "a patch too small": (write_another(patch=8), "patch 8"),
+    "weights of another type": (spoil_the_weights(np.int32(1)), "int32.*the network needs .*float32"),
+    "weights that are NaN": (spoil_the_weights(np.float32(np.nan)), "NaN or infinite"),
 }
 
 
@@ -141,6 +166,10 @@ def test_a_name_is_that_of_weights_that_come_with_the_package(trained, tmp_path,
     model = oidn_jax.load(trained[1], checkpoint="last")
     weights.write_model(tmp_path / "weights" / "tiny_unet", replace(model, origin={"name": "tiny"}))
     named = oidn_jax.load("tiny_unet")
+    with pytest.raises(InputError, match=r"`checkpoint` is 'last'; .*no training run"):
+        oidn_jax.load("tiny_unet", checkpoint="last")
+    with pytest.raises(InputError, match=r"`checkpoint` is 'best'; .*no training run"):
+        oidn_jax.load(tmp_path / "weights" / "tiny_unet", checkpoint="best")
     assert named.origin == {"name": "tiny"}
     assert_equal_bits(named.params, model.params)
     assert weights.shipped_names() == ["tiny_unet"]
