@@ -8,7 +8,7 @@ A block says by its language what it is:
 - any other language, as `text`: shown only. A block must have one, or it would escape.
 
 The folder has `cell.tif` and `cell.mrc` (raw frames), `image.tif`, `first.tif` and `second.tif` (super-resolved images
-of one object), and `runs/demo` (a trained network).
+of one object), and `runs/demo` (a network).
 """
 
 import importlib.util
@@ -22,6 +22,9 @@ import tifffile
 
 from oidn_jax.commands.main import COMMANDS
 from oidn_jax.data import write_priism, write_raw_tiff
+from oidn_jax.models.weights import write_model
+from oidn_jax.optics.microscope import Microscope
+from tests.methods.fakes import untrained
 from tests.metrics import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,11 +73,10 @@ def test_every_block_has_a_language(page):
 
 
 @pages
-def test_python_blocks_run(page, folder, request):
+def test_python_blocks_run(page, folder):
     text = page.read_text()
     if "runs/demo" in "".join(source for source, *_ in blocks(text, "python")):
-        (folder / "runs").mkdir()
-        (folder / "runs" / "demo").symlink_to(request.getfixturevalue("tiny_workdir"))
+        write_model(folder / "runs" / "demo", untrained(microscope=Microscope()))
     namespace = {"__name__": "__main__"}
     for source, line, is_run in blocks(text, "python"):
         code = compile("\n" * line + source, str(page), "exec")  # so that a traceback has the page's line

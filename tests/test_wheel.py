@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from tests.commands.test_train import flags
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -76,15 +78,7 @@ def test_inspect_reconstruct_measure(oidn_jax, folder):
 
 
 def test_train(oidn_jax, folder):
-    steps = (
-        "--config.train.steps=2",
-        "--config.train.warmup_steps=0",
-        "--config.train.evaluate_every=2",
-        "--config.train.checkpoint_every=2",
-    )
-    small = ("--config.model.width=8", "--config.train.patch=32", "--config.train.batch_size=4")
-    scenes = ("--config.evaluation.scenes=1", "--config.evaluation.size=32")
-    succeeded(oidn_jax(folder, "train", "--config=f_actin:quick", "--workdir=run", *steps, *small, *scenes))
+    succeeded(oidn_jax(folder, "train", *flags("unet"), "--workdir=run"))
     assert list((folder / "run").rglob("weights.safetensors"))
     words = ("reconstruct", "cell.tif", "--workdir=run", "--pixel-size-nm=62.6", "--out=images")
     succeeded(oidn_jax(folder, *words))
