@@ -7,7 +7,7 @@ import pytest
 from benchmarks import record
 from benchmarks.tables import MARKED, pages, with_tables
 
-TABLE = record.Table(
+TABLE = record.RecordedTable(
     "speed",
     "title",
     [record.Column("name"), record.Column("ms", "{:.1f}"), record.Column("range", "{:.0f} to {:.0%}")],
