@@ -1,8 +1,9 @@
 """A raw acquisition with what is known or found out about it: camera, OTF, illumination.
 
-Contract: nothing is computed before it is asked for, and nothing twice; frames are read one time point at a time. The
-illumination is estimated at the first time point and reused for the others, but for the brightness of the frames, which
-bleaching changes.
+Contract: nothing is computed before it is asked for, and nothing twice; frames are read one time point at a time.
+Camera, defects and illumination are found at the brightest time point (`reference`). At the others its wave vectors,
+phase steps and modulation depths hold; brightness and position of the patterns are measured there, as far as the frames
+show them.
 """
 
 from collections.abc import Callable
@@ -19,14 +20,24 @@ from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.illumination_file import read_illumination
-from oidn_jax.classical.assessment import assess, other_order_fits
-from oidn_jax.classical.estimation import Estimate, estimate_illumination, measure_brightness, measure_patterns
+from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_fits, other_stripes, repeated_stripes
+from oidn_jax.classical.estimation import (
+    Estimate,
+    estimate_illumination,
+    measure_brightness,
+    measure_patterns,
+    pattern_shift,
+)
+from oidn_jax.classical.peaks import CONFIDENT
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.errors import InputError
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import NoiseModel
 from oidn_jax.optics.transfer import TransferFunction
+
+_AS_BRIGHT = 0.9
+_MOVED = np.deg2rad(10.0)
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
 _measure = jax.jit(measure_patterns)
@@ -83,6 +94,7 @@ class Acquisition:
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
         self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
+        self._told: set[int] = set()  # time points that a warning was given of
 
     @classmethod
     def of_frames(
@@ -150,14 +162,22 @@ class Acquisition:
             InputError: NaN or infinite pixels, or a frame of one value everywhere.
         """
         orientations, phases = self.microscope.orientations, self.microscope.phases
+        for line in self.stack.images.remarks:
+            self.warn(line)
         for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
             self.warn(line)
 
     @cached_property
+    def reference(self) -> int:
+        """The first of the brightest time points: one without light must not spoil the others."""
+        light = self.survey.means.mean(1) - self.survey.darkest
+        return int(np.argmax(light >= _AS_BRIGHT * light.max()))
+
+    @cached_property
     def noise(self) -> NoiseModel:
-        """Given or estimated, of each orientation; from the first time point."""
+        """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self._read(0),
+            self._read(self.reference),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
@@ -171,8 +191,8 @@ class Acquisition:
 
     @cached_property
     def defects(self) -> Bool[np.ndarray, "h w"]:
-        """Hot and dead pixels of the first time point; a warning says how many."""
-        defects = find_defects(self._read(0))
+        """Hot and dead pixels of the reference; a warning says how many."""
+        defects = find_defects(self._read(self.reference))
         if defects.any():
             self.warn(f"{np.count_nonzero(defects)} hot or dead pixels are replaced by the median of their neighbours")
         return defects
@@ -202,12 +222,22 @@ class Acquisition:
 
     @cached_property
     def estimate(self) -> Estimate:
-        """The illumination of the first time point and how sure it is; warnings are given once."""
-        light = self.light(0)
+        """The illumination of the reference and how sure it is; warnings are given once.
+
+        Raises:
+            InputError: two orientations with the same stripes, which are not what they are said to be.
+        """
+        light = self.light(self.reference)
         if self.known is None:
             estimate = _estimate(light, self.otf, orientations=self.microscope.orientations)
         else:
             estimate = self._recall(light, self.known)
+        same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
+        if same is not None:
+            raise InputError(
+                f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
+                f"show the same stripes, so the frames {self._not_grouped}"
+            )
         doubts = assess(estimate)
         # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
         doubtful = doubts and self.known is None
@@ -216,6 +246,13 @@ class Acquisition:
         for doubt in doubts:
             self.warn(doubt)
         return jax.device_get(estimate)
+
+    @property
+    def _not_grouped(self) -> str:
+        return (
+            f"are not grouped as {self.microscope.orientations} orientations of {self.microscope.phases} phases; check "
+            "`orientations`, `phases`, `frame_order` and what the axes of the file are"
+        )
 
     def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
         microscope = self.microscope
@@ -241,15 +278,51 @@ class Acquisition:
         return measured._replace(illumination=given)
 
     @cached_property
-    def _first_brightness(self) -> Array:
-        return _brightness(self.light(0), orientations=self.microscope.orientations)
+    def _reference_brightness(self) -> Array:
+        return _brightness(self.light(self.reference), orientations=self.microscope.orientations)
 
     def illumination(self, time: int) -> Illumination:
-        """Of a time point."""
+        """Of a time point: what `estimate` holds, with the brightness and the position of the patterns there.
+
+        A pattern that has moved is followed, and where none shows, that of the reference holds; both are warned of.
+
+        Raises:
+            InputError: certain stripes of other directions than those of the reference: not the same grouping.
+        """
         given = Illumination(*(jnp.asarray(part) for part in self.estimate.illumination))
-        if time == 0:
+        if time == self.reference:
             return given
-        first = self._first_brightness
-        now = _brightness(self.light(time), orientations=self.microscope.orientations)
-        brightness = given.brightness * now / first
-        return given._replace(brightness=brightness / brightness.mean())
+        light = self.light(time)
+        now = _brightness(light, orientations=self.microscope.orientations)
+        brightness = given.brightness * now / self._reference_brightness
+        given = given._replace(brightness=brightness / brightness.mean())
+        if self.known is not None and not self.known.refit_phases:
+            return given
+        measured = jax.device_get(_measure(light, given.wave_vector, self.otf))
+        self._check_stripes(time, light, measured.confidence)
+        moved = pattern_shift(self.estimate, measured)
+        if np.abs(moved).max() > _MOVED and time not in self._told:
+            self._told.add(time)
+            degrees = ", ".join(f"{n:.0f}" for n in np.rad2deg(moved))
+            self.warn(
+                f"time {time + 1}: the patterns have moved by {degrees} degrees since time {self.reference + 1}; they "
+                "are followed"
+            )
+        return given._replace(phase=given.phase + jnp.asarray(moved, jnp.float32)[:, None])
+
+    def _check_stripes(self, time: int, light: np.ndarray, confidence: np.ndarray) -> None:
+        """Whether stripes of the reference's wave vectors show at a time point, or others do."""
+        if time in self._told or confidence.min() >= BY_CHANCE or self.estimate.confidence.min() < CONFIDENT:
+            return
+        self._told.add(time)
+        alone = jax.device_get(_estimate(light, self.otf, orientations=self.microscope.orientations))
+        if other_stripes(self.estimate, alone, self.frame_size):
+            raise InputError(
+                f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
+                f"so the frames {self._not_grouped}"
+            )
+        numbers = ", ".join(f"{z:.1f}" for z in confidence)
+        self.warn(
+            f"time {time + 1}: the stripes do not show in every orientation (confidence {numbers}); where not, those "
+            f"of time {self.reference + 1} are taken, which is right only if the patterns have not moved"
+        )

@@ -27,12 +27,14 @@ class PixelSurvey:
 
     Attributes:
         means: of each frame.
+        darkest: smallest pixel of all.
         full_scale: the largest value a pixel can have, if pixels have reached it: the largest value of the dtype, or
             4095 or 16383 when that is exactly the largest value in the stack. None for floats.
         saturated: fraction of the pixels at full scale.
     """
 
     means: Float[np.ndarray, "time frames"]
+    darkest: float
     full_scale: int | None
     saturated: float
 
@@ -45,18 +47,19 @@ def survey_pixels(stack: RawStack) -> PixelSurvey:
     """
     means = np.zeros(stack.shape[:2])
     is_integer = stack.dtype.kind in "ui"
-    largest, at_largest = None, 0
+    largest, at_largest, darkest = None, 0, math.inf
     for time in range(stack.shape[0]):
         frames = stack.read(time)
         check_frames(frames, time=time, source=stack.source)
         means[time] = frames.mean(axis=(1, 2), dtype=np.float64)
+        darkest = min(darkest, float(frames.min()))
         if is_integer:
             if largest is None or frames.max() > largest:
                 largest, at_largest = int(frames.max()), 0
             at_largest += np.count_nonzero(frames == largest)
     if largest is not None and largest in (np.iinfo(stack.dtype).max, *_CAMERA_CEILINGS):
-        return PixelSurvey(means, largest, at_largest / math.prod(stack.shape))
-    return PixelSurvey(means, None, 0.0)
+        return PixelSurvey(means, darkest, largest, at_largest / math.prod(stack.shape))
+    return PixelSurvey(means, darkest, None, 0.0)
 
 
 def check_frames(frames: Real[np.ndarray, "frames y x"], *, time: int, source: Path) -> None:

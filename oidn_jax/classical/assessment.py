@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from oidn_jax.classical.estimation import Estimate
-from oidn_jax.classical.peaks import CONFIDENT, find_peaks
+from oidn_jax.classical.peaks import CERTAIN, CONFIDENT, find_peaks
 
 BY_CHANCE = 4.7
 ILL_CONDITIONED = 20.0
@@ -19,6 +19,7 @@ _SHALLOW, _DEEP = 0.3, 1.1
 _LENGTHS, _STEPS_DEG = 0.03, 2.0
 _UNEVEN_DEG = 10.0
 _BRIGHTNESS = 0.05
+_SAME_PIXELS, _OTHER_PIXELS = 1.5, 4.0
 
 
 def assess(estimate: Estimate) -> list[str]:
@@ -106,6 +107,29 @@ def _assess_brightness(brightness: Float[np.ndarray, "orientations phases"]) -> 
         f"frames of one orientation differ in brightness by up to {100 * spread:.0f} %; this is corrected, but "
         "movement and blinking are not"
     ]
+
+
+def repeated_stripes(estimate: Estimate, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Two orientations that certainly show one pattern, so that they are not two; None where all differ."""
+    vector, confidence = np.asarray(estimate.illumination.wave_vector), np.asarray(estimate.confidence)
+    for i in range(len(vector)):
+        for j in range(i):
+            if min(confidence[i], confidence[j]) >= CONFIDENT and _apart(vector[i], vector[j], size) < _SAME_PIXELS:
+                return j, i
+    return None
+
+
+def other_stripes(reference: Estimate, alone: Estimate, size: tuple[int, int]) -> bool:
+    """Whether two orientations show other patterns than the reference's, or one does beyond any doubt."""
+    ours, theirs = (np.asarray(estimate.illumination.wave_vector) for estimate in (reference, alone))
+    apart = np.array([_apart(a, b, size) > _OTHER_PIXELS for a, b in zip(ours, theirs, strict=True)])
+    confidence = np.where(apart, np.asarray(alone.confidence), 0.0)
+    return bool((confidence >= CONFIDENT).sum() >= 2 or (confidence >= CERTAIN).any())
+
+
+def _apart(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> float:
+    """Distance of two wave vectors in pixels of the spectrum, whichever way they point."""
+    return min(float(np.hypot(*((a - sign * b) * size))) for sign in (1.0, -1.0))
 
 
 def other_order_fits(

@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+from scipy.stats import chi2
 
-from oidn_jax.classical.peaks import SEARCHED, Peaks, find_peaks, peaks_at
-from oidn_jax.classical.regression import credible_share, regress, wrapped
+from oidn_jax.classical.peaks import CONFIDENT, SEARCHED, Peaks, find_peaks, peaks_at
+from oidn_jax.classical.regression import credible_share, phase_error, regress, wrapped
 from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.classical.wave_vectors import refine_wave_vector
 from oidn_jax.optics.fourier import fft2, frequency_radius
@@ -87,6 +89,25 @@ def measure_brightness(raw_frames: Float[Array, "frames h w"], *, orientations: 
     """Mean of each frame over the mean of all, (orientations, phases)."""
     means = raw_frames.mean((1, 2)).reshape(orientations, -1)
     return jnp.maximum(means, 1e-6) / jnp.maximum(means.mean(), 1e-6)
+
+
+def pattern_shift(reference: Estimate, measured: Estimate) -> Float[np.ndarray, "orientations"]:
+    """How far the patterns of one acquisition have moved to those of another of the same wave vectors, in radians.
+
+    The mean over the frames of an orientation of the difference of their phases. 0 where one of the two shows no
+    stripes, and for all orientations where the differences are no larger than their errors explain (chi-square below
+    its 99th percentile); else shrunk by their error as in `credible_share`, as the patterns come from one mechanism.
+    """
+    turned = np.exp(1j * (np.asarray(measured.illumination.phase) - np.asarray(reference.illumination.phase)))
+    confidence = [np.asarray(estimate.confidence) for estimate in (reference, measured)]
+    # The mean of the phases of an orientation is as sure as all of its frames together.
+    error = sum(phase_error(z) ** 2 for z in confidence) / turned.shape[1]
+    shown = np.minimum(*confidence) >= CONFIDENT
+    shift = np.where(shown, np.angle(turned.mean(1)), 0.0)
+    if (shift**2 / error).sum() < chi2.ppf(0.99, max(shown.sum(), 1)):
+        return np.zeros_like(shift)
+    actual = max(float((shift**2 - error)[shown].mean()), 0.0)
+    return shift * actual / (actual + error)
 
 
 def credible_brightness(

@@ -29,7 +29,8 @@ _MEDIAN_OVER_GEOMETRIC_MEAN = math.sqrt(math.log(2.0)) * math.exp(EULER_GAMMA / 
 _POOLED = 5  # pixels: how far an orientation may lie from the common ring and angular step
 _RADII, _ANGLES = 96, 720
 _NEIGHBOURHOOD = 4.0  # pixels
-_CERTAIN, _LENGTHS = 7.0, 0.03  # a confidence that chance never gives; how far lengths may differ
+CERTAIN = 7.0  # a confidence that chance never gives
+_LENGTHS = 0.03  # how far lengths may differ
 
 
 class Peaks(NamedTuple):
@@ -116,7 +117,7 @@ def find_peaks(
     near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
     length = jnp.linalg.norm(alone, axis=-1)
     unlike = length.max() > (1.0 + _LENGTHS) * length.min()
-    joint = (confidence.min() < CONFIDENT) | (unlike & (confidence.min() < _CERTAIN))
+    joint = (confidence.min() < CONFIDENT) | (unlike & (confidence.min() < CERTAIN))
 
     def together() -> tuple[Array, Array]:
         common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))

@@ -10,6 +10,7 @@ least squares with the phases found so far, several times over.
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from oidn_jax.classical.overlap import overlap, positions, shifted_frequencies
@@ -100,12 +101,17 @@ def credible_share(
     over s^2, of all orientations together, as their phases come from one mechanism.
     """
     phases = deviation.shape[1]
-    error = (_PHASE_ERROR / confidence) ** 2
+    error = phase_error(confidence) ** 2
     deviation = deviation - deviation.mean(1, keepdims=True)
     excess = (deviation**2).sum(1) / (phases - 1) - error
     weight = 1.0 / error**2
     actual = jnp.maximum((weight * excess).sum() / weight.sum(), 0.0)
     return actual / (actual + error)
+
+
+def phase_error(confidence: Array | np.ndarray) -> Array | np.ndarray:
+    """Standard error of the phase of a single frame, in radians, from the confidence of its orientation."""
+    return _PHASE_ERROR / confidence
 
 
 def wrapped(phase: Array) -> Array:

@@ -1,18 +1,24 @@
 """Puts a file in its place complete or not at all: the way in which every file of the project is written.
 
 Contract: an existing file is replaced only when told to, a reader never sees half a file, and a failed write leaves
-neither a partial file nor a damaged old one. What the disk or the folder refuses is an `InputError`.
+neither a partial file nor a damaged old one; a replaced file keeps its permissions. What a killed program has left is
+removed when the same file is written again. What the disk or the folder refuses is an `InputError`.
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from oidn_jax.errors import InputError
+
+_PARTIAL, _HOST = ".partial", socket.gethostname()
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -85,15 +91,43 @@ def partial_file(path: Path, *, n_bytes: int) -> Iterator[Path]:
         raise InputError(
             f"the folder {path.parent} cannot be made ({error.strerror}); choose another output folder"
         ) from error
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    _remove_leftovers(path)
+    partial = path.with_name(f"{_partial_prefix(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
     try:
         yield partial
         with explained(path, n_bytes=n_bytes):
+            if path.exists():
+                shutil.copymode(path, partial)
             os.replace(partial, path)
     finally:
         # What made the write fail (a read-only disk) may make this fail too, and must not hide the message.
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def _partial_prefix(path: Path) -> str:
+    """What the partial files of a target begin with on this machine; short, however long the target's name is."""
+    name, host = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for text in (path.name, _HOST))
+    return f".{name[:16]}.{host[:8]}."
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes the partial files of this target whose programs no longer run; those of other machines may."""
+    for leftover in path.parent.glob(f"{_partial_prefix(path)}*{_PARTIAL}"):
+        number = leftover.name.split(".")[3]
+        with contextlib.suppress(OSError):
+            if number.isdecimal() and not _is_running(int(number)):
+                leftover.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -54,6 +54,8 @@ def _first_bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder; give one TIFF or MRC file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is a pipe or a device, which cannot be read twice; write its content to a file")
         with path.open("rb") as file:
             head = file.read(1024)
     except FileNotFoundError as error:

@@ -7,8 +7,11 @@ maximum. The first 1024 bytes hold the same sizes, mode and lengths in both kind
 |---|---|---|---|
 | mark | int16 -16224 at byte 96 | `MAP ` at byte 208 | |
 | length unit | micrometre | angstrom | unknown: no pixel size |
-| mode 0 | uint8 | int8 | int8 |
+| mode 0 | uint8 | int8, or as below | int8, or as below |
 | sections | time, wave and z interleaved | z | z |
+
+Bytes of mode 0 are unsigned where IMOD's stamp (byte 152) stands without its flag "bytes are signed" (bit 0 of byte
+156), and where without that stamp the header's maximum is beyond what a signed byte holds.
 
 The header is parsed here because neither library reads both kinds: `mrc` refuses MRC2014, and `mrcfile` refuses Priism,
 or in its permissive mode takes micrometres for angstrom. `HEADER` is its layout for all files of this room.
@@ -38,6 +41,8 @@ _FIELDS = {
     "min_max_mean": ("3f4", 76),
     "extended": ("i4", 92),
     "stamp": ("i2", 96),
+    "imod_stamp": ("i4", 152),
+    "imod_flags": ("i4", 156),
     "times": ("i2", 180),
     "sequence": ("i2", 182),
     "waves": ("i2", 196),
@@ -55,6 +60,7 @@ HEADER = np.dtype(
     }
 )
 _COMPLEX_MODES = (3, 4)
+_IMOD_STAMP = 1146047817
 # Priism `sequence`: the axes of the sections from the slowest to the fastest (the format's own names, ZTW, WZT and ZWT,
 # are written the other way round). A wave is a colour channel, hence C.
 _SECTION_AXES = {0: "CTZ", 1: "TZC", 2: "TCZ"}
@@ -81,7 +87,7 @@ def open_mrc(path: Path) -> ImageStack:
     fields = read_fields(path)
     nx, ny, nz = (int(n) for n in fields["size_xyz"])
     is_priism = bool(fields["stamp"] == PRIISM_STAMP)
-    dtype = _dtype(path, int(fields["mode"]), is_priism).newbyteorder(fields.dtype["mode"].byteorder)
+    dtype = _dtype(path, fields).newbyteorder(fields.dtype["mode"].byteorder)
     offset = find_pixels(path, fields, dtype)
     sections, axes = _sections(fields, nz) if is_priism else ((nz,), "Z")
     return ImageStack(
@@ -120,13 +126,18 @@ def find_pixels(path: Path, fields: np.void, dtype: np.dtype) -> int:
     """Gives the offset of the pixels in bytes.
 
     Raises:
-        InputError: a file that ends before its last pixel of this dtype.
+        InputError: a file that ends before its last pixel of this dtype, or holds a whole section more.
     """
     data_offset = HEADER_BYTES + int(fields["extended"])
-    size = path.stat().st_size
-    needed = data_offset + math.prod(int(n) for n in fields["size_xyz"]) * dtype.itemsize
+    size, lengths = path.stat().st_size, [int(n) for n in fields["size_xyz"]]
+    needed = data_offset + math.prod(lengths) * dtype.itemsize
     if size < needed:
         raise InputError(f"{path} is truncated: {size} bytes found, {needed} needed; copy the file again")
+    if size - needed >= math.prod(lengths[:2]) * dtype.itemsize:
+        raise InputError(
+            f"{path} holds {size} bytes, but its header tells of {needed} ({' x '.join(map(str, lengths))} of "
+            f"{dtype}); one of them is wrong: copy or convert the file again"
+        )
     return data_offset
 
 
@@ -148,15 +159,24 @@ def _parse(head: bytes) -> np.void:
     return np.frombuffer(head, HEADER.newbyteorder(">"))[0]
 
 
-def _dtype(path: Path, mode: int, is_priism: bool) -> np.dtype:
+def _dtype(path: Path, fields: np.void) -> np.dtype:
+    mode = int(fields["mode"])
     if mode in _COMPLEX_MODES:
         raise InputError(
             f"{path} holds complex numbers (mode {mode}), an OTF or a spectrum; give a file of raw SIM frames"
         )
-    dtypes = {0: "u1" if is_priism else "i1", **DTYPES}
+    dtypes = {0: "u1" if _has_unsigned_bytes(fields) else "i1", **DTYPES}
     if mode not in dtypes:
         raise InputError(f"{path} has the MRC mode {mode}; readable modes: {sorted(dtypes)}; convert it to TIFF")
     return np.dtype(dtypes[mode])
+
+
+def _has_unsigned_bytes(fields: np.void) -> bool:
+    if fields["stamp"] == PRIISM_STAMP:
+        return True
+    if fields["imod_stamp"] == _IMOD_STAMP:
+        return not fields["imod_flags"] & 1
+    return bool(fields["min_max_mean"][1] > np.iinfo(np.int8).max)
 
 
 def _sections(fields: np.void, nz: int) -> tuple[tuple[int, ...], str]:

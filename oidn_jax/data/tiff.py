@@ -5,28 +5,26 @@ file whose directories point past its end is refused, because tifffile drops the
 What tifffile logs about broken files stays silent: the user gets one `InputError` instead.
 """
 
+import importlib.util
 import logging
 import math
-import mmap
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from oidn_jax.data.image_stack import ImageStack, read_contiguous
+from oidn_jax.data.tiff_directories import check_complete, check_directories
 from oidn_jax.errors import InputError
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_INTEGERS = {3: "u2", 4: "u4", 16: "u8"}
-# Tags that hold (offsets, byte counts) of the pixels: strips, tiles.
-_DATA_TAGS = ((273, 279), (324, 325))
 # Keys are casefolded, which also joins the two micro signs U+00B5 and U+03BC, and the two angstrom signs.
 _NM_PER_UNIT = {
     **dict.fromkeys(("å", "angstrom"), 0.1),
@@ -39,6 +37,13 @@ _NM_PER_UNIT = {
 }
 _S_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+# What tifffile decodes by itself: none, deflate (two codes), PackBits, LZMA; no and horizontal differences.
+_PLAIN_CODECS, _PLAIN_PREDICTORS = (1, 8, 32946, 32773, 34925), (1, 2)
+_LZW = 5
+# No microscope writes more images into one file, and tifffile makes room for all that metadata promise.
+_MOST_IMAGES = 10**7
+# Deflate, the densest of the codecs, takes at least a byte for a thousand.
+_DENSEST, _SMALL = 1100, 2**20
 
 
 def is_tiff(head: bytes) -> bool:
@@ -53,70 +58,177 @@ def open_tiff(path: Path) -> ImageStack:
         path: an existing file that `is_tiff` accepts.
 
     Returns:
-        Its images. Several series of one shape (a file saved page by page) become one more, slowest axis I.
+        Its images. Several series of one shape (a file saved page by page) become one more, slowest axis I. Samples of
+        a page that are no colours are frames on an axis S. Images that are flagged as reduced, and a thumbnail beside
+        larger images, are left out.
 
     Raises:
         InputError: a truncated or damaged file, colour samples, images of different shapes, planes stored in absent
-            files.
+            files, pixels that need a codec which is not installed, sizes that cannot be in a file of this length.
     """
-    _check_complete(path, _bytes_needed(path))
-    with _refusing(path), tifffile.TiffFile(path) as tiff:
-        first = tiff.series[0]
-        if "S" in first.axes:
-            raise InputError(
-                f"{path} is a colour image (axes {first.axes}, shape {first.shape}); raw SIM frames must be separate "
-                "grey pages: save it again as a grey-scale stack (photometric minisblack)"
+    with _refusing(path):
+        check_directories(path)
+        ome, remark = _read_ome(path)
+        with tifffile.TiffFile(path, is_ome=None if remark is None else False) as tiff:
+            all_series, remarks = _series_of_images(path, tiff)
+            remarks = [remark, *remarks] if remark else remarks
+            first = all_series[0]
+            axes, shape, last = _axes(path, first)
+            check_complete(path, _contiguous_end(tiff))
+            _check_sizes(path, all_series)
+            _check_codecs(path, all_series)
+            several = len(all_series) > 1
+            pages: list[list[Any]] = [list(series.pages) for series in all_series]
+            if any(page is None for some in pages for page in some):
+                shape, pages[0], cut = _complete_times(path, first, axes, shape, tiff)
+                remarks.append(cut)
+            readers = [
+                _plane_reader(path, series, some, samples_last=last)
+                for series, some in zip(all_series, pages, strict=True)
+            ]
+            planes = math.prod(shape[:-2])
+            return ImageStack(
+                source=path,
+                shape=(len(all_series), *shape) if several else shape,
+                axes="I" + axes if several else axes,
+                dtype=np.dtype(first.dtype).newbyteorder("="),
+                pixel_size_nm=_pixel_size_nm(tiff, ome),
+                time_interval_s=_time_interval_s(tiff, ome),
+                remarks=tuple(remarks),
+                read_plane=lambda plane: readers[plane // planes](plane % planes),
             )
-        if first.axes[-2:] != "YX":
-            raise InputError(
-                f"{path} has the axes {first.axes}; the last two must be YX: save it again as a stack of images"
-            )
-        _check_complete(path, _contiguous_end(tiff))
-        if any((series.shape, series.dtype) != (first.shape, first.dtype) for series in tiff.series):
-            shapes = ", ".join(sorted({f"{series.dtype} {series.shape}" for series in tiff.series}))
-            raise InputError(f"{path} holds images of different kinds ({shapes}); save the raw frames alone")
-        if any(page is None for series in tiff.series for page in series.pages):
-            raise InputError(
-                f"{path} lacks planes that its OME metadata promise; put the files of the set in one folder"
-            )
-        several = len(tiff.series) > 1
-        planes = math.prod(first.shape[:-2])
-        readers = [_plane_reader(path, series) for series in tiff.series]
-        return ImageStack(
-            source=path,
-            shape=(len(tiff.series), *first.shape) if several else first.shape,
-            axes="I" + first.axes if several else first.axes,
-            dtype=np.dtype(first.dtype).newbyteorder("="),
-            pixel_size_nm=_pixel_size_nm(tiff),
-            time_interval_s=_time_interval_s(tiff),
-            read_plane=lambda plane: readers[plane // planes](plane % planes),
+
+
+def _series_of_images(path: Path, tiff: tifffile.TiffFile) -> tuple[list[tifffile.TiffPageSeries], list[str]]:
+    """The series that hold the frames, all of one shape and dtype, and what was left out."""
+    reduced = [series for series in tiff.series if series.keyframe.is_reduced]
+    kept = [series for series in tiff.series if series not in reduced]
+    kinds = {(series.shape[-2:], series.dtype) for series in kept}
+    if len(kinds) > 1:  # a preview that nobody has flagged: one page, smaller than half the images
+        largest = max(kept, key=lambda series: math.prod(series.keyframe.shape[:2]))
+        small = [
+            series
+            for series in kept
+            if len(series.pages) == 1 and max(series.keyframe.shape[:2]) * 2 < max(largest.keyframe.shape[:2])
+        ]
+        reduced, kept = reduced + small, [series for series in kept if series not in small]
+    if not kept:
+        raise InputError(f"{path} holds reduced images only; give the file with the frames themselves")
+    if any((series.shape, series.dtype) != (kept[0].shape, kept[0].dtype) for series in kept):
+        shapes = ", ".join(sorted({f"{series.dtype} {series.shape}" for series in kept}))
+        raise InputError(f"{path} holds images of different kinds ({shapes}); save the raw frames alone")
+    return kept, [f"{len(reduced)} reduced images (thumbnails) in the file are left out"] if reduced else []
+
+
+def _axes(path: Path, series: tifffile.TiffPageSeries) -> tuple[str, tuple[int, ...], bool]:
+    """Letters and lengths of the axes, y and x last, and whether the samples of a pixel stand together."""
+    axes, shape = series.axes, series.shape
+    last = axes.endswith("YXS")
+    if last:
+        axes, shape = axes[:-3] + "SYX", (*shape[:-3], shape[-1], *shape[-3:-1])
+    if "S" in axes and shape[axes.index("S")] in (3, 4) and (last or series.keyframe.photometric == 6):
+        raise InputError(
+            f"{path} is a colour image (axes {series.axes}, shape {series.shape}); raw SIM frames must be separate "
+            "grey pages: save it again as a grey-scale stack (photometric minisblack)"
         )
+    if axes[-2:] != "YX":
+        raise InputError(f"{path} has the axes {axes}; the last two must be YX: save it again as a stack of images")
+    return axes, shape, last
 
 
-def _plane_reader(path: Path, series: tifffile.TiffPageSeries) -> Callable[[int], np.ndarray]:
+def _check_sizes(path: Path, all_series: list[tifffile.TiffPageSeries]) -> None:
+    """Refuses images that cannot be in a file of this length, before anybody makes room for them."""
+    size = path.stat().st_size
+    for series in all_series:
+        n_bytes = math.prod(series.keyframe.shape) * np.dtype(series.dtype).itemsize
+        if n_bytes > _DENSEST * size + _SMALL:
+            raise InputError(
+                f"{path} promises images of {n_bytes / 2**30:.3g} GB in a file of {size} bytes; it is damaged: copy it "
+                "again"
+            )
+
+
+def _check_codecs(path: Path, all_series: list[tifffile.TiffPageSeries]) -> None:
+    """Refuses pixels that cannot be decoded here; LZW is left to Pillow."""
+    if importlib.util.find_spec("imagecodecs") is not None:
+        return
+    for page in (series.keyframe for series in all_series):
+        plain = page.compression in _PLAIN_CODECS and page.predictor in _PLAIN_PREDICTORS
+        if page.bitspersample not in (1, 8, 16, 32, 64) or not (plain or _is_for_pillow(page)):
+            name = getattr(page.compression, "name", page.compression)
+            raise InputError(
+                f"{path} is stored with {page.bitspersample} bits, compression {name}, predictor {page.predictor:d}: "
+                "that needs the package imagecodecs (pip install 'oidn-jax[codecs]'), or save it again uncompressed"
+            )
+
+
+def _is_for_pillow(page: tifffile.TiffPage) -> bool:
+    return page.compression == _LZW and page.predictor in _PLAIN_PREDICTORS and page.samplesperpixel == 1
+
+
+def _complete_times(
+    path: Path, series: tifffile.TiffPageSeries, axes: str, shape: tuple[int, ...], tiff: tifffile.TiffFile
+) -> tuple[tuple[int, ...], list[Any], str]:
+    """What an acquisition holds that was stopped: the leading time points of which every plane is there."""
+    lengths = shape[:-2]
+    pages = np.empty(len(series.pages), object)
+    pages[:] = list(series.pages)
+    if "T" in axes and len(pages) == math.prod(lengths) and "FileName=" not in (tiff.ome_metadata or ""):
+        along = axes.index("T")
+        by_time = np.moveaxis(pages.reshape(lengths), along, 0).reshape(lengths[along], -1)
+        complete = [all(page is not None for page in some) for some in by_time]
+        times = complete.index(False) if False in complete else len(complete)
+        if times and not any(complete[times:]):
+            kept = np.take(pages.reshape(lengths), range(times), axis=along)
+            remark = (
+                f"the acquisition was stopped: of the {lengths[along]} time points that the metadata promise {times} "
+                "are complete, and these are read"
+            )
+            return (*kept.shape, *shape[-2:]), list(kept.reshape(-1)), remark
+    raise InputError(
+        f"{path} lacks planes that its OME metadata promise; put the files of the set in one folder, or record it again"
+    )
+
+
+def _plane_reader(
+    path: Path, series: tifffile.TiffPageSeries, pages: Sequence[Any], *, samples_last: bool
+) -> Callable[[int], np.ndarray]:
     """Gives a function that reads one image of a series by its number, after the file has been closed."""
-    pages = [page for page in series if page is not None]
     file, offset = series.keyframe.parent, series.dataoffset
-    ny, nx = series.shape[-2:]
-    if offset is not None and all(page.parent is file for page in pages):
+    ny, nx = series.shape[-3:-1] if samples_last else series.shape[-2:]
+    if offset is not None and not samples_last and all(page.parent is file for page in pages):
         source, dtype = Path(file.filehandle.path), np.dtype(series.dtype).newbyteorder(file.byteorder)
         return lambda plane: read_contiguous(source, plane, dtype=dtype, size=(ny, nx), offset=offset)
-
-    # A page that is a volume holds several images.
-    planes_per_page = math.prod(series.shape[:-2]) // len(pages)
+    with_pillow = _is_for_pillow(series.keyframe) and importlib.util.find_spec("imagecodecs") is None
+    # A page that is a volume, or has samples, holds several images.
+    planes_per_page = math.prod(series.keyframe.shape) // (ny * nx)
 
     def read_plane(plane: int) -> np.ndarray:
         page = pages[plane // planes_per_page]
         with _refusing(path):
+            if with_pillow:
+                return _read_with_pillow(page)
             page.parent.filehandle.open()
             try:
-                images = page.asarray().reshape(planes_per_page, ny, nx)
+                images = page.asarray()
             finally:
                 page.parent.filehandle.close()
-        image = images[plane % planes_per_page]
+        if samples_last:
+            images = np.moveaxis(images.reshape(ny, nx, planes_per_page), -1, 0)
+        image = images.reshape(planes_per_page, ny, nx)[plane % planes_per_page]
         return image if series.transform is None else series.transform(image)
 
     return read_plane
+
+
+def _read_with_pillow(page: tifffile.TiffPage | tifffile.TiffFrame) -> np.ndarray:
+    with Image.open(page.parent.filehandle.path) as image:
+        image.seek(page.index)
+        pixels = np.asarray(image)
+    expected = np.dtype(page.dtype)
+    if pixels.shape != page.shape or pixels.dtype.itemsize != expected.itemsize:
+        raise ValueError(f"Pillow reads {pixels.dtype} {pixels.shape} in place of {expected} {page.shape}")
+    return pixels.astype(expected)
 
 
 @contextmanager
@@ -141,60 +253,6 @@ def _refusing(path: Path) -> Iterator[None]:
         logger.removeFilter(drop)
 
 
-def _check_complete(path: Path, needed: int) -> None:
-    size = path.stat().st_size
-    if size < needed:
-        raise InputError(f"{path} is truncated: {size} bytes found, at least {needed} needed; copy the file again")
-
-
-def _bytes_needed(path: Path) -> int:
-    """Computes the end of the last byte that the page directories point at.
-
-    A directory that lies beyond the end of the file cannot be followed, so for a truncated file this is a lower bound.
-    """
-    needed = 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for end in _referenced_ends(data):
-            needed = max(needed, end)
-            if needed > len(data):
-                break
-    return needed
-
-
-def _referenced_ends(data: mmap.mmap) -> Iterator[int]:
-    """Walks the chain of directories; yields where each part ends before reading it, so that the caller can stop."""
-    order = "<" if data[:2] == b"II" else ">"
-    count, entry, offset, pointer_at = ("Q", "HHQQ", "Q", 8) if b"+" in data[2:4] else ("H", "HHII", "I", 4)
-    count_bytes, entry_bytes, offset_bytes = (struct.calcsize(order + part) for part in (count, entry, offset))
-    yield pointer_at + offset_bytes
-    seen = set()
-    while (directory := struct.unpack_from(order + offset, data, pointer_at)[0]) and directory not in seen:
-        seen.add(directory)
-        start = directory + count_bytes
-        yield start
-        pointer_at = start + entry_bytes * struct.unpack_from(order + count, data, directory)[0]
-        yield pointer_at + offset_bytes
-        yield _directory_end(data, order, entry, range(start, pointer_at, entry_bytes))
-
-
-def _directory_end(data: mmap.mmap, order: str, entry: str, positions: range) -> int:
-    """Computes the end of the last byte that one directory, its entries at `positions`, points at."""
-    inline_bytes = struct.calcsize(order + entry[-1])
-    ends, integers = [0], {}
-    for position in positions:
-        tag, kind, count, value = struct.unpack_from(order + entry, data, position)
-        n_bytes = count * _BYTES_OF_TYPE.get(kind, 1)
-        at = position + positions.step - inline_bytes if n_bytes <= inline_bytes else value
-        ends.append(at + n_bytes)
-        if kind in _INTEGERS and ends[-1] <= len(data):
-            integers[tag] = (order + _INTEGERS[kind], count, at)
-    for offsets, counts in _DATA_TAGS:
-        if offsets in integers and counts in integers:
-            starts, sizes = (np.frombuffer(data, *integers[tag]) for tag in (offsets, counts))
-            ends += [int(start) + int(size) for start, size in zip(starts, sizes, strict=False)]
-    return max(ends)
-
-
 def _contiguous_end(tiff: tifffile.TiffFile) -> int:
     """Computes where the pixels end when one directory stands for many contiguous pages, as in large ImageJ stacks."""
     series, page = tiff.series[0], tiff.pages.first
@@ -204,12 +262,47 @@ def _contiguous_end(tiff: tifffile.TiffFile) -> int:
     return 0 if series.dataoffset is None else series.dataoffset + series.nbytes
 
 
-def _pixel_size_nm(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+def _read_ome(path: Path) -> tuple[dict[str, str], str | None]:
+    """Attributes of the first Pixels element of the OME metadata, and what is wrong with metadata that nobody can read.
+
+    Raises:
+        InputError: metadata that promise more images than any file has.
+    """
+    with tifffile.TiffFile(path) as tiff:
+        text = tiff.ome_metadata
+    if text is None:
+        return {}, None
+    advice = "pages and tags of the file are used in their place; check the pixel size"
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return {}, f"its OME metadata define entities and are not read; {advice}"
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        return {}, f"its OME metadata are not well formed ({error}); {advice}"
+    if not root.tag.startswith("{"):
+        return {}, f"its OME metadata have no namespace; {advice}"
+    promised, pixels = 0, [element for element in root.iter() if element.tag.endswith("}Pixels")]
+    for element in root.iter():
+        if element.tag.endswith("}TiffData"):
+            promised += _whole(element.get("PlaneCount"))
+        elif element in pixels:
+            promised += math.prod(_whole(element.get(f"Size{axis}")) for axis in "ZCT")
+    if promised > _MOST_IMAGES:
+        raise InputError(
+            f"{path} promises {promised} images in its OME metadata; they are damaged: copy the file again"
+        )
+    return dict(pixels[0].attrib) if pixels else {}, None
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.strip().isdecimal() else 1
+
+
+def _pixel_size_nm(tiff: tifffile.TiffFile, ome: dict[str, str]) -> tuple[float, float] | None:
     """Reads the (y, x) spacing in nanometres: OME PhysicalSize, else X/YResolution with ImageJ's or the TIFF unit."""
     if tiff.is_ome:
-        pixels = _ome_pixels(tiff)
         sizes = [
-            _quantity(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um"), _NM_PER_UNIT)
+            _quantity(ome.get(f"PhysicalSize{axis}"), ome.get(f"PhysicalSize{axis}Unit", "um"), _NM_PER_UNIT)
             for axis in "YX"
         ]
     else:
@@ -222,19 +315,12 @@ def _pixel_size_nm(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     return None if y is None or x is None else (y, x)
 
 
-def _time_interval_s(tiff: tifffile.TiffFile) -> float | None:
+def _time_interval_s(tiff: tifffile.TiffFile, ome: dict[str, str]) -> float | None:
     """Reads the time between two time points in seconds: OME TimeIncrement or ImageJ finterval."""
     if tiff.is_ome:
-        pixels = _ome_pixels(tiff)
-        return _quantity(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), _S_PER_UNIT)
+        return _quantity(ome.get("TimeIncrement"), ome.get("TimeIncrementUnit", "s"), _S_PER_UNIT)
     metadata = tiff.imagej_metadata or {}
     return _quantity(metadata.get("finterval"), metadata.get("tunit", "s"), _S_PER_UNIT)
-
-
-def _ome_pixels(tiff: tifffile.TiffFile) -> dict[str, str]:
-    """Gives the attributes of the first Pixels element of the OME metadata."""
-    root = ElementTree.fromstring(tiff.ome_metadata or "<OME/>")
-    return next((dict(element.attrib) for element in root.iter() if element.tag.endswith("}Pixels")), {})
 
 
 def _quantity(value: object, unit: str, per_unit: dict[str, float]) -> float | None:

@@ -41,8 +41,9 @@ def write_diagnostics(
     """
     check_target(path, overwrite=overwrite)
     frames, image = jnp.asarray(acquisition.light(0)), jnp.asarray(sr_image)
+    estimate = acquisition.estimate._replace(illumination=acquisition.illumination(0))
     computed = diagnose(
-        frames, image, acquisition.estimate, otf=acquisition.otf, method=method, options=options or ClassicalOptions()
+        frames, image, estimate, otf=acquisition.otf, method=method, options=options or ClassicalOptions()
     )
     numbers, widefield, image = jax.device_get((computed, frames.mean(0), image))
     illumination, cutoff = numbers.estimate.illumination, float(numbers.cutoff)

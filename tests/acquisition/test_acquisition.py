@@ -10,6 +10,7 @@ import pytest
 from oidn_jax.acquisition import Acquisition, KnownIllumination, acquisition
 from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.data import InputError, RawStack, open_raw_stack
+from oidn_jax.methods import ClassicalMethod
 from tests.acquisition.simulated import MICROSCOPE, PIXEL_NM, SIZE, counts, scene, write_frames
 
 
@@ -95,6 +96,51 @@ def test_the_illumination_is_estimated_once_and_its_brightness_followed(monkeypa
     truth = scene().illumination
     assert np.hypot(*(SIZE * (first.wave_vector - truth.wave_vector)).T).max() < 0.05
     assert np.abs(np.angle(np.exp(1j * (first.phase - truth.phase)))).max() < np.deg2rad(5.0)
+
+
+def permuted(order):
+    """The frames in another order; 1, 2, 0, ... moves the pattern of an orientation by 120 degrees."""
+    return counts()[order]
+
+
+def test_patterns_that_move_are_followed():
+    frames = np.stack([counts(), permuted([1, 2, 0, 3, 4, 5, 8, 6, 7])])
+    acquired = of_counts(frames)
+    first, second = acquired.illumination(0), acquired.illumination(1)
+    moved = np.rad2deg(np.angle(np.exp(1j * (np.asarray(second.phase) - np.asarray(first.phase)))))
+    np.testing.assert_allclose(moved, np.repeat([[120], [0], [-120]], 3, axis=1), atol=4)
+    (line,) = acquired.warnings
+    assert "time 2: the patterns have moved by 1" in line
+    images = [ClassicalMethod("wiener")(acquired, time).pixels for time in range(2)]
+    assert np.corrcoef(*(image[8:-8, 8:-8].ravel() for image in images))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("dark", [0, 1])
+def test_a_time_point_without_light_spoils_no_other(dark):
+    frames = np.stack([counts(), counts()])
+    frames[dark] = np.random.default_rng(0).normal(100, 2, frames[dark].shape).round()
+    acquired, alone = of_counts(frames), of_counts(counts())
+    lit = 1 - dark
+    assert acquired.reference == lit
+    for part in ("wave_vector", "phase", "modulation_depth"):
+        np.testing.assert_allclose(
+            getattr(acquired.illumination(lit), part), getattr(alone.illumination(0), part), rtol=1e-4, atol=1e-4
+        )
+    np.testing.assert_array_equal(acquired.illumination(dark).phase, acquired.illumination(lit).phase)
+    assert f"time {dark + 1}: the stripes do not show in every orientation" in acquired.warnings[-1]
+
+
+def test_time_points_of_other_directions_are_no_lapse():
+    """As in files of four orientations that are read as of three."""
+    acquired = of_counts(np.stack([counts(), permuted([3, 4, 5, 6, 7, 8, 0, 1, 2])]))
+    with pytest.raises(InputError, match="times 1 and 2 show stripes of different directions"):
+        acquired.illumination(1)
+
+
+def test_orientations_of_the_same_stripes_are_refused():
+    """As in a stack of planes that is read as one of orientations."""
+    with pytest.raises(InputError, match="orientations 1 and 2 show the same stripes"):
+        _ = of_counts(permuted([0, 1, 2, 0, 1, 2, 3, 4, 5])).estimate
 
 
 @pytest.fixture(scope="module")

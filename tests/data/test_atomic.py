@@ -2,11 +2,16 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from oidn_jax.data.atomic import check_target, explained, partial_file, write_atomically, write_json, write_text
 from oidn_jax.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_text_and_json(tmp_path):
@@ -29,11 +34,9 @@ def test_targets_are_refused_before_the_work(tmp_path):
         check_target(path, overwrite=False)
     with pytest.raises(InputError, match="is a folder"):
         check_target(tmp_path, overwrite=True)
-    # Too long for a file system: the first already when it is looked at, the second only as the partial file.
     with pytest.raises(InputError, match="File name too long"):
         check_target(tmp_path / ("x" * 300), overwrite=True)
-    with pytest.raises(InputError, match="File name too long"):
-        write_text(tmp_path / ("x" * 240), "")
+    write_text(tmp_path / ("x" * 255), "")  # as long as a name can be
     with pytest.raises(InputError, match=r"folder .* cannot be made"):
         write_text(path / "deeper" / "file", "")
 
@@ -88,3 +91,27 @@ def test_errors_of_the_block_that_are_not_about_the_file_pass(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_another()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    write_text(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_what_a_killed_program_left_is_removed_and_what_others_write_is_not(tmp_path):
+    program = (
+        "import os, sys, pathlib; from oidn_jax.data.atomic import partial_file\n"
+        "with partial_file(pathlib.Path(sys.argv[1]), n_bytes=1) as partial:\n"
+        "    partial.write_bytes(b'half'); os._exit(9)"
+    )
+    path = tmp_path / "cell.tif"
+    subprocess.run([sys.executable, "-c", program, str(path)], cwd=ROOT, check=False)
+    (left,) = tmp_path.iterdir()
+    mine = left.with_name(left.name.replace(left.name.split(".")[3], str(os.getpid())))
+    for other in (mine, tmp_path / "b.tif", tmp_path / f".x{left.name}"):
+        other.touch()
+    write_text(path, "whole")
+    assert {file.name for file in tmp_path.iterdir()} == {"cell.tif", "b.tif", mine.name, f".x{left.name}"}

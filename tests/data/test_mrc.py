@@ -210,3 +210,45 @@ def test_a_wrong_number_of_frames(tmp_path):
     message = refusal(save(tmp_path / "cell.mrc", priism(FRAMES[:8])))
     assert "holds 8 images (shape (1, 1, 8, 20, 24), axes CTZYX)" in message
     assert "3 orientations x 3 phases = 9" in message
+
+
+BYTES = (FRAMES // 128).astype(np.uint8)
+
+
+def standard(sections, *, largest=0.0, imod_flags=None):
+    """An MRC2014 file of bytes; with IMOD's stamp where its flags are given."""
+    header = bytearray(1024)
+    struct.pack_into("<4i", header, 0, *sections.shape[::-1], 0)
+    struct.pack_into("<3i", header, 28, *sections.shape[::-1])
+    struct.pack_into("<3f", header, 40, *(626.0 * n for n in sections.shape[::-1]))
+    struct.pack_into("<3f", header, 76, 0.0, largest, largest / 2)
+    if imod_flags is not None:
+        struct.pack_into("<2i", header, 152, 1146047817, imod_flags)
+    header[208:212] = b"MAP "
+    return bytes(header) + sections.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("mark", "dtype"),
+    [
+        ({}, "i1"),
+        ({"largest": 127.0}, "i1"),
+        ({"largest": 234.0}, "u1"),
+        ({"imod_flags": 0}, "u1"),
+        ({"imod_flags": 1, "largest": 234.0}, "i1"),
+        ({"imod_flags": 4}, "u1"),
+    ],
+)
+def test_bytes_are_signed_or_not_as_the_header_says(tmp_path, mark, dtype):
+    read = open_raw_stack(save(tmp_path / "cell.mrc", standard(BYTES, **mark))).read(0)
+    assert read.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(read, BYTES.view(dtype))
+
+
+def test_a_header_that_is_smaller_than_its_file(tmp_path):
+    content = bytearray(priism(TWICE.reshape(18, 20, 24)))
+    struct.pack_into("<i", content, 8, 9)
+    message = refusal(save(tmp_path / "cell.dv", bytes(content)))
+    assert f"holds {len(content)} bytes, but its header tells of {1024 + FRAMES.nbytes}" in message
+    # A writer that fills its last block up is no fault.
+    assert open_raw_stack(save(tmp_path / "padded.dv", priism(FRAMES) + bytes(512))).shape == (1, 9, 20, 24)

@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from oidn_jax.data import InputError, open_raw_stack
 from oidn_jax.errors import IllegalValue
@@ -298,11 +299,31 @@ def test_small_images(tmp_path):
 
 
 def test_colour_images(tmp_path):
-    with pytest.warns(DeprecationWarning, match="stored as RGB"):
-        tifffile.imwrite(tmp_path / "untagged.tif", FRAMES[:3])
     tifffile.imwrite(tmp_path / "rgb.tif", FRAMES[:, :, :3], photometric="rgb")
-    for name in ("untagged", "rgb"):
-        assert "colour image" in refusal(tmp_path / f"{name}.tif")
+    assert "colour image" in refusal(tmp_path / "rgb.tif")
+
+
+def test_samples_that_are_no_colours_are_frames(tmp_path):
+    """(3, 3, y, x) without a word on its axes is written as three RGB pages of three planes each."""
+    with pytest.warns(DeprecationWarning, match="stored as RGB"):
+        tifffile.imwrite(tmp_path / "planar.tif", FRAMES.reshape(3, 3, 20, 24))
+    np.testing.assert_array_equal(pixels(tmp_path / "planar.tif")[0], FRAMES)
+    with pytest.warns(DeprecationWarning, match="stored as RGB"):
+        tifffile.imwrite(tmp_path / "three.tif", FRAMES[:3])
+    assert "holds 3 images" in refusal(tmp_path / "three.tif")
+    for name, options in (("plain", {}), ("compressed", {"compression": "zlib"})):
+        last = np.moveaxis(FRAMES, 0, -1).copy()
+        path = save(tmp_path / f"{name}.tif", last, planarconfig="contig", metadata={"axes": "YXS"}, **options)
+        with tifffile.TiffFile(path) as tiff:
+            assert tiff.series[0].axes == "YXS"
+        np.testing.assert_array_equal(pixels(path)[0], FRAMES)
+
+
+def test_lzw_is_read_without_imagecodecs(tmp_path, monkeypatch):
+    pages = [Image.fromarray(frame) for frame in FRAMES]
+    pages[0].save(tmp_path / "cell.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    np.testing.assert_array_equal(pixels(tmp_path / "cell.tif")[0], FRAMES)
 
 
 def test_pages_that_are_not_images(tmp_path):
@@ -428,3 +449,143 @@ def test_paths_that_are_no_files(tmp_path, monkeypatch):
 
 def test_a_message_is_one_line_whatever_the_file_is_called(tmp_path):
     assert "does not exist" in refusal(tmp_path / "a\nb.tif")
+
+
+# ---- what may be wrong with a file that holds all its pixels --------------------------------------------------------
+
+
+def write_pages(path, *, private=(65000, 7, 4, 0), padding=0, subfile=0, strips=1, empty=None):
+    """Nine pages as a camera program may write them, each entry under control."""
+    count, y, x = FRAMES.shape
+    size, entries = y * x * 2, 12
+    directory = 2 + entries * 12 + 4
+    base = 8 + count * directory
+    out = bytearray(b"II*\0" + struct.pack("<I", 8))
+    for i in range(count):
+        n_bytes = size + padding * (i == count - 1)
+        tags = [(254, 4, 1, subfile), (256, 4, 1, x), (257, 4, 1, y), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1)]
+        tags += [
+            (273, 4, 1, base + i * size),
+            (277, 3, 1, 1),
+            (278, 4, 1, y),
+            (279, 4, 1, 0 if i == empty else n_bytes),
+        ]
+        tags += [(339, 3, 1, 1), private]
+        following = 8 + (i + 1) * directory if i < count - 1 else 0
+        out += struct.pack("<H", entries) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        out += struct.pack("<I", following)
+    path.write_bytes(bytes(out) + FRAMES.astype("<u2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("damage", [{}, {"private": (65000, 7, 4096, 0x7FFFFFF0)}, {"padding": 64}])
+def test_what_no_pixel_depends_on_may_be_wrong(tmp_path, damage):
+    np.testing.assert_array_equal(pixels(write_pages(tmp_path / "cell.tif", **damage))[0], FRAMES)
+
+
+def test_an_image_without_bytes_is_not_an_image_of_zeros(tmp_path):
+    assert "without pixels in image 4" in refusal(write_pages(tmp_path / "cell.tif", empty=3))
+
+
+OME = (
+    '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+    '<Image ID="Image:0" Name="{name}"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="24" '
+    'SizeY="20" SizeZ="9" SizeC="1" SizeT="{times}" PhysicalSizeX="0.065" PhysicalSizeY="0.065">'
+    "{planes}</Pixels></Image>{tail}</OME>"
+)
+ALL_PLANES = '<TiffData IFD="0" PlaneCount="9"/>'
+
+
+def save_ome(path, xml, frames=FRAMES):
+    with tifffile.TiffWriter(path, ome=False) as writer:
+        for i, frame in enumerate(frames):
+            description = xml if i == 0 else None
+            unit = {"resolution": (1e4 / 0.06,) * 2, "resolutionunit": "CENTIMETER"}
+            writer.write(frame, contiguous=False, description=description, metadata=None, **GREY, **unit)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("xml", "remark"),
+    [
+        (OME.format(name="cell & actin", times=1, planes=ALL_PLANES, tail=""), "not well formed"),
+        (OME.format(name="x\x01", times=1, planes=ALL_PLANES, tail=""), "not well formed"),
+        (OME.format(name="x", times=1, planes=ALL_PLANES, tail="<SA:Note/>"), "not well formed"),
+        (OME.format(name="x", times=1, planes=ALL_PLANES, tail="").replace(" xmlns=", " was="), "no namespace"),
+        ('<!DOCTYPE OME [<!ENTITY a "b">]>' + OME.format(name="&a;", times=1, planes=ALL_PLANES, tail=""), "entities"),
+    ],
+)
+def test_metadata_that_nobody_can_read_leave_the_pixels(tmp_path, xml, remark):
+    stack = open_raw_stack(save_ome(tmp_path / "cell.ome.tif", xml))
+    np.testing.assert_array_equal(stack.read(0), FRAMES)
+    assert stack.pixel_size_nm == pytest.approx(60)
+    (line,) = stack.images.remarks
+    assert remark in line
+    assert "check the pixel size" in line
+
+
+def planes_of(count):
+    return "".join(
+        f'<TiffData IFD="{i}" FirstC="0" FirstT="{i // 9}" FirstZ="{i % 9}" PlaneCount="1"/>' for i in range(count)
+    )
+
+
+@pytest.mark.parametrize("planes", [36, 40])
+def test_an_acquisition_that_was_stopped_gives_its_complete_time_points(tmp_path, planes):
+    frames = np.stack([FRAMES[i % 9] + i // 9 for i in range(planes)])
+    xml = OME.format(name="x", times=10, planes=planes_of(planes), tail="")
+    stack = open_raw_stack(save_ome(tmp_path / "cell.ome.tif", xml, frames))
+    assert stack.shape == (4, 9, 20, 24)
+    for time in range(4):
+        np.testing.assert_array_equal(stack.read(time), FRAMES + time)
+    (line,) = stack.images.remarks
+    assert "of the 10 time points that the metadata promise 4 are complete" in line
+
+
+def test_no_complete_time_point(tmp_path):
+    xml = OME.format(name="x", times=10, planes=planes_of(8), tail="")
+    assert "lacks planes" in refusal(save_ome(tmp_path / "cell.ome.tif", xml, FRAMES[:8]))
+
+
+@pytest.mark.parametrize("planes", ['<TiffData IFD="0" PlaneCount="4000000000"/>', ""])
+def test_metadata_that_promise_more_than_there_is(tmp_path, planes):
+    xml = OME.format(name="x", times=4000000000, planes=planes, tail="")
+    assert "images in its OME metadata; they are damaged" in refusal(save_ome(tmp_path / "cell.ome.tif", xml))
+
+
+def test_images_larger_than_any_codec_packs_into_the_file(tmp_path):
+    path = save(tmp_path / "cell.tif", FRAMES[:, :16, :16], compression="zlib", metadata=None)
+    content = path.read_bytes()
+    for tag, side in ((256, 16), (257, 16), (278, 16)):
+        for kind, form in ((3, "<HHIH"), (4, "<HHII")):
+            content = content.replace(
+                struct.pack(form, tag, kind, 1, side), struct.pack("<HHI", tag, 4, 1) + b"\0\0\2\0"
+            )
+    path.write_bytes(content)
+    assert "promises images of" in refusal(path)
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_thumbnails_are_left_out(tmp_path, flagged):
+    path = tmp_path / "cell.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(FRAMES, **GREY)
+        writer.write(FRAMES[0, ::3, ::3], subfiletype=1 if flagged else 0, **GREY)
+    stack = open_raw_stack(path)
+    np.testing.assert_array_equal(stack.read(0), FRAMES)
+    assert "1 reduced images (thumbnails)" in stack.images.remarks[0]
+
+
+def test_a_codec_that_is_not_here_is_told_at_inspection(tmp_path, monkeypatch):
+    path = write_pages(tmp_path / "cell.tif")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, 34712)))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = refusal(path)
+    assert "compression JPEG2000" in message
+    assert "pip install 'oidn-jax[codecs]'" in message
+
+
+def test_a_pipe_is_told(tmp_path):
+    os.mkfifo(tmp_path / "cell.tif")
+    assert "is a pipe or a device" in refusal(tmp_path / "cell.tif")
