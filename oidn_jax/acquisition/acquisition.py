@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
-from oidn_jax.acquisition.checks import PixelSurvey, check_frames, check_pixels, survey_pixels
+from oidn_jax.acquisition.checks import OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_fits, other_stripes, repeated_stripes
@@ -242,7 +242,7 @@ class Acquisition:
         # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
         doubtful = doubts and self.known is None
         if doubtful and other_order_fits(jnp.asarray(light), estimate.confidence, cutoff=self.otf.cutoff):
-            doubts.insert(0, "the stripes show better in the other frame order; try the other `frame_order`")
+            doubts.insert(0, f"the stripes show better with phases and orientations exchanged; {OTHER_ORDER}")
         for doubt in doubts:
             self.warn(doubt)
         return jax.device_get(estimate)

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Real
 
-from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack
+from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.errors import InputError
 
 # Full scale of the 12 and 14 bit cameras that store into 16 bit.
 _CAMERA_CEILINGS = (4095, 16383)
 _SATURATED_FRACTION = 1e-4
 _ORDER_CHECK_SIDE = 512
+OTHER_ORDER = "try apz (orientation fast) as `frame_order`, or paz (phase fast) where that was given"
 _LARGEST = 1e12
 
 
@@ -156,7 +157,7 @@ def _frame_order(stack: RawStack, orientations: int, phases: int) -> str | None:
     return (
         f"the frame order is doubtful: the other one fits the stripes better (the correlation of the "
         f"orientations' widefield detail rises by {detail_gain:.3f}, that of frames of one orientation by "
-        f"{frames_gain:.3f}); try the other `frame_order` ({', '.join(FRAME_ORDERS)})"
+        f"{frames_gain:.3f}); {OTHER_ORDER}"
     )
 
 

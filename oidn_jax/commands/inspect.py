@@ -20,8 +20,6 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax inspect", DESCRIPTION)
     parser.add_argument("files", nargs="+", metavar="FILE", help=RAW_FILES)
-    parser.add_argument("--orientations", type=int, default=3, metavar="N", help="illumination directions; default: 3")
-    parser.add_argument("--phases", type=int, default=3, metavar="N", help="frames of each direction; default: 3")
     add_raw_frames(parser)
     return parser
 
@@ -31,11 +29,13 @@ def inspect(options: argparse.Namespace) -> None:
     from oidn_jax.acquisition.raw_report import describe_raw, format_lines
     from oidn_jax.data.raw_stack import open_raw_stack
 
+    orientations = 3 if options.orientations is None else options.orientations
+    phases = 3 if options.phases is None else options.phases
     stacks = [
         open_raw_stack(
             file,
-            orientations=options.orientations,
-            phases=options.phases,
+            orientations=orientations,
+            phases=phases,
             frame_order=options.frame_order,
             pixel_size_nm=options.pixel_size_nm,
         )
@@ -46,5 +46,5 @@ def inspect(options: argparse.Namespace) -> None:
         pixel = "pixel size unknown" if stack.pixel_size_nm is None else f"{stack.pixel_size_nm:g} nm per pixel"
         length = f"{times} time points of " if times > 1 else ""
         print("\n" * (number > 0) + f"{stack.source}: {length}{frames} frames of {height} x {width} pixels, {pixel}")
-        report = describe_raw(stack, orientations=options.orientations, phases=options.phases)
+        report = describe_raw(stack, orientations=orientations, phases=phases)
         print("\n".join(format_lines(report)), flush=True)

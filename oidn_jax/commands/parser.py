@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 
 from oidn_jax.commands.run import flag
 
-RAW_FILES = "raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV"
+RAW_FILES = "raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV; or a folder with a file for each frame"
+# Those of `data.raw_stack`, without importing numpy for help and wrong flags.
+FRAME_ORDERS = ("paz", "apz", "pza", "azp", "zpa", "zap", "orientation-phase", "phase-orientation", "montage")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -52,10 +54,16 @@ def add_raw_frames(group: argparse._ActionsContainer) -> None:
     """How raw files are read."""
     group.add_argument(
         "--frame-order",
-        choices=("orientation-phase", "phase-orientation"),
-        default="orientation-phase",
-        help="which of the two changes slowly in the file, named first; default: %(default)s",
+        "--order",
+        choices=FRAME_ORDERS,
+        default="paz",
+        metavar="ORDER",
+        help="what changes fastest in the file, first: p phase, a orientation, z slice; paz, apz, pza (OMX), azp, zpa, "
+        "zap (Zeiss); orientation-phase is paz and phase-orientation apz; montage: side by side in one image; default: "
+        "%(default)s",
     )
+    group.add_argument("--orientations", type=int, metavar="N", help="illumination directions; default: 3")
+    group.add_argument("--phases", type=int, metavar="N", help="frames of each direction; default: 3")
     group.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
 
 

@@ -51,10 +51,8 @@ def flag(setting: str) -> str | None:
     from oidn_jax.commands.run import flag as usual_flag
 
     own = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf"}
-    own |= {name: name for name in ("na", "pixel_size_nm", "otf_damping")}
+    own |= {name: name for name in ("na", "pixel_size_nm", "otf_damping", "orientations", "phases", "scale")}
     field = setting.removeprefix("microscope.")
-    if f"microscope.{field}" in _LAYOUT:
-        return usual_flag(f"microscope.{field}")
     return _parser().known(usual_flag(own.get(field, setting)))
 
 
@@ -137,6 +135,7 @@ def _parser() -> OneLineParser:
 
     raw = parser.add_argument_group("raw frames, microscope and camera")
     add_raw_frames(raw)
+    raw.add_argument("--scale", type=int, metavar="N", help="fine pixels for each raw pixel and side; default: 2")
     add_config(parser, what="microscope in place of the model's or of the usual one")
     raw.add_argument("--na", type=float, help="of detection; default: 1.49, or the model's")
     raw.add_argument(
@@ -229,7 +228,8 @@ def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microsc
         "otf_damping": options.otf_damping,
         "measured_otf": None if options.otf is None else measured_otf(options.otf),
     }
-    microscope = replace(microscope, **{name: value for name, value in given.items() if value is not None})
+    frames = {name: getattr(options, name) for name in ("orientations", "phases", "scale")}
+    microscope = replace(microscope, **{name: value for name, value in (given | frames).items() if value is not None})
     if any(value is not None for value in given.values()):
         sources.append("flags")
     if assumed:

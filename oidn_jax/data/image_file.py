@@ -1,5 +1,8 @@
 """Image files of any format: opened by what they hold, and checked."""
 
+import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,13 @@ from oidn_jax.errors import InputError
 def open_image_stack(path: Path) -> ImageStack:
     """Opens a TIFF or MRC file, told apart by content, then by suffix, without reading the pixels.
 
+    A folder is opened as its files one after the other, `2.tif` before `10.tif`; they must be alike.
+
     Raises:
         InputError: the path is no readable file; neither TIFF nor MRC; truncated; complex, boolean or colour pixels.
     """
+    if path.is_dir():
+        return _open_folder(path)
     head = _first_bytes(path)
     suffix = path.suffix.lower()
     if is_tiff(head):
@@ -30,6 +37,36 @@ def open_image_stack(path: Path) -> ImageStack:
     if images.dtype.kind not in "uif":
         raise InputError(f"{path} holds {images.dtype} pixels; raw SIM frames must be integers or real floats")
     return images
+
+
+def _open_folder(folder: Path) -> ImageStack:
+    files = [path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES + MRC_SUFFIXES]
+    files = sorted((path for path in files if path.is_file() and path.name[0] != "."), key=_natural)
+    if not files:
+        raise InputError(f"{folder} is a folder without TIFF or MRC files; give a file, or a folder of frames")
+    parts = [open_image_stack(path) for path in files]
+    first = parts[0]
+    for part in parts:
+        if (part.shape, part.dtype, part.pixel_size_nm) != (first.shape, first.dtype, first.pixel_size_nm):
+            raise InputError(
+                f"{folder} holds files of different kinds ({first.source.name}: {first.dtype} {first.shape}, "
+                f"{part.source.name}: {part.dtype} {part.shape}); put the frames of one acquisition into a folder alone"
+            )
+    planes = math.prod(first.shape[:-2])
+    inner = first.axes if planes > 1 else "YX"
+    return replace(
+        first,
+        source=folder,
+        shape=(len(parts), *first.shape[-len(inner) :]),
+        axes=f"I{inner}",
+        remarks=(f"its {len(parts)} files, {files[0].name} to {files[-1].name}, are taken as one acquisition",),
+        read_plane=lambda plane: parts[plane // planes].read_plane(plane % planes),
+    )
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts numbers in names by their value."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def check_image(image: Real[np.ndarray, "y x"], source: str | Path) -> None:
@@ -52,8 +89,6 @@ def check_image(image: Real[np.ndarray, "y x"], source: str | Path) -> None:
 def _first_bytes(path: Path) -> bytes:
     """Reads the first bytes of a file that must exist, be readable and not be empty."""
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give one TIFF or MRC file")
         if path.exists() and not path.is_file():
             raise InputError(f"{path} is a pipe or a device, which cannot be read twice; write its content to a file")
         with path.open("rb") as file:

@@ -21,6 +21,7 @@ class ImageStack:
         dtype: of the pixels, in the machine's byte order.
         pixel_size_nm: (y, x) spacing in nanometres as written, or None where the file gives no unit.
         time_interval_s: time between two entries of T in seconds, or None.
+        z_spacing_nm: distance of two entries of Z in nanometres, or None.
         remarks: what the reader left out or could not use, one line each.
         read_plane: reads one image by its number in stored order, in any byte order.
     """
@@ -32,6 +33,7 @@ class ImageStack:
     pixel_size_nm: tuple[float, float] | None
     time_interval_s: float | None
     read_plane: Callable[[int], np.ndarray]
+    z_spacing_nm: float | None = None
     remarks: tuple[str, ...] = ()
 
     def read(self, planes: Sequence[int] | np.ndarray) -> Shaped[np.ndarray, "planes y x"]:

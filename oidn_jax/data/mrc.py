@@ -97,6 +97,7 @@ def open_mrc(path: Path) -> ImageStack:
         dtype=dtype.newbyteorder("="),
         pixel_size_nm=_pixel_size_nm(fields, is_priism),
         time_interval_s=None,
+        z_spacing_nm=_z_spacing_nm(fields, is_priism),
         read_plane=lambda plane: read_contiguous(path, plane, dtype=dtype, size=(ny, nx), offset=offset),
     )
 
@@ -190,13 +191,20 @@ def _sections(fields: np.void, nz: int) -> tuple[tuple[int, ...], str]:
     return tuple(lengths[axis] for axis in axes), axes
 
 
+def _nm_per_unit(fields: np.void, is_priism: bool) -> float | None:
+    """What the header's lengths are in; None where nothing says so."""
+    if is_priism:
+        return 1000.0
+    return 0.1 if fields["map"] == b"MAP " else None
+
+
 def _pixel_size_nm(fields: np.void, is_priism: bool) -> tuple[float, float] | None:
     """Gives the spacing as (y, x) in nanometres; None where it or its unit is not set."""
-    spacing = spacing_xy(fields)
-    if is_priism:
-        nm_per_unit = 1000.0
-    elif fields["map"] == b"MAP ":
-        nm_per_unit = 0.1
-    else:
-        return None
-    return None if spacing is None else (nm_per_unit * spacing[1], nm_per_unit * spacing[0])
+    spacing, unit = spacing_xy(fields), _nm_per_unit(fields, is_priism)
+    return None if spacing is None or unit is None else (unit * spacing[1], unit * spacing[0])
+
+
+def _z_spacing_nm(fields: np.void, is_priism: bool) -> float | None:
+    """The distance of two sections in nanometres; None where it or its unit is not set."""
+    unit, spacing = _nm_per_unit(fields, is_priism), float(fields["lengths"][2]) / max(int(fields["samples"][2]), 1)
+    return unit * spacing if unit is not None and spacing_xy(fields) is not None and spacing > 0 else None

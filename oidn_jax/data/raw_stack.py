@@ -13,13 +13,16 @@ axes before y, x in stored order, the first rule that fits is taken:
 3. T has the length frames: it is the frame axis;
 4. all axes together hold a multiple of frames images: these are taken in stored order.
 
-What is left over becomes the time axis, whatever its letter: each entry is an acquisition of its own.
+What is left over keeps its meaning: T is time, Z slices, C channels (colours), and any other axis counts as time. Of an
+axis that holds a multiple of the frames, the rest is what the axis is: 27 raw frames on T are three time points. The
+images of a stack are counted channel fast, then slice, then time.
 """
 
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -28,28 +31,48 @@ from oidn_jax.data.image_file import open_image_stack
 from oidn_jax.data.image_stack import ImageStack
 from oidn_jax.errors import IllegalValue, InputError
 
-FRAME_ORDERS = ("orientation-phase", "phase-orientation")
+# What changes fastest, first: p phase, a orientation (angle), z slice. fairSIM's names; "zap" is Zeiss's order, "pza"
+# that of OMX and softWoRx; a montage has its frames side by side, as N-SIM exports them, a row for each orientation.
+FRAME_ORDERS = {
+    **{order: order for order in ("paz", "apz", "pza", "azp", "zpa", "zap")},
+    "orientation-phase": "paz",
+    "phase-orientation": "apz",
+    "montage": "paz",
+}
 
 _SMALLEST_SIDE = 16
+_IMAGE_AXES = "TZC"
 _PLAUSIBLE_PIXEL_SIZE_NM = (1.0, 2000.0)
 _PIXEL_ASPECT_TOLERANCE = 0.01
 
 
+class Layout(NamedTuple):
+    """How many time points, slices and channels the images of a file are, counted channel fast and time slow."""
+
+    times: int
+    slices: int = 1
+    channels: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class RawStack:
-    """A raw SIM acquisition, or several in time; pixels are read when they are asked for.
+    """A raw SIM acquisition, or several (time points, slices, channels); pixels are read when they are asked for.
 
     Attributes:
         images: where the frames are read from.
-        planes: which image is which frame; the frame axis runs orientation slow, phase fast.
+        planes: which plane of the file is which frame of which image; the frame axis runs orientation slow, phase fast.
         pixel_size_nm: spacing of the raw grid in nanometres; None when neither the file nor the caller says.
-        time_interval_s: time from one acquisition to the next in seconds; None when the file does not say.
+        time_interval_s: from one super-resolved image to the next in time, in seconds; None when the file does not say.
+        layout: what the images are.
+        numbers: of each image in the file's own count; those of one channel only, where `channel` has chosen it.
     """
 
     images: ImageStack
     planes: Int[np.ndarray, "time frames"]
     pixel_size_nm: float | None
     time_interval_s: float | None
+    layout: Layout
+    numbers: range
 
     @classmethod
     def of_array(
@@ -86,7 +109,8 @@ class RawStack:
             read_plane=lambda plane: frames[divmod(plane, count)],
         )
         planes = np.arange(times * count).reshape(times, count)
-        return cls(images, planes, _checked_pixel_size_nm(pixel_size_nm), time_interval_s)
+        size = _checked_pixel_size_nm(pixel_size_nm)
+        return cls(images, planes, size, time_interval_s, Layout(times), range(times))
 
     @property
     def source(self) -> Path:
@@ -103,6 +127,22 @@ class RawStack:
     def dtype(self) -> np.dtype:
         """As stored, in the machine's byte order."""
         return self.images.dtype
+
+    def channel(self, number: int) -> "RawStack":
+        """The images of one channel, counted from 0.
+
+        Raises:
+            IndexError: a channel that the stack does not have.
+        """
+        count = self.layout.channels
+        if not 0 <= number < count:
+            raise IndexError(f"{self.source} has the channels 0 to {count - 1}, not {number}")
+        return replace(
+            self,
+            planes=self.planes[number::count],
+            layout=self.layout._replace(channels=1),
+            numbers=self.numbers[number::count],
+        )
 
     def read(self, time: int) -> Shaped[np.ndarray, "frames y x"]:
         """Reads the frames of one time point; they are the caller's, and not kept.
@@ -121,7 +161,7 @@ def open_raw_stack(
     *,
     orientations: int = 3,
     phases: int = 3,
-    frame_order: str = "orientation-phase",
+    frame_order: str = "paz",
     pixel_size_nm: float | None = None,
 ) -> RawStack:
     """Opens a raw SIM acquisition in a TIFF or MRC file, without reading the pixels.
@@ -130,7 +170,7 @@ def open_raw_stack(
         path: the file.
         orientations: number of illumination directions.
         phases: number of phases per direction.
-        frame_order: which of the two runs slow in the file, named first; "phase-orientation" is reordered.
+        frame_order: one of `FRAME_ORDERS`, how phases, orientations and slices follow each other on the frame axes.
         pixel_size_nm: spacing of the raw grid in nanometres, in place of the file's own.
 
     Returns:
@@ -143,16 +183,19 @@ def open_raw_stack(
             unknown frame order; a pixel size that is not positive; pixels that are not square, without an override.
     """
     if frame_order not in FRAME_ORDERS:
-        raise IllegalValue("frame_order", frame_order, f"legal: {', '.join(FRAME_ORDERS)} (the slow one first)")
+        raise IllegalValue("frame_order", frame_order, f"legal: {', '.join(FRAME_ORDERS)}")
     for name, value in (("orientations", orientations), ("phases", phases)):
         if not _is_positive_integer(value):
             raise IllegalValue(name, value, "give a positive whole number")
     images = open_image_stack(Path(path))
-    planes = _find_frames(images, orientations, phases)
-    if frame_order == "phase-orientation":
-        planes = planes.reshape(-1, phases, orientations).swapaxes(1, 2).reshape(planes.shape)
+    if frame_order == "montage":
+        images = _cut_montage(images, orientations, phases)
+    images = _frames_last(images, orientations * phases)
+    planes, layout, frames_in_time = _find_frames(images, orientations, phases, frame_order)
     spacing_nm = _file_pixel_size_nm(images) if pixel_size_nm is None else _checked_pixel_size_nm(pixel_size_nm)
-    return RawStack(images, planes, spacing_nm, images.time_interval_s)
+    interval = images.time_interval_s if layout.times > 1 else None
+    interval = None if interval is None else interval * frames_in_time
+    return RawStack(images, planes, spacing_nm, interval, layout, range(len(planes)))
 
 
 def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawStack:
@@ -168,8 +211,15 @@ def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawS
     return open_raw_stack(path, orientations=1, phases=1, pixel_size_nm=pixel_size_nm)
 
 
-def _find_frames(images: ImageStack, orientations: int, phases: int) -> Int[np.ndarray, "time frames"]:
-    """Finds the frame axes by the rules of the module docstring; gives the number of the image of each frame."""
+def _find_frames(
+    images: ImageStack, orientations: int, phases: int, frame_order: str
+) -> tuple[Int[np.ndarray, "images frames"], Layout, int]:
+    """Finds the frame axes by the rules of the module docstring.
+
+    Returns:
+        The number of the plane of each frame of each image; what the images are; how many entries of the file's time
+        axis make one image.
+    """
     frames = orientations * phases
     *lengths, ny, nx = images.shape
     if min(ny, nx) < _SMALLEST_SIDE:
@@ -184,7 +234,7 @@ def _find_frames(images: ImageStack, orientations: int, phases: int) -> Int[np.n
     if count == 0 or count % frames:
         raise InputError(
             f"{images.source} holds {count} images (shape {images.shape}, axes {images.axes}), which is no multiple of "
-            f"{orientations} orientations x {phases} phases = {frames}; check the file, `orientations` and `phases`"
+            f"{orientations} orientations x {phases} phases = {frames}; {_advice(images, orientations, phases, count)}"
         )
     if len(fitting_other) == 1:
         frame_axes = fitting_other
@@ -195,7 +245,73 @@ def _find_frames(images: ImageStack, orientations: int, phases: int) -> Int[np.n
     else:
         frame_axes = everything
     rest = [axis for axis in everything if axis not in frame_axes]
-    return np.arange(count).reshape(lengths).transpose(*rest, *frame_axes).reshape(-1, frames)
+    left = math.prod(lengths[axis] for axis in frame_axes) // frames
+    slowest = next((images.axes[axis] for axis in frame_axes if lengths[axis] > 1), "T")
+    left_over = [(left, slowest)] if left > 1 else []
+    outer = [(lengths[axis], images.axes[axis]) for axis in rest] + left_over
+    letters = [letter if letter in _IMAGE_AXES else "T" for _, letter in outer]
+    order = sorted(range(len(outer)), key=lambda i: _IMAGE_AXES.index(letters[i]))
+    planes = np.arange(count).reshape(lengths).transpose(*rest, *frame_axes)
+    planes = _in_order(planes.reshape(-1, left * frames), frame_order, orientations, phases)
+    planes = planes.reshape(*(n for n, _ in outer), frames).transpose(*order, len(outer)).reshape(-1, frames)
+    sizes = [math.prod(outer[i][0] for i in order if letters[i] == axis) for axis in _IMAGE_AXES]
+    in_time = math.prod(lengths[axis] for axis in frame_axes if images.axes[axis] == "T")
+    return planes, Layout(*sizes), in_time // left if slowest == "T" and left > 1 else max(in_time, 1)
+
+
+def _advice(images: ImageStack, orientations: int, phases: int, count: int) -> str:
+    """What can be done about a number of images that does not fit."""
+    y, x = images.shape[-2:]
+    if count == 1:
+        words = "where each frame is a file, give their folder"
+        if y % orientations == 0 and x % phases == 0 and min(y // orientations, x // phases) >= _SMALLEST_SIDE:
+            words += f"; where this is a montage of {orientations} x {phases} frames, give montage as `frame_order`"
+        return words
+    fitting = [n for n in range(2, 10) if count % (n * phases) == 0]
+    hint = f" ({count} images would fit {', '.join(map(str, fitting[:3]))} orientations)" if fitting else ""
+    return f"check the file, `orientations` and `phases`{hint}"
+
+
+def _cut_montage(images: ImageStack, orientations: int, phases: int) -> ImageStack:
+    """Each image cut into rows of orientations and columns of phases."""
+    *lengths, y, x = images.shape
+    if y % orientations or x % phases:
+        raise InputError(
+            f"{images.source} has images of {y} x {x} pixels, which are no montage of {orientations} x {phases} "
+            "frames; check `frame_order`, `orientations` and `phases`"
+        )
+    h, w, frames = y // orientations, x // phases, orientations * phases
+
+    def read_plane(plane: int) -> np.ndarray:
+        whole, frame = divmod(plane, frames)
+        row, column = divmod(frame, phases)
+        return images.read_plane(whole)[row * h : (row + 1) * h, column * w : (column + 1) * w]
+
+    return replace(images, shape=(*lengths, frames, h, w), axes=f"{images.axes[:-2]}QYX", read_plane=read_plane)
+
+
+def _frames_last(images: ImageStack, frames: int) -> ImageStack:
+    """An array (y, x, frames) that was written as pages, each a row of the image, turned the right way."""
+    if len(images.shape) != 3 or images.shape[-1] != frames or not 1 < frames < _SMALLEST_SIDE <= images.shape[0]:
+        return images
+    y, x = images.shape[:2]
+
+    def read_plane(frame: int) -> np.ndarray:
+        return np.stack([images.read_plane(row)[:, frame] for row in range(y)])
+
+    remark = f"the frames are on the last axis: {y} pages of {x} x {frames} pixels are read as {frames} frames"
+    remarks = (*images.remarks, remark)
+    return replace(images, shape=(frames, y, x), axes="QYX", read_plane=read_plane, remarks=remarks)
+
+
+def _in_order(
+    planes: Int[np.ndarray, "blocks planes"], frame_order: str, orientations: int, phases: int
+) -> Int[np.ndarray, "blocks2 frames"]:
+    """Blocks of planes as images one after the other, orientation slow and phase fast."""
+    slow_first = FRAME_ORDERS[frame_order][::-1]
+    lengths = {"a": orientations, "p": phases, "z": planes.shape[1] // (orientations * phases)}
+    blocks = planes.reshape(-1, *(lengths[letter] for letter in slow_first))
+    return blocks.transpose(0, *(1 + slow_first.index(letter) for letter in "zap")).reshape(-1, orientations * phases)
 
 
 def _is_positive_integer(value: object) -> bool:

@@ -94,6 +94,7 @@ def open_tiff(path: Path) -> ImageStack:
                 dtype=np.dtype(first.dtype).newbyteorder("="),
                 pixel_size_nm=_pixel_size_nm(tiff, ome),
                 time_interval_s=_time_interval_s(tiff, ome),
+                z_spacing_nm=_z_spacing_nm(tiff, ome),
                 remarks=tuple(remarks),
                 read_plane=lambda plane: readers[plane // planes](plane % planes),
             )
@@ -313,6 +314,14 @@ def _pixel_size_nm(tiff: tifffile.TiffFile, ome: dict[str, str]) -> tuple[float,
         sizes = [_quantity(down / up if up else None, unit, _NM_PER_UNIT) for up, down in rationals]
     y, x = sizes
     return None if y is None or x is None else (y, x)
+
+
+def _z_spacing_nm(tiff: tifffile.TiffFile, ome: dict[str, str]) -> float | None:
+    """Reads the distance of two slices in nanometres: OME PhysicalSizeZ or ImageJ spacing."""
+    if tiff.is_ome:
+        return _quantity(ome.get("PhysicalSizeZ"), ome.get("PhysicalSizeZUnit", "um"), _NM_PER_UNIT)
+    metadata = tiff.imagej_metadata or {}
+    return _quantity(metadata.get("spacing"), str(metadata.get("unit", "")), _NM_PER_UNIT)
 
 
 def _time_interval_s(tiff: tifffile.TiffFile, ome: dict[str, str]) -> float | None:

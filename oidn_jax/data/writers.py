@@ -16,6 +16,7 @@ import tifffile
 from jaxtyping import Shaped
 
 from oidn_jax.data.atomic import check_target, explained, partial_file, write_atomically
+from oidn_jax.data.raw_stack import Layout
 from oidn_jax.errors import IllegalValue, InputError
 
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
@@ -106,11 +107,13 @@ def open_sr_tiff(
     *,
     shape: tuple[int, int, int],
     pixel_size_nm: float | None,
+    layout: Layout | None = None,
     time_interval_s: float | None = None,
+    z_spacing_nm: float | None = None,
     provenance: Mapping[str, Any],
     overwrite: bool = False,
 ) -> Iterator[ImageWriter]:
-    """Writes SR images (y, x), one time point at a time; the file is there when the block has ended well.
+    """Writes SR images (y, x), one at a time; the file is there when the block has ended well.
 
     A name in `.ome.tif` or `.ome.tiff` gives an OME-TIFF (PhysicalSizeX/Y in µm, TimeIncrement in s, the provenance as
     the image's Description; BigTIFF when large). Any other `.tif` or `.tiff` gives an ImageJ hyperstack (TZCYX,
@@ -119,9 +122,11 @@ def open_sr_tiff(
 
     Args:
         path: the file to write; missing folders are made.
-        shape: (time, y, x) of the whole.
+        shape: (images, y, x) of the whole.
         pixel_size_nm: spacing of the SR grid in nanometres; None writes no resolution.
+        layout: which images are time points, slices and channels; None for time points alone.
         time_interval_s: time between images in seconds, if known.
+        z_spacing_nm: distance of two slices in nanometres, if known.
         provenance: how the image was made, anything `json.dumps` takes.
         overwrite: replace an existing file.
 
@@ -135,16 +140,26 @@ def open_sr_tiff(
     """
     path = Path(path)
     is_ome = path.name.lower().endswith(_OME_SUFFIXES)
-    times, y, x = shape
+    images, y, x = shape
+    layout = layout or Layout(images)
+    if math.prod(layout) != images:
+        raise ValueError(f"{images} images are not {layout}")
     _check_positive(pixel_size_nm, time_interval_s)
+    several = layout.slices * layout.channels > 1
     if is_ome:
         metadata = _ome_metadata(pixel_size_nm, time_interval_s, provenance)
+        metadata |= {"axes": "TZCYX"} if several else {}
+        if z_spacing_nm is not None and layout.slices > 1:
+            metadata |= {"PhysicalSizeZ": z_spacing_nm / 1000, "PhysicalSizeZUnit": "µm"}
     else:
         metadata = _imagej_metadata(pixel_size_nm, time_interval_s, provenance)
+        metadata |= {"mode": "composite"} if layout.channels > 1 else {}
+        if z_spacing_nm is not None and layout.slices > 1:
+            metadata |= {"spacing": z_spacing_nm / 1000, "unit": "um"}
     with _open_tiff(
         path,
         shape=shape,
-        stored_shape=shape if is_ome else (times, 1, 1, y, x),
+        stored_shape=shape if is_ome and not several else (*layout, y, x),
         imagej=not is_ome,
         pixel_size_nm=None if is_ome else pixel_size_nm,
         metadata=metadata,

@@ -46,14 +46,14 @@ class GivenImage:
         """
         images = open_images(self.path)
         times, _, h, w = images.shape
-        expected = (acquisition.times, *acquisition.fine_size)
+        expected = (acquisition.stack.numbers.stop, *acquisition.fine_size)
         if (times, h, w) != expected:
             raise InputError(
                 f"{self.path} is {times} x {h} x {w} (time, y, x), but a super-resolved image of "
                 f"{acquisition.stack.source} must be {' x '.join(map(str, expected))}: "
                 f"{acquisition.microscope.scale} pixels per raw pixel"
             )
-        pixels = images.read(time)[0].astype(np.float32)
+        pixels = images.read(acquisition.stack.numbers[time])[0].astype(np.float32)
         check_image(pixels, self.path)
         progress(1, 1)
         return Image(

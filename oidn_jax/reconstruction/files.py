@@ -21,6 +21,7 @@ from oidn_jax.methods import ClassicalMethod, GivenImage, Image, Method, Network
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.reconstruction.diagnostics import write_diagnostics
 from oidn_jax.reconstruction.jobs import (
+    Beside,
     Job,
     Messages,
     Outputs,
@@ -29,7 +30,7 @@ from oidn_jax.reconstruction.jobs import (
     check_outputs,
     check_work,
     inspect,
-    open_acquisition,
+    open_channels,
 )
 from oidn_jax.reconstruction.trust import TrustWriter, fits_better_moved, on_our_grid
 from oidn_jax.version import __version__
@@ -50,9 +51,10 @@ def reconstruct_files(
     """Reconstructs raw files (TIFF, MRC) into a folder.
 
     `cell.mrc` becomes `cell_sr.tif` (ImageJ) and `cell.ome.tif` becomes `cell_sr.ome.tif`; an image beyond the 4 GB of
-    the ImageJ format becomes an OME-TIFF. The pixel size is that of the raw file divided by the scale; the time
-    interval is kept; software, method, frame order, source and optics are in the metadata. Where the illumination is
-    estimated it is written as `cell_sr_illumination.json`.
+    the ImageJ format becomes an OME-TIFF. The pixel size is that of the raw file divided by the scale; time interval,
+    slices with their distance and channels are kept; software, method, frame order, source and optics are in the
+    metadata. Where the illumination is estimated it is written as `cell_sr_illumination.json`, for each channel of
+    several as `cell_sr_c1_illumination.json`.
 
     Args:
         inputs: the raw files, each one acquisition or a time lapse.
@@ -94,93 +96,117 @@ def reconstruct_files(
 
 
 def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
-    """Reads, checks, reconstructs and writes one acquisition."""
-    acquisition = open_acquisition(job.source, work)
-    _warn_of_pixel_size(acquisition, work)
-    acquisition.check()
-    if work.needs_illumination:
-        _ = acquisition.estimate  # what is wrong with it must be said before anything is written
-    image = work.method(acquisition, 0, progress=lambda part, parts: advance(part / parts / acquisition.times))
-    provenance = {
-        "software": "oidn_jax",
-        "version": __version__,
-        "source": job.source.name,
-        "method": work.method.name,
-        "frame_order": work.reading.frame_order,
-        "optics_from": work.reading.optics_from,
-        **image.provenance,
-    }
-    _write_images(job, work, acquisition, image, provenance, advance)
-    _write_about_first(job, work, acquisition, image)
+    """Reads, checks, reconstructs and writes the channels of one file."""
+    channels = open_channels(job.source, work)
+    _warn_of_pixel_size(channels[0], work)
+    if len(channels) > 1 and (work.needs_illumination or isinstance(work.method, NetworkMethod)):
+        microscope = work.microscope
+        channels[0].warn(
+            f"the file has {len(channels)} channels; each gets an illumination of its own, but all are taken with NA "
+            f"{microscope.na:g} and emission at {microscope.emission_wavelength_nm:g} nm"
+        )
+    firsts = []
+    for acquisition in channels:
+        acquisition.check()
+        if work.needs_illumination:
+            _ = acquisition.estimate  # what is wrong with it must be said before anything is written
+        firsts.append(work.method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
+    provenances = [
+        {
+            "software": "oidn_jax",
+            "version": __version__,
+            "source": job.source.name,
+            "method": work.method.name,
+            "frame_order": work.reading.frame_order,
+            "optics_from": work.reading.optics_from,
+            **image.provenance,
+        }
+        for image in firsts
+    ]
+    _write_images(job, work, channels, firsts, provenances, advance)
+    for beside, acquisition, image in zip(job.channels, channels, firsts, strict=True):
+        _write_about_first(beside, work, acquisition, image)
 
 
 def _write_images(
     job: Job,
     work: Work,
-    acquisition: Acquisition,
-    first: Image,
-    provenance: dict[str, Any],
+    channels: Sequence[Acquisition],
+    firsts: Sequence[Image],
+    provenances: Sequence[dict[str, Any]],
     advance: Callable[[float], None],
 ) -> None:
-    """The images of all time points and their trust maps, as they are made."""
-    stack, times, raw_nm = acquisition.stack, acquisition.times, acquisition.stack.pixel_size_nm
-    fine_nm = None if raw_nm is None else raw_nm / work.microscope.scale
-    moved = isinstance(work.method, GivenImage) and fits_better_moved(first.pixels, acquisition)
-    remarks: set[str] = set()
+    """All images, channel fast and time slow, and their trust maps, as they are made."""
+    stack = channels[0].stack
+    layout = stack.layout._replace(channels=len(channels))
+    fine_nm = None if stack.pixel_size_nm is None else stack.pixel_size_nm / work.microscope.scale
+    provenance = dict(provenances[0]) if len(channels) == 1 else {**provenances[0], "channels": list(provenances)}
+    moved = [
+        isinstance(work.method, GivenImage) and fits_better_moved(first.pixels, acquisition)
+        for first, acquisition in zip(firsts, channels, strict=True)
+    ]
+    remarks: set[tuple[int, str]] = set()
     with ExitStack() as files:
-        image_file = trust = None
+        image_file, trusts = None, []
         if job.image is not None:
             image_file = files.enter_context(
                 open_sr_tiff(
                     job.image,
-                    shape=(times, *acquisition.fine_size),
+                    shape=(job.shape[0], *channels[0].fine_size),
                     pixel_size_nm=fine_nm,
+                    layout=layout,
                     time_interval_s=stack.time_interval_s,
+                    z_spacing_nm=stack.images.z_spacing_nm,
                     provenance=provenance,
                     overwrite=work.outputs.overwrite,
                 )
             )
-        if job.trust is not None:
-            trust = files.enter_context(
-                TrustWriter(job.trust, acquisition, provenance=provenance, overwrite=work.outputs.overwrite)
-            )
-        for time in range(times):
+        for beside, acquisition, own in zip(job.channels, channels, provenances, strict=True):
+            if beside.trust is not None:
+                writer = TrustWriter(beside.trust, acquisition, provenance=own, overwrite=work.outputs.overwrite)
+                trusts.append(files.enter_context(writer))
+        for number in range(job.shape[0]):
+            time, channel = divmod(number, len(channels))
+            acquisition = channels[channel]
 
-            def count(part: int, parts: int, time: int = time) -> None:
-                advance((time + part / parts) / times)
+            def count(part: int, parts: int, number: int = number) -> None:
+                advance((number + part / parts) / job.shape[0])
 
-            image = first if time == 0 else work.method(acquisition, time, progress=count)
+            image = firsts[channel] if time == 0 else work.method(acquisition, time, progress=count)
             for remark in image.remarks:
-                if remark not in remarks:
+                if (channel, remark) not in remarks:
                     acquisition.warn(remark)
-                    remarks.add(remark)
+                    remarks.add((channel, remark))
             if image_file is not None:
                 image_file.write(image.pixels)
-            if trust is not None:
-                trust.write(on_our_grid(image.pixels, acquisition) if moved else image.pixels, time)
+            if trusts:
+                pixels = on_our_grid(image.pixels, acquisition) if moved[channel] else image.pixels
+                trusts[channel].write(pixels, time)
     if job.image is not None:
-        size = " x ".join(str(n) for n in ((times,) if times > 1 else ()) + acquisition.fine_size)
+        lengths = (layout.times, layout.slices, layout.channels)
+        size = " x ".join(str(n) for n in (*(n for n in lengths if n > 1), *channels[0].fine_size))
         pixel = "pixel size unknown" if fine_nm is None else f"{fine_nm:g} nm per pixel"
         work.messages.say(f"{job.image}: {size} pixels, {pixel}")
-    if job.trust is not None and trust is not None:
-        work.messages.say(f"{job.trust.maps}: {trust.verdict}")
+    for beside, trust in zip(job.channels, trusts, strict=False):
+        assert beside.trust is not None
+        work.messages.say(f"{beside.trust.maps}: {trust.verdict}")
 
 
-def _write_about_first(job: Job, work: Work, acquisition: Acquisition, image: Image) -> None:
-    """What is written about the first time point: preview, illumination, diagnostics."""
+def _write_about_first(beside: Beside, work: Work, acquisition: Acquisition, image: Image) -> None:
+    """What is written about the first image of a channel: preview, illumination, diagnostics."""
     stack, overwrite = acquisition.stack, work.outputs.overwrite
     raw_nm = stack.pixel_size_nm
-    if job.preview is not None:
+    if beside.preview is not None:
         save_preview(
-            job.preview,
+            beside.preview,
             stack.read(0).mean(axis=0, dtype=np.float64),
             image.pixels,
             pixel_size_nm=None if raw_nm is None else raw_nm / work.microscope.scale,
             overwrite=overwrite,
         )
-    if job.illumination is not None:
+    if beside.illumination is not None:
         write_illumination(
-            job.illumination,
+            beside.illumination,
             acquisition.estimate,
             frame_size=acquisition.frame_size,
             pixel_size_nm=acquisition.microscope.pixel_size_nm,
@@ -192,10 +218,10 @@ def _write_about_first(job: Job, work: Work, acquisition: Acquisition, image: Im
             warnings=acquisition.warnings,
             overwrite=overwrite,
         )
-    if job.diagnostics is not None:
+    if beside.diagnostics is not None:
         options = work.method.options(acquisition.microscope) if isinstance(work.method, ClassicalMethod) else None
         write_diagnostics(
-            job.diagnostics,
+            beside.diagnostics,
             acquisition,
             image.pixels,
             method=work.method.name,

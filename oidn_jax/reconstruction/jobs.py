@@ -43,7 +43,7 @@ class Reading:
     """How raw files are read, and what is known of them.
 
     Attributes:
-        frame_order: "orientation-phase" or "phase-orientation", the slow one first.
+        frame_order: one of `data.raw_stack.FRAME_ORDERS`.
         pixel_size_nm: of the raw frames, in place of what the files say.
         camera: what is known of the camera.
         known: the illumination, where it need not be estimated.
@@ -51,7 +51,7 @@ class Reading:
         remarks: warnings about all this, one line each, given once the inputs are accepted.
     """
 
-    frame_order: str = "orientation-phase"
+    frame_order: str = "paz"
     pixel_size_nm: float | None = None
     camera: CameraSettings = field(default_factory=CameraSettings)
     known: KnownIllumination | None = None
@@ -87,16 +87,29 @@ class Messages:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One acquisition: the raw file, its shape (time, frames, y, x), and what is written for it."""
+class Beside:
+    """What is written beside the image, about one channel."""
 
-    source: Path
-    shape: tuple[int, int, int, int]
-    image: Path | None
     preview: Path | None
     illumination: Path | None
     diagnostics: Path | None
     trust: TrustFiles | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them."""
+        single = (self.preview, self.illumination, self.diagnostics)
+        return [path for path in single if path is not None] + (self.trust.all if self.trust else [])
+
+
+@dataclass(frozen=True)
+class Job:
+    """One raw file: its shape (images, frames, y, x), and what is written for it and for each of its channels."""
+
+    source: Path
+    shape: tuple[int, int, int, int]
+    image: Path | None
+    channels: tuple[Beside, ...]
 
     @property
     def pixels(self) -> int:
@@ -108,14 +121,15 @@ class Job:
         """The image, or the trust maps where these are what is written."""
         if self.image is not None:
             return self.image
-        assert self.trust is not None, "something is written"
-        return self.trust.maps
+        trust = self.channels[0].trust
+        assert trust is not None, "something is written"
+        return trust.maps
 
     @property
     def outputs(self) -> list[Path]:
         """The files to write."""
-        single = (self.image, self.preview, self.illumination, self.diagnostics)
-        return [path for path in single if path is not None] + (self.trust.all if self.trust else [])
+        image = [] if self.image is None else [self.image]
+        return image + [path for beside in self.channels for path in beside.files]
 
 
 @dataclass(frozen=True)
@@ -140,8 +154,12 @@ class Work:
         return self.method.needs_illumination or self.outputs.diagnostics or self.outputs.trust
 
 
-def open_acquisition(source: Path, work: Work) -> Acquisition:
-    """The acquisition of a raw file, whose headers are read and no pixels."""
+def open_channels(source: Path, work: Work) -> list[Acquisition]:
+    """The acquisition of each channel of a raw file, whose headers are read and no pixels.
+
+    Raises:
+        InputError: what `open_raw_stack` refuses; one known illumination for several channels.
+    """
     microscope, reading = work.microscope, work.reading
     stack = open_raw_stack(
         source,
@@ -150,13 +168,27 @@ def open_acquisition(source: Path, work: Work) -> Acquisition:
         frame_order=reading.frame_order,
         pixel_size_nm=reading.pixel_size_nm,
     )
-    return Acquisition(stack, microscope, camera=reading.camera, known=reading.known, warn=work.messages.warn)
+    count = stack.layout.channels
+    if count > 1 and reading.known is not None:
+        raise InputError(
+            f"{source} has {count} channels, and each has stripes of its own, but {reading.known.path} holds those of "
+            "one; leave `illumination` out, or save the channels as files of their own"
+        )
+
+    def opened(number: int) -> Acquisition:
+        def warn(line: str) -> None:
+            work.messages.warn(line if count == 1 else f"channel {number + 1} of {line}")
+
+        return Acquisition(stack.channel(number), microscope, camera=reading.camera, known=reading.known, warn=warn)
+
+    return [opened(number) for number in range(count)]
 
 
 def inspect(source: Path, work: Work, out: Path) -> Job:
     """Checks an input by its headers and names its outputs."""
-    outputs, acquisition = work.outputs, open_acquisition(source, work)
-    microscope, (times, frames, h, w) = acquisition.microscope, acquisition.stack.shape
+    outputs, channels = work.outputs, open_channels(source, work)
+    microscope, (times, frames, h, w) = channels[0].microscope, channels[0].stack.shape
+    images = times * len(channels)
     if work.needs_illumination:
         microscope.otf()  # refuses pixels that the objective does not go with
     if outputs.trust and min(h, w) < _SMALLEST_JUDGED:
@@ -166,16 +198,23 @@ def inspect(source: Path, work: Work, out: Path) -> Job:
         )
     name = output_name(source)
     stem = re.sub(r"(\.ome)?\.tiff?$", "", name)
-    if not fits_imagej((times, microscope.scale * h, microscope.scale * w)) and name.endswith("_sr.tif"):
+    if not fits_imagej((images, microscope.scale * h, microscope.scale * w)) and name.endswith("_sr.tif"):
         name = f"{name.removesuffix('.tif')}.ome.tif"
+
+    def beside(stem: str) -> Beside:
+        return Beside(
+            preview=out / f"{stem}.png" if outputs.preview else None,
+            illumination=out / f"{stem}_illumination.json" if work.needs_illumination else None,
+            diagnostics=out / f"{stem}_diagnostics.png" if outputs.diagnostics else None,
+            trust=TrustFiles.beside(out, stem) if outputs.trust else None,
+        )
+
+    stems = [stem] if len(channels) == 1 else [f"{stem}_c{number + 1}" for number in range(len(channels))]
     return Job(
         source,
-        (times, frames, h, w),
+        (images, frames, h, w),
         image=out / name if work.method.writes_image else None,
-        preview=out / f"{stem}.png" if outputs.preview else None,
-        illumination=out / f"{stem}_illumination.json" if work.needs_illumination else None,
-        diagnostics=out / f"{stem}_diagnostics.png" if outputs.diagnostics else None,
-        trust=TrustFiles.beside(out, stem) if outputs.trust else None,
+        channels=tuple(map(beside, stems)),
     )
 
 
@@ -207,7 +246,7 @@ def check_outputs(jobs: Sequence[Job], out: Path, work: Work) -> None:
                     f"{owner[path]} and {job.source} would both become {path}; reconstruct them into different folders"
                 )
             owner[path] = job.source
-            if path.resolve() in inputs:
+            if path.resolve() in inputs or path.resolve().parent in inputs:
                 raise InputError(f"{path} is one of the inputs and would be replaced; choose another output folder")
             check_target(path, overwrite=work.outputs.overwrite)
     existing = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())

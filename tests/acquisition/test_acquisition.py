@@ -194,7 +194,7 @@ def test_the_other_frame_order_is_recognised():
     swapped = counts().reshape(3, 3, SIZE, SIZE).swapaxes(0, 1).reshape(9, SIZE, SIZE)
     acquired = of_counts(swapped)
     _ = acquired.estimate
-    assert "try the other `frame_order`" in acquired.warnings[0]
+    assert "try apz (orientation fast) as `frame_order`" in acquired.warnings[0]
 
 
 @pytest.mark.parametrize(

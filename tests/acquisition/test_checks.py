@@ -132,7 +132,7 @@ def test_frame_order_of_an_ideal_acquisition(seed):
     assert check_pixels(stack_of(frames)) == []
     (warning,) = check_pixels(stack_of(frames[:, OTHER_ORDER]))
     assert "frame order is doubtful" in warning
-    assert "`frame_order` (orientation-phase, phase-orientation)" in warning
+    assert "try apz (orientation fast) as `frame_order`" in warning
     assert "\n" not in warning
 
 

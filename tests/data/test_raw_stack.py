@@ -88,3 +88,107 @@ def test_images_that_no_measurement_can_use():
         check_image(image, "cell.tif")
     with pytest.raises(InputError, match="one value everywhere"):
         check_image(np.full((20, 24), 3, np.uint8), "cell.tif")
+
+
+# ---- what the axes mean ---------------------------------------------------------------------------------------------
+
+PLANES = np.random.default_rng(1).integers(0, 60000, (5, 3, 3, 20, 24)).astype(np.uint16)  # z, orientation, phase
+
+
+def in_order(order):
+    """The frames of PLANES as a program writes them whose order this is, what changes fastest first."""
+    slow_first = ["zap".index(letter) for letter in reversed(order)]
+    return PLANES.transpose(*slow_first, 3, 4).reshape(45, 20, 24)
+
+
+@pytest.mark.parametrize("order", ["paz", "apz", "pza", "azp", "zpa", "zap"])
+def test_orders_of_phase_orientation_and_slice(tmp_path, order):
+    path = tmp_path / "cell.tif"
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 0.125}
+    tifffile.imwrite(path, in_order(order), imagej=True, resolution=(10, 10), metadata=metadata)
+    stack = open_raw_stack(path, frame_order=order)
+    assert (stack.layout, stack.images.z_spacing_nm) == ((1, 5, 1), pytest.approx(125))
+    for z in range(5):
+        np.testing.assert_array_equal(stack.read(z), PLANES[z].reshape(9, 20, 24))
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "layout"),
+    [
+        ("TCYX", (2, 9), (2, 1, 1)),
+        ("ZCYX", (9, 2), (1, 1, 2)),
+        ("CZYX", (2, 9), (1, 1, 2)),
+        ("TZYX", (4, 27), (4, 3, 1)),
+        ("ZCYX", (5, 9), (1, 5, 1)),
+        ("TCZYX", (2, 3, 9), (2, 1, 3)),
+        ("CTZYX", (3, 2, 9), (2, 1, 3)),
+        ("TYX", (27,), (3, 1, 1)),
+        ("TCYX", (9, 2), (1, 1, 2)),
+    ],
+)
+def test_what_is_left_over_keeps_its_meaning(tmp_path, axes, shape, layout):
+    path = tmp_path / "cell.ome.tif"
+    frames = np.arange(np.prod(shape), dtype=np.uint16).reshape(*shape, 1, 1) + np.zeros((16, 16), np.uint16)
+    tifffile.imwrite(path, frames, photometric="minisblack", metadata={"axes": axes})
+    stack = open_raw_stack(path)
+    assert stack.layout == layout
+    assert stack.shape[0] == np.prod(layout)
+    for number in range(layout[2]):
+        channel = stack.channel(number)
+        assert channel.layout == (*layout[:2], 1)
+        for time in range(channel.shape[0]):
+            np.testing.assert_array_equal(channel.read(time), stack.read(channel.numbers[time]))
+    if "C" in axes and layout[2] > 1:  # each channel is all of its index on the axis C
+        taken = np.take(frames, 1, axes.index("C")).reshape(-1, 16, 16)
+        read = np.concatenate([stack.channel(1).read(time) for time in range(stack.channel(1).shape[0])])
+        np.testing.assert_array_equal(np.sort(read[:, 0, 0]), np.sort(taken[:, 0, 0]))
+    with pytest.raises(IndexError):
+        stack.channel(layout[2])
+
+
+@pytest.mark.parametrize("ome", [True, False])
+def test_the_interval_is_that_of_images(tmp_path, ome):
+    path = tmp_path / ("cell.ome.tif" if ome else "cell.tif")
+    metadata = {"axes": "TYX", **({"TimeIncrement": 0.01} if ome else {"finterval": 0.01})}
+    tifffile.imwrite(path, FRAMES.reshape(27, 20, 24), ome=ome, imagej=not ome, metadata=metadata)
+    assert open_raw_stack(path).time_interval_s == pytest.approx(0.09)
+
+
+def test_frames_that_lie_on_the_last_axis(tmp_path):
+    frames = np.moveaxis(FRAMES[0], 0, -1).copy()
+    tifffile.imwrite(tmp_path / "cell.tif", frames, photometric="minisblack")
+    stack = open_raw_stack(tmp_path / "cell.tif")
+    np.testing.assert_array_equal(stack.read(0), FRAMES[0])
+    assert "the frames are on the last axis: 20 pages of 24 x 9 pixels" in stack.images.remarks[0]
+
+
+def test_a_montage(tmp_path):
+    mosaic = FRAMES[0].reshape(3, 3, 20, 24).transpose(0, 2, 1, 3).reshape(60, 72)
+    tifffile.imwrite(tmp_path / "cell.tif", mosaic)
+    np.testing.assert_array_equal(open_raw_stack(tmp_path / "cell.tif", frame_order="montage").read(0), FRAMES[0])
+    with pytest.raises(InputError, match="where this is a montage of 3 x 3 frames, give montage as `frame_order`"):
+        open_raw_stack(tmp_path / "cell.tif")
+    tifffile.imwrite(tmp_path / "odd.tif", mosaic[:59])
+    with pytest.raises(InputError, match="no montage of 3 x 3"):
+        open_raw_stack(tmp_path / "odd.tif", frame_order="montage")
+
+
+def test_a_folder_of_frames_in_natural_order(tmp_path):
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    for i, frame in enumerate(FRAMES.reshape(27, 20, 24)):
+        tifffile.imwrite(folder / f"frame{i + 1}.tif", frame)
+    (folder / "notes.txt").touch()
+    stack = open_raw_stack(folder)
+    assert (stack.shape, stack.source) == ((3, 9, 20, 24), folder)
+    for time in range(3):
+        np.testing.assert_array_equal(stack.read(time), FRAMES[time])
+    assert "its 27 files, frame1.tif to frame27.tif" in stack.images.remarks[0]
+    with pytest.raises(InputError, match="where each frame is a file, give their folder"):
+        open_raw_stack(folder / "frame1.tif")
+    tifffile.imwrite(folder / "frame28.tif", FRAMES[0, 0, :18])
+    with pytest.raises(InputError, match=r"files of different kinds .*frame28.tif: uint16 \(18, 24\)"):
+        open_raw_stack(folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="folder without TIFF or MRC files"):
+        open_raw_stack(tmp_path / "empty")

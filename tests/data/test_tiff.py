@@ -284,7 +284,7 @@ def test_a_wrong_number_of_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("orientations", 0), ("phases", -3), ("frame_order", "zap"), ("pixel_size_nm", 0.0)]
+    ("setting", "value"), [("orientations", 0), ("phases", -3), ("frame_order", "zig"), ("pixel_size_nm", 0.0)]
 )
 def test_settings_without_a_meaning(tmp_path, setting, value):
     path = save(tmp_path / "cell.tif", FRAMES)

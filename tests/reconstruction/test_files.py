@@ -96,6 +96,56 @@ def test_a_time_lapse_keeps_its_interval(tmp_path, run, name):
     assert run.said == [f"{path}: 3 x 80 x 96 pixels, 30 nm per pixel"]
 
 
+@pytest.mark.parametrize("name", ["cell.tif", "cell.ome.tif"])
+def test_slices_and_channels_stay_what_they_are(tmp_path, run, name):
+    stack = raw_counts(times=4).reshape(2, 2, 9, 40, 48)  # slices, channels
+    path = tmp_path / name
+    if "ome" in name:
+        metadata = {"axes": "ZTCYX", "PhysicalSizeX": 0.06, "PhysicalSizeY": 0.06, "PhysicalSizeZ": 0.125}
+        tifffile.imwrite(path, stack.swapaxes(1, 2), ome=True, metadata=metadata)
+    else:
+        metadata = {"axes": "TZCYX", "unit": "um", "spacing": 0.125}
+        resolution = (1000 / 60,) * 2
+        tifffile.imwrite(path, stack.transpose(2, 0, 1, 3, 4), imagej=True, metadata=metadata, resolution=resolution)
+    (written,) = run(path, preview=True)
+    with tifffile.TiffFile(written) as tiff:
+        assert tiff.series[0].axes == "ZCYX"
+        pixels = tiff.asarray()
+    assert pixels.shape == (2, 2, 80, 96)
+    assert open_images(written).images.z_spacing_nm == pytest.approx(125)
+    for z in range(2):
+        for c in range(2):
+            np.testing.assert_allclose(pixels[z, c], upsampled(stack[z, c].mean(0)), atol=2e-6 * stack.max())
+    assert run.said == [f"{written}: 2 x 2 x 80 x 96 pixels, 30 nm per pixel"]
+    assert sum("each gets an illumination of its own" in line for line in run.warned) == 1
+    stem = written.name.removesuffix(".ome.tif").removesuffix(".tif")
+    assert {f"{stem}_c1.png", f"{stem}_c2.png"} <= set(listed(written.parent))
+
+
+def test_each_channel_has_its_own_stripes(tmp_path, run):
+    """The second channel's stripes are those of the first, the orientations in another order."""
+    counts = simulated.counts()
+    other = counts[[3, 4, 5, 6, 7, 8, 0, 1, 2]]
+    metadata, resolution = {"axes": "ZCYX", "unit": "um"}, (1000 / simulated.PIXEL_NM,) * 2
+    path = tmp_path / "two.tif"
+    tifffile.imwrite(path, np.stack([counts, other], 1), imagej=True, metadata=metadata, resolution=resolution)
+    method, microscope = ClassicalMethod("wiener"), simulated.MICROSCOPE
+    both = tifffile.imread(run(path, method=method, microscope=microscope)[0])
+    assert both.shape == (2, 128, 128)
+    for number, frames in enumerate((counts, other)):
+        alone = simulated.write_frames(tmp_path / f"{number}.tif", frames)
+        expected = tifffile.imread(run(alone, method=method, microscope=microscope)[0])
+        np.testing.assert_array_equal(both[number], expected)
+        own = json.loads((tmp_path / "out" / f"two_sr_c{number + 1}_illumination.json").read_text())
+        assert (
+            own["orientations"]
+            == json.loads((tmp_path / "out" / f"{number}_sr_illumination.json").read_text())["orientations"]
+        )
+    known = Reading(known=KnownIllumination(tmp_path / "out" / "0_sr_illumination.json"))
+    with pytest.raises(InputError, match="has 2 channels, and each has stripes of its own"):
+        run(path, method=method, microscope=microscope, reading=known, overwrite=True)
+
+
 def test_files_give_what_arrays_give(tmp_path, run):
     model = untrained()
     (path,) = run(write(tmp_path / "cell.tif"), method=NetworkMethod(model, tile=32, overlap=8))
@@ -164,7 +214,7 @@ def test_provenance(tmp_path, run):
         "version": __version__,
         "source": "cell.tif",
         "method": "oidn",
-        "frame_order": "orientation-phase",
+        "frame_order": "paz",
         "optics_from": "the model's training",
         "weights": ORIGIN,
         "normalisation": "joint",
