@@ -20,7 +20,9 @@ def find_defects(frames: Real[np.ndarray, "frames y x"]) -> Bool[np.ndarray, "y 
     ordered = np.sort(around, axis=0)
     low, high = ordered[1], ordered[-2]
     deviation = mean - np.median(around, axis=0)
-    noise = 1.4826 * np.median(np.abs(deviation - np.median(deviation)))
+    # Where most pixels were set to one value, as by a background that was subtracted and cut off, only the others tell.
+    varied = deviation[deviation != 0]
+    noise = 1.4826 * np.median(np.abs(varied - np.median(varied))) if varied.size else 0.0
     stands_out = np.maximum(mean - high, low - mean) > _TIMES_RANGE * (high - low) + _TIMES_NOISE * noise
     inner = np.pad(np.ones((mean.shape[0] - 2, mean.shape[1] - 2), bool), 1)
     return stands_out & inner

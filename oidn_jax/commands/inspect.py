@@ -37,6 +37,7 @@ def inspect(options: argparse.Namespace) -> None:
             orientations=orientations,
             phases=phases,
             frame_order=options.frame_order,
+            frame_axis=options.frame_axis,
             pixel_size_nm=options.pixel_size_nm,
         )
         for file in options.files

@@ -62,6 +62,11 @@ def add_raw_frames(group: argparse._ActionsContainer) -> None:
         "zap (Zeiss); orientation-phase is paz and phase-orientation apz; montage: side by side in one image; default: "
         "%(default)s",
     )
+    group.add_argument(
+        "--frame-axis",
+        metavar="LETTER",
+        help="axis of the file that the frames are on: T, Z, C, ...; default: found",
+    )
     group.add_argument("--orientations", type=int, metavar="N", help="illumination directions; default: 3")
     group.add_argument("--phases", type=int, metavar="N", help="frames of each direction; default: 3")
     group.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")

@@ -170,6 +170,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     )
     reading = Reading(
         frame_order=options.frame_order,
+        frame_axis=options.frame_axis,
         pixel_size_nm=options.pixel_size_nm,
         camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
         known=known,

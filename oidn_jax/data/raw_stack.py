@@ -65,6 +65,7 @@ class RawStack:
         time_interval_s: from one super-resolved image to the next in time, in seconds; None when the file does not say.
         layout: what the images are.
         numbers: of each image in the file's own count; those of one channel only, where `channel` has chosen it.
+        frame_axes: letters of the axes that could each be that of the frames, as far as lengths tell.
     """
 
     images: ImageStack
@@ -73,6 +74,7 @@ class RawStack:
     time_interval_s: float | None
     layout: Layout
     numbers: range
+    frame_axes: str = ""
 
     @classmethod
     def of_array(
@@ -162,6 +164,7 @@ def open_raw_stack(
     orientations: int = 3,
     phases: int = 3,
     frame_order: str = "paz",
+    frame_axis: str | None = None,
     pixel_size_nm: float | None = None,
 ) -> RawStack:
     """Opens a raw SIM acquisition in a TIFF or MRC file, without reading the pixels.
@@ -171,6 +174,7 @@ def open_raw_stack(
         orientations: number of illumination directions.
         phases: number of phases per direction.
         frame_order: one of `FRAME_ORDERS`, how phases, orientations and slices follow each other on the frame axes.
+        frame_axis: letter of the axis that the frames are on, where rules and lengths do not tell.
         pixel_size_nm: spacing of the raw grid in nanometres, in place of the file's own.
 
     Returns:
@@ -191,11 +195,16 @@ def open_raw_stack(
     if frame_order == "montage":
         images = _cut_montage(images, orientations, phases)
     images = _frames_last(images, orientations * phases)
-    planes, layout, frames_in_time = _find_frames(images, orientations, phases, frame_order)
+    lengths = zip(images.axes[:-2], images.shape[:-2], strict=True)
+    fitting = "".join(axis for axis, length in lengths if length == orientations * phases)
+    if frame_axis is not None and frame_axis not in images.axes[:-2]:
+        axes = ", ".join(images.axes[:-2]) or "Y and X alone"
+        raise IllegalValue("frame_axis", frame_axis, f"{path} has the axes {axes}")
+    planes, layout, frames_in_time = _find_frames(images, orientations, phases, frame_order, frame_axis)
     spacing_nm = _file_pixel_size_nm(images) if pixel_size_nm is None else _checked_pixel_size_nm(pixel_size_nm)
     interval = images.time_interval_s if layout.times > 1 else None
     interval = None if interval is None else interval * frames_in_time
-    return RawStack(images, planes, spacing_nm, interval, layout, range(len(planes)))
+    return RawStack(images, planes, spacing_nm, interval, layout, range(len(planes)), fitting)
 
 
 def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawStack:
@@ -212,7 +221,7 @@ def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawS
 
 
 def _find_frames(
-    images: ImageStack, orientations: int, phases: int, frame_order: str
+    images: ImageStack, orientations: int, phases: int, frame_order: str, frame_axis: str | None
 ) -> tuple[Int[np.ndarray, "images frames"], Layout, int]:
     """Finds the frame axes by the rules of the module docstring.
 
@@ -236,7 +245,13 @@ def _find_frames(
             f"{images.source} holds {count} images (shape {images.shape}, axes {images.axes}), which is no multiple of "
             f"{orientations} orientations x {phases} phases = {frames}; {_advice(images, orientations, phases, count)}"
         )
-    if len(fitting_other) == 1:
+    chosen = [axis for axis in everything if images.axes[axis] == frame_axis]
+    if chosen:
+        if lengths[chosen[0]] % frames:
+            legal = f"it has {lengths[chosen[0]]} entries, which are no multiple of {frames} frames"
+            raise IllegalValue("frame_axis", frame_axis, legal)
+        frame_axes = chosen
+    elif len(fitting_other) == 1:
         frame_axes = fitting_other
     elif math.prod(lengths[axis] for axis in other) % frames == 0:
         frame_axes = other

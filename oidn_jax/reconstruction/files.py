@@ -7,6 +7,7 @@ images written before it stay, and the message says so.
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from oidn_jax.reconstruction.jobs import (
     Work,
     check_outputs,
     check_work,
+    decide_frame_axis,
     inspect,
     open_channels,
 )
@@ -36,6 +38,7 @@ from oidn_jax.reconstruction.trust import TrustWriter, fits_better_moved, on_our
 from oidn_jax.version import __version__
 
 _PIXEL_SIZE_TOLERANCE = 0.05
+_CONTRADICTED = 1.1
 
 
 def reconstruct_files(
@@ -97,6 +100,7 @@ def reconstruct_files(
 
 def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
     """Reads, checks, reconstructs and writes the channels of one file."""
+    work = replace(work, reading=replace(work.reading, frame_axis=decide_frame_axis(job.source, work)))
     channels = open_channels(job.source, work)
     _warn_of_pixel_size(channels[0], work)
     if len(channels) > 1 and (work.needs_illumination or isinstance(work.method, NetworkMethod)):
@@ -118,6 +122,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
             "source": job.source.name,
             "method": work.method.name,
             "frame_order": work.reading.frame_order,
+            **({"frame_axis": work.reading.frame_axis} if work.reading.frame_axis else {}),
             "optics_from": work.reading.optics_from,
             **image.provenance,
         }
@@ -187,8 +192,13 @@ def _write_images(
         size = " x ".join(str(n) for n in (*(n for n in lengths if n > 1), *channels[0].fine_size))
         pixel = "pixel size unknown" if fine_nm is None else f"{fine_nm:g} nm per pixel"
         work.messages.say(f"{job.image}: {size} pixels, {pixel}")
-    for beside, trust in zip(job.channels, trusts, strict=False):
+    for beside, trust, acquisition in zip(job.channels, trusts, channels, strict=False):
         assert beside.trust is not None
+        if trust.worst_chi_square > _CONTRADICTED:
+            acquisition.warn(
+                f"the reduced chi-square is {trust.worst_chi_square:.2f}, above {_CONTRADICTED:g}: the frames "
+                "contradict the image by more than their noise; the trust map shows where"
+            )
         work.messages.say(f"{beside.trust.maps}: {trust.verdict}")
 
 

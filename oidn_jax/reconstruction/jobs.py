@@ -10,8 +10,9 @@ from pathlib import Path
 from oidn_jax.acquisition import Acquisition, CameraSettings, KnownIllumination
 from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.consistency import BORDER
+from oidn_jax.classical.peaks import CONFIDENT
 from oidn_jax.data.atomic import check_target
-from oidn_jax.data.raw_stack import open_raw_stack
+from oidn_jax.data.raw_stack import RawStack, open_raw_stack
 from oidn_jax.data.writers import fits_imagej, output_name
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods import Method
@@ -44,6 +45,8 @@ class Reading:
 
     Attributes:
         frame_order: one of `data.raw_stack.FRAME_ORDERS`.
+        frame_axis: letter of the axis of the file that the frames are on; None lets the file decide, and the stripes
+            where two axes fit.
         pixel_size_nm: of the raw frames, in place of what the files say.
         camera: what is known of the camera.
         known: the illumination, where it need not be estimated.
@@ -52,6 +55,7 @@ class Reading:
     """
 
     frame_order: str = "paz"
+    frame_axis: str | None = None
     pixel_size_nm: float | None = None
     camera: CameraSettings = field(default_factory=CameraSettings)
     known: KnownIllumination | None = None
@@ -154,20 +158,55 @@ class Work:
         return self.method.needs_illumination or self.outputs.diagnostics or self.outputs.trust
 
 
+def open_stack(source: Path, work: Work, frame_axis: str | None) -> RawStack:
+    """The raw stack of a file, its headers read and no pixels."""
+    return open_raw_stack(
+        source,
+        orientations=work.microscope.orientations,
+        phases=work.microscope.phases,
+        frame_order=work.reading.frame_order,
+        frame_axis=frame_axis,
+        pixel_size_nm=work.reading.pixel_size_nm,
+    )
+
+
+def decide_frame_axis(source: Path, work: Work) -> str | None:
+    """The axis of the frames where two axes of a file have their number: that on which all orientations have stripes.
+
+    Returns:
+        Its letter; None where the file leaves no doubt, has been told, or the stripes do not tell: then the rules of
+        `data.raw_stack` hold.
+    """
+    fitting = open_stack(source, work, None).frame_axes
+    if work.reading.frame_axis is not None or len(fitting) < 2 or work.microscope.phases < 3:
+        return work.reading.frame_axis
+    certain = [axis for axis in fitting if _has_stripes(open_stack(source, work, axis), work.microscope)]
+    if len(certain) == 1:
+        work.messages.warn(f"{source}: the frames are on the axis {certain[0]}, where every orientation has stripes")
+        return certain[0]
+    work.messages.warn(
+        f"{source}: the axes {' and '.join(fitting)} could both be that of the frames, and the stripes do not tell; if "
+        "the image is wrong, name the axis as `frame_axis`"
+    )
+    return None
+
+
+def _has_stripes(stack: RawStack, microscope: Microscope) -> bool:
+    try:
+        estimate = Acquisition(stack.channel(0), microscope).estimate
+    except InputError:
+        return False
+    return bool(estimate.confidence.min() >= CONFIDENT)
+
+
 def open_channels(source: Path, work: Work) -> list[Acquisition]:
     """The acquisition of each channel of a raw file, whose headers are read and no pixels.
 
     Raises:
         InputError: what `open_raw_stack` refuses; one known illumination for several channels.
     """
+    stack = open_stack(source, work, work.reading.frame_axis)
     microscope, reading = work.microscope, work.reading
-    stack = open_raw_stack(
-        source,
-        orientations=microscope.orientations,
-        phases=microscope.phases,
-        frame_order=reading.frame_order,
-        pixel_size_nm=reading.pixel_size_nm,
-    )
     count = stack.layout.channels
     if count > 1 and reading.known is not None:
         raise InputError(

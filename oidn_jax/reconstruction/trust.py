@@ -94,6 +94,7 @@ class TrustWriter:
 
     Attributes:
         verdict: in one line, once the block has ended.
+        worst_chi_square: the largest reduced chi-square of an image so far.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class TrustWriter:
         self._overwrite = overwrite
         self._numbers: list[dict[str, float]] = []
         self._first: tuple[Float32[np.ndarray, "h2 w2"], Consistency] | None = None
-        self.verdict = ""
+        self.verdict, self.worst_chi_square = "", 0.0
 
     def __enter__(self) -> "TrustWriter":
         acquisition, raw_nm = self._acquisition, self._acquisition.stack.pixel_size_nm
@@ -169,6 +170,7 @@ class TrustWriter:
         self._maps.write(np.stack([consistency.chi_square, consistency.evidence]))
         self._residual.write(np.stack([*every, consistency.mean_residual]))
         self._numbers.append(_numbers(consistency))
+        self.worst_chi_square = max(self.worst_chi_square, float(consistency.reduced_chi_square))
         if self._first is None:
             self._first = image, consistency
 

@@ -36,3 +36,16 @@ def test_defects_are_found_and_nothing_else_is_changed(frames, value):
 
 def test_without_defects_nothing_is_copied(frames):
     assert repair(frames, np.zeros((64, 64), bool)) is frames
+
+
+def test_frames_that_were_clipped_at_zero_have_no_defects():
+    """Points of light on a background that somebody has subtracted and cut off."""
+    random = np.random.default_rng(5)
+    y, x = np.mgrid[:64, :80]
+    points = sum(300 * np.exp(-((y - a) ** 2 + (x - b) ** 2) / 3) for a, b in random.uniform(4, 60, (20, 2)))
+    frames = random.poisson(np.broadcast_to(points, (9, 64, 80))) + random.normal(0, 2, (9, 64, 80))
+    frames = np.clip(frames - 8, 0, None)
+    assert np.median(frames) == 0
+    assert not find_defects(frames.round()).any()
+    frames[:, 30, 40] += 200
+    assert find_defects(frames.round()).sum() == 1

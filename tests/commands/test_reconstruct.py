@@ -64,7 +64,10 @@ WRONG = {
     "an unknown flag": (["cell.tif", "--workdir=run", "--out=out", "--tiles=3"], "--tiles=3"),
     "an abbreviation": (["cell.tif", "--workdir=run", "--out=out", "--prev"], "--prev"),
     "no number": (["cell.tif", "--workdir=run", "--out=out", "--tile=wide"], "--tile: invalid int value: 'wide'"),
-    "no such choice": (["cell.tif", "--workdir=run", "--out=out", "--frame-order=zigzag"], "--frame-order.*: invalid choice: 'zigzag'"),
+    "no such choice": (
+        ["cell.tif", "--workdir=run", "--out=out", "--frame-order=zigzag"],
+        "--frame-order.*: invalid",
+    ),
     "a change without a configuration": (["cell.tif", "--method=wiener", "--out=out", "--config.seed=3"], "--config="),
     "no workdir": (["cell.tif", "--workdir=run", "--out=out"], "there is no folder run"),
     "no such file": (["nope.tif", "--method=wiener", "--out=out"], "nope.tif does not exist"),

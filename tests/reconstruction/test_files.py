@@ -146,6 +146,33 @@ def test_each_channel_has_its_own_stripes(tmp_path, run):
         run(path, method=method, microscope=microscope, reading=known, overwrite=True)
 
 
+def test_the_stripes_decide_where_two_axes_fit(tmp_path, run):
+    """Nine slices of nine raw frames on T: by its lengths Z could hold the frames as well."""
+    counts = simulated.counts()
+    slices = np.stack([np.roll(counts, z, axis=1) for z in range(9)], axis=1)  # T, Z
+    metadata, resolution = {"axes": "TZYX", "unit": "um"}, (1000 / simulated.PIXEL_NM,) * 2
+    tifffile.imwrite(tmp_path / "cell.tif", slices, imagej=True, metadata=metadata, resolution=resolution)
+    method, microscope = ClassicalMethod("widefield"), simulated.MICROSCOPE
+    (path,) = run(tmp_path / "cell.tif", method=method, microscope=microscope)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == "ZYX"
+        image = tiff.asarray()[4]
+    alone = simulated.write_frames(tmp_path / "alone.tif", slices[:, 4])
+    np.testing.assert_allclose(image, tifffile.imread(run(alone, method=method, microscope=microscope)[0]), atol=2)
+    assert "the frames are on the axis T" in run.warned[0]
+    (forced,) = run(
+        tmp_path / "cell.tif",
+        method=method,
+        microscope=microscope,
+        reading=Reading(frame_axis="Z"),
+        overwrite=True,
+    )
+    with tifffile.TiffFile(forced) as tiff:
+        assert tiff.series[0].axes == "TYX"
+    with pytest.raises(InputError, match=r"`frame_axis` is 'C'; .* has the axes T, Z"):
+        run(tmp_path / "cell.tif", method=method, microscope=microscope, reading=Reading(frame_axis="C"))
+
+
 def test_files_give_what_arrays_give(tmp_path, run):
     model = untrained()
     (path,) = run(write(tmp_path / "cell.tif"), method=NetworkMethod(model, tile=32, overlap=8))

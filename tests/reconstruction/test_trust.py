@@ -70,11 +70,17 @@ def listed(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def assert_chi_square_alone(warned):
+    """All is well, but a bright field of 64 x 64 pixels is fitted to 1.14: that is said from 1.1 on."""
+    (line,) = warned
+    assert "the reduced chi-square is 1.1" in line
+
+
 def test_everything_is_written(wiener):
     names = ["cell_sr.tif", "cell_sr.png", "cell_sr_illumination.json", "cell_sr_diagnostics.png"]
     assert listed(wiener.folder) == sorted([*names, *(f"cell_sr_{end}" for end in TRUST)])
     assert wiener.written == [wiener.folder / "cell_sr.tif"]
-    assert wiener.warned == []
+    assert_chi_square_alone(wiener.warned)
     assert len(wiener.lines) == 2
     for name in ("cell_sr.png", "cell_sr_diagnostics.png", "cell_sr_trust.png"):
         assert imread(wiener.folder / name)[..., :3].std() > 0.05
@@ -116,7 +122,7 @@ def test_the_page_of_diagnostics_has_the_numbers_of_the_estimate(wiener):
         corrected = orientation["modulation_depth"], orientation["modulation_depth_without_noise_correction"]
         assert words["modulation, corrected / not"][i] == "{:.2f} / {:.2f}".format(*corrected)
     assert len(page.transfer) == len(page.psf) == 3  # of the frames, and of the image along two directions
-    assert page.warnings == []
+    assert_chi_square_alone(page.warnings)
 
 
 def test_an_illumination_can_be_given_back(run, source, wiener):
@@ -180,7 +186,7 @@ def test_an_image_made_elsewhere_is_judged_and_not_written(judged, wiener):
     result = judged(0.3 * image_of(wiener) + 7.0)
     assert listed(result.folder) == sorted(["cell_sr_illumination.json", *(f"cell_sr_{end}" for end in TRUST)])
     assert result.written == [result.folder / "cell_sr_trust.tif"]
-    assert result.warned == []
+    assert_chi_square_alone(result.warned)
     other, own = numbers_of(result), numbers_of(wiener)
     assert other["reduced_chi_square"] == pytest.approx(own["reduced_chi_square"], abs=2e-3)
     assert other["image"] == "elsewhere.tif"
@@ -201,7 +207,7 @@ def test_what_is_not_in_the_raw_frames_is_seen(judged, wiener, sign):
 
 def test_images_of_programs_that_pad_the_spectrum_are_moved(judged, wiener):
     result = judged(np.asarray(to_padded_spectrum(jnp.asarray(image_of(wiener)), scale=2)))
-    assert len(result.warned) == 1
+    assert_chi_square_alone(result.warned[1:])
     assert "moved by half a pixel" in result.warned[0]
     assert numbers_of(result)["reduced_chi_square"] == pytest.approx(numbers_of(wiener)["reduced_chi_square"], abs=0.02)
 
