@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
-from oidn_jax.acquisition.checks import OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
+from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.illumination_file import read_illumination
-from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_fits, other_stripes, repeated_stripes
+from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_preference, other_stripes, repeated_stripes
 from oidn_jax.classical.estimation import (
     Estimate,
     estimate_illumination,
@@ -38,6 +38,7 @@ from oidn_jax.optics.transfer import TransferFunction
 
 _AS_BRIGHT = 0.9
 _MOVED = np.deg2rad(10.0)
+_OTHER_ORDER_CERTAIN = 1.5
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
 _measure = jax.jit(measure_patterns)
@@ -165,7 +166,21 @@ class Acquisition:
         for line in self.stack.images.remarks:
             self.warn(line)
         for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
-            self.warn(line)
+            if not (line.startswith(ORDER_DOUBT) and self._shows_stripes):
+                self.warn(line)
+
+    @property
+    def _shows_stripes(self) -> bool:
+        """Whether every orientation certainly has stripes in the order given, and fewer in the other one.
+
+        Phases that are not even make the widefield images of orientations differ, which looks like a wrong order.
+        """
+        if self.microscope.phases < 3:
+            return False
+        light = self.light(self.reference)
+        confidence = _estimate(light, self.otf, orientations=self.microscope.orientations).confidence
+        other = other_order_preference(jnp.asarray(light), confidence, cutoff=self.otf.cutoff)
+        return bool(confidence.min() >= CONFIDENT) and other < 1
 
     @cached_property
     def reference(self) -> int:
@@ -240,9 +255,13 @@ class Acquisition:
             )
         doubts = assess(estimate)
         # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
-        doubtful = doubts and self.known is None
-        if doubtful and other_order_fits(jnp.asarray(light), estimate.confidence, cutoff=self.otf.cutoff):
-            doubts.insert(0, f"the stripes show better with phases and orientations exchanged; {OTHER_ORDER}")
+        if doubts and self.known is None:
+            other = other_order_preference(jnp.asarray(light), estimate.confidence, cutoff=self.otf.cutoff)
+            line = f"the stripes show better with phases and orientations exchanged; {OTHER_ORDER}"
+            if other > _OTHER_ORDER_CERTAIN:
+                raise InputError(f"{self.stack.source}: {line}")
+            if other > 1:
+                doubts.insert(0, line)
         for doubt in doubts:
             self.warn(doubt)
         return jax.device_get(estimate)

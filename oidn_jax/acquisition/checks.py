@@ -18,6 +18,7 @@ from oidn_jax.errors import InputError
 _CAMERA_CEILINGS = (4095, 16383)
 _SATURATED_FRACTION = 1e-4
 _ORDER_CHECK_SIDE = 512
+ORDER_DOUBT = "the frame order is doubtful"
 OTHER_ORDER = "try apz (orientation fast) as `frame_order`, or paz (phase fast) where that was given"
 _LARGEST = 1e12
 
@@ -155,7 +156,7 @@ def _frame_order(stack: RawStack, orientations: int, phases: int) -> str | None:
     if detail_gain <= 0 or max(detail_gain, frames_gain) < 3 / np.sqrt(frames.shape[1]):
         return None
     return (
-        f"the frame order is doubtful: the other one fits the stripes better (the correlation of the "
+        f"{ORDER_DOUBT}: the other one fits the stripes better (the correlation of the "
         f"orientations' widefield detail rises by {detail_gain:.3f}, that of frames of one orientation by "
         f"{frames_gain:.3f}); {OTHER_ORDER}"
     )

@@ -5,7 +5,8 @@ With B0 the mean of an orientation's frames and B1 the first harmonic of their p
     w(k) = H(k)^(1/2) (1 - exp(-|k|^2 / (2 s^2))),   s = 0.2 k_c,   H the undamped Airy OTF,
 
 X(q) = sum_k B1(k + q) conj B0(k) peaks at q = p. How sure that is says Z(q) = |X(q)| over the median of |X| on the ring
-of the same |q|. Of an acquisition without stripes the largest Z is about 4 and hardly ever above 4.7.
+of the same |q|. Of an acquisition without stripes the largest Z is about 4 and hardly ever above 4.7; outside 0.5 to
+1.15 of the cutoff, where chance gives more, Z is multiplied with 5 / 7.
 """
 
 import math
@@ -21,7 +22,10 @@ from oidn_jax.classical.spectra import EULER_GAMMA, taper
 from oidn_jax.optics.fourier import fft2, frequencies, frequency_radius, ifft2
 from oidn_jax.optics.otf import airy_otf
 
-SEARCHED = (0.5, 1.15)  # |p| in parts of the cutoff
+SEARCHED = (0.25, 1.4)  # |p| in parts of the cutoff
+# Where gratings usually are. Beyond, the correlation of few frequencies, or of bright ones, gives larger peaks by
+# chance (up to 6.2 instead of 4.7): Z counts for less there, so that one threshold holds everywhere.
+_USUAL, _COUNTS = (0.5, 1.15), 5.0 / 7.0
 CONFIDENT = 5.0
 _CENTRE = 0.2  # s in parts of the cutoff
 # Of Rayleigh-distributed moduli the median is sqrt(ln 2), the geometric mean exp(-gamma / 2).
@@ -30,7 +34,8 @@ _POOLED = 5  # pixels: how far an orientation may lie from the common ring and a
 _RADII, _ANGLES = 96, 720
 _NEIGHBOURHOOD = 4.0  # pixels
 CERTAIN = 7.0  # a confidence that chance never gives
-_LENGTHS = 0.03  # how far lengths may differ
+_LENGTHS, _STEPS = 0.03, math.radians(4.0)  # how far lengths, and the angles between directions, may differ
+_AS_GOOD = 0.85  # of the evidence of peaks found alone, for those of a joint search to replace them
 
 
 class Peaks(NamedTuple):
@@ -98,16 +103,19 @@ def find_peaks(
 ) -> Peaks:
     """The largest Z of each orientation with |p| in `searched` times the cutoff.
 
-    Where one of them is below `CONFIDENT`, or a little above while the lengths of the vectors differ by more than 3 %,
-    all are searched together: as the vectors of equal length whose directions differ by 180 degrees over the number of
-    orientations, one way round or the other, with the largest sum of Z^2.
+    Where one of them is below `CONFIDENT`, or the geometry is not that of a grating (lengths that differ by more than
+    3 %, directions whose steps differ by more than 4 degrees), all are searched together: as the vectors of equal
+    length whose directions differ by 180 degrees over the number of orientations, one way round or the other, with the
+    most evidence (`_evidence`). What is found so replaces weak peaks, and strong ones where it is certain and nearly as
+    strong: a period of the object can give a larger peak than the pattern, but not at every orientation's place.
     """
     score = correlogram(frames, cutoff=cutoff)
     h, w = score.shape[1:]
     fy, fx = (jnp.asarray(frequencies(n), jnp.float32) for n in (h, w))
     radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
     inside = (radius >= searched[0] * cutoff) & (radius <= searched[1] * cutoff)
-    score = jnp.where(inside[None], score, 0.0)
+    usual = (radius >= _USUAL[0] * cutoff) & (radius <= _USUAL[1] * cutoff)
+    score = jnp.where(inside[None], jnp.where(usual[None], score, _COUNTS * score), 0.0)
 
     def largest(score: Array, where: Array) -> tuple[Array, Array]:
         index = jnp.argmax(jnp.where(where, score, 0.0))
@@ -115,17 +123,36 @@ def find_peaks(
 
     alone, confidence = jax.vmap(largest, in_axes=(0, None))(score, inside)
     near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
-    length = jnp.linalg.norm(alone, axis=-1)
-    unlike = length.max() > (1.0 + _LENGTHS) * length.min()
-    joint = (confidence.min() < CONFIDENT) | (unlike & (confidence.min() < CERTAIN))
+    weak = confidence.min() < CONFIDENT
 
-    def together() -> tuple[Array, Array]:
+    def together() -> tuple[Array, Array, Array]:
         common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
-        return jax.vmap(largest)(score, near(common))
+        vector, height = jax.vmap(largest)(score, near(common))
+        as_good = _evidence(height).sum() >= _AS_GOOD * _evidence(confidence).sum()
+        better = weak | (as_good & (height.min() >= CERTAIN))
+        changed = jnp.any(jnp.abs(vector) != jnp.abs(alone))
+        return jnp.where(better, vector, alone), jnp.where(better, height, confidence), weak | (better & changed)
 
-    vector, confidence = jax.lax.cond(joint, together, lambda: (alone, confidence))
+    vector, confidence, joint = jax.lax.cond(
+        weak | _is_no_grating(alone), together, lambda: (alone, confidence, jnp.array(False))
+    )
     _, runner_up = jax.vmap(largest)(score, ~near(vector))
     return Peaks(vector, confidence, runner_up, joint)
+
+
+def _evidence(score: Array) -> Array:
+    """Z^2, as of noise, up to twice `CERTAIN`; above, where height is the object's doing, hardly more."""
+    most = 2.0 * CERTAIN
+    return jnp.minimum(score, most) ** 2 * (1.0 + 0.1 * jnp.log(jnp.maximum(score / most, 1.0)))
+
+
+def _is_no_grating(vector: Float[Array, "orientations 2"]) -> Bool[Array, ""]:
+    """Whether lengths or directions are not those of one grating that is turned."""
+    count, length = vector.shape[0], jnp.linalg.norm(vector, axis=-1)
+    angle = jnp.sort(jnp.arctan2(vector[:, 0], vector[:, 1]) % jnp.pi)
+    steps = jnp.diff(jnp.append(angle, angle[0] + jnp.pi))
+    uneven = (jnp.abs(steps - jnp.pi / count).max() > _STEPS) & (count > 1)
+    return uneven | (length.max() > (1.0 + _LENGTHS) * length.min())
 
 
 def peaks_at(
@@ -169,6 +196,6 @@ def _joint(
     vector = jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1)[..., None, :] * radius[None, None, None, :, None]
     y, x = (jnp.rint(vector[..., i] * n).astype(jnp.int32) % n for i, n in enumerate((h, w)))
     which = jnp.arange(count)[None, :, None, None]
-    total = (pooled[jnp.broadcast_to(which, y.shape), y, x] ** 2).sum(1)
+    total = _evidence(pooled[jnp.broadcast_to(which, y.shape), y, x]).sum(1)
     best = jnp.unravel_index(jnp.argmax(total), total.shape)
     return vector[best[0], :, best[1], best[2]]

@@ -193,8 +193,8 @@ def test_frames_without_stripes_are_warned_of_and_each_line_is_passed_on():
 def test_the_other_frame_order_is_recognised():
     swapped = counts().reshape(3, 3, SIZE, SIZE).swapaxes(0, 1).reshape(9, SIZE, SIZE)
     acquired = of_counts(swapped)
-    _ = acquired.estimate
-    assert "try apz (orientation fast) as `frame_order`" in acquired.warnings[0]
+    with pytest.raises(InputError, match=r"try apz \(orientation fast\) as `frame_order`"):
+        _ = acquired.estimate
 
 
 @pytest.mark.parametrize(

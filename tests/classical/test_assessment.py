@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.assessment import assess, other_order_fits
+from oidn_jax.classical.assessment import assess, other_order_preference
 from oidn_jax.classical.estimation import Estimate
 from oidn_jax.classical.peaks import find_peaks
 from oidn_jax.optics.illumination import Illumination
@@ -98,10 +98,10 @@ def test_the_other_order_of_the_frames_is_recognised(golden):
     assert np.all(wrong > 5.0)
     assert np.all(right > 2 * wrong)
     right_frames, wrong_frames = (f.reshape(9, *f.shape[2:]) for f in (frames, swapped))
-    assert other_order_fits(wrong_frames, wrong, cutoff=cutoff)
-    assert not other_order_fits(right_frames, right, cutoff=cutoff)
+    assert other_order_preference(wrong_frames, wrong, cutoff=cutoff) > 1.5
+    assert other_order_preference(right_frames, right, cutoff=cutoff) < 1
 
 
 def test_frames_without_stripes_fit_no_order(key):
     noise = 50.0 + jax.random.normal(key, (9, 128, 128))
-    assert not other_order_fits(noise, jnp.full(3, 3.0), cutoff=0.31)
+    assert other_order_preference(noise, jnp.full(3, 3.0), cutoff=0.31) == 0

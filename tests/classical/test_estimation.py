@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax.classical.assessment import assess
 from oidn_jax.classical.bands import fine_frequencies
 from oidn_jax.classical.estimation import estimate_illumination, measure_patterns
 from oidn_jax.classical.peaks import CONFIDENT
@@ -204,3 +205,54 @@ def test_a_real_acquisition_is_found_without_prior():
     assert np.hypot(*(256 * estimated.illumination.wave_vector - expected).T).max() < 0.3
     assert estimated.confidence.min() > CONFIDENT
     assert np.all((estimated.illumination.modulation_depth > 0.5) & (estimated.illumination.modulation_depth < 1.0))
+
+
+def estimate_of(frames):
+    return jax.jit(estimate_illumination)(jnp.asarray(frames), OTF)
+
+
+def moved_vectors(*, ratio, angles_deg=(10.0, 70.0, 130.0)):
+    """Wave vectors of a length in parts of the cutoff."""
+    angle = np.deg2rad(angles_deg)
+    return ratio * float(OTF.cutoff) * np.stack([np.sin(angle), np.cos(angle)], -1)
+
+
+@pytest.mark.parametrize("ratio", [0.4, 1.2])
+def test_patterns_far_from_the_cutoff_are_found(ratio):
+    """Coarse ones, and of an emission far from the excitation: the search once took side lobes in their place."""
+    given = truth(wave_vector=moved_vectors(ratio=ratio))
+    random = np.random.default_rng(1)
+    points = (random.random((2 * SIZE, 2 * SIZE)) < 0.02).astype(np.float32)
+    light = np.maximum(form_frames(jnp.asarray(points), given, size=(SIZE, SIZE)), 0.0)
+    counts = random.poisson(light * 400 / light.max()).astype(np.float32)
+    estimate = estimate_of(counts)
+    assert vector_error(estimate, given).max() < 0.05
+    assert estimate.confidence.min() > CONFIDENT
+
+
+def test_a_periodic_object_does_not_win_over_the_geometry():
+    """Lines: each of their harmonics, moved by a pattern, is a peak; larger than another orientation's own."""
+    given = truth(wave_vector=moved_vectors(ratio=0.9, angles_deg=(10.0, 70.0, 130.0)))
+    x = np.arange(4 * SIZE) * 31.3 / 2 % 450
+    lines = np.broadcast_to((x < 60) * 1.0, (4 * SIZE, 4 * SIZE)) + 0.1 * np.random.default_rng(3).random(
+        (4 * SIZE,) * 2
+    )
+    fine = lines.reshape(2 * SIZE, 2, 2 * SIZE, 2).mean((1, 3)).astype(np.float32)
+    light = np.maximum(form_frames(jnp.asarray(fine), given, size=(SIZE, SIZE)), 0.0)
+    counts = np.random.default_rng(0).poisson(light * 400 / light.max()).astype(np.float32)
+    assert vector_error(estimate_of(counts), given).max() < 0.1
+
+
+def test_uneven_patterns_of_certain_stripes_are_no_alarm():
+    """As of digital micromirror devices: periods that differ by 8 %, directions by 4 degrees."""
+    vectors = moved_vectors(ratio=0.7, angles_deg=(120.6, 58.2, 1.8)) * np.array([[1.0], [1.0], [1.08]])
+    given = truth(wave_vector=vectors)
+    estimate = estimate_of(acquire(given, peak=1000.0))
+    assert vector_error(estimate, given).max() < 0.05
+    assert not [line for line in assess(estimate) if "probably wrong" in line]
+
+
+def test_a_side_lobe_larger_than_the_peak_does_not_win_over_the_geometry():
+    given = truth(wave_vector=moved_vectors(ratio=0.7))
+    frames = acquire(given, peak=1000.0)
+    assert vector_error(estimate_of(frames), given).max() < 0.05
