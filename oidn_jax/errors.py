@@ -9,6 +9,11 @@ import re
 from collections.abc import Callable
 
 
+def printable(text: str) -> str:
+    """The text on one line, with control characters and undecodable bytes, as file names may have, shown as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.splitlines()))
+
+
 class InputError(ValueError):
     """A user's mistake: a wrong file, a wrong setting, or an output that cannot be written.
 
@@ -18,7 +23,7 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         """Keeps the message on one line."""
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(printable(message))
 
     def spelled(self, spell: Callable[[str], str | None]) -> str:
         """The message with each setting as `spell` writes it; None leaves a name in backticks."""

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
     names = options.specimens.split(",") if options.specimens else [experiment.run.simulation.specimen.name]
     simulations, configuration = _specimens(experiment.run.simulation, experiment.run.configuration, names, given)
     models = _networks(options)
+    console = Console(width=None if sys.stdout.isatty() else 120)
     with progress_bar() as progress:
         evaluate_methods(
             simulations,
@@ -83,7 +85,7 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
             overwrite=options.overwrite,
             save_raw=options.save_raw,
             surroundings=Surroundings(
-                show=Console(width=None if sys.stdout.isatty() else 120).print,
+                show=partial(console.print, markup=False, emoji=False),  # a folder may be called x[/b]
                 progress=progress,
                 devices=describe_devices(),
                 command=command,

@@ -4,6 +4,7 @@ import argparse
 
 from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
+from oidn_jax.errors import printable
 
 DESCRIPTION = """\
 What raw SIM files say of themselves, with nothing known of the microscope: contrast of the stripes, gain and offset
@@ -46,6 +47,7 @@ def inspect(options: argparse.Namespace) -> None:
         times, frames, height, width = stack.shape
         pixel = "pixel size unknown" if stack.pixel_size_nm is None else f"{stack.pixel_size_nm:g} nm per pixel"
         length = f"{times} time points of " if times > 1 else ""
-        print("\n" * (number > 0) + f"{stack.source}: {length}{frames} frames of {height} x {width} pixels, {pixel}")
+        name = printable(str(stack.source))
+        print("\n" * (number > 0) + f"{name}: {length}{frames} frames of {height} x {width} pixels, {pixel}")
         report = describe_raw(stack, orientations=orientations, phases=phases)
         print("\n".join(format_lines(report)), flush=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from oidn_jax.commands.parser import OneLineParser
 from oidn_jax.commands.run import run, warn
+from oidn_jax.errors import printable
 
 MOST_SECTORS = 36
 DESCRIPTION = """\
@@ -127,7 +128,7 @@ def measure(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(resolution.to_json(measurement), indent=1, allow_nan=False), flush=True)
     else:
-        print("\n".join(resolution.format_lines(measurement)), flush=True)
+        print("\n".join(map(printable, resolution.format_lines(measurement))), flush=True)
     if options.plot:
         save_page(options.plot, measurement, overwrite=options.overwrite)
     if options.map:

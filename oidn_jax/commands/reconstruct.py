@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
 from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_otf, add_raw_frames
 from oidn_jax.commands.run import run, warn
+from oidn_jax.errors import printable
 
 if TYPE_CHECKING:
     from oidn_jax.methods import Method
@@ -185,7 +186,7 @@ def reconstruct(options: argparse.Namespace) -> None:
             microscope=microscope,
             reading=reading,
             outputs=Outputs(options.preview, options.diagnostics, options.trust, options.overwrite),
-            messages=Messages(print, lambda message: warn(message, spell=flag), progress),
+            messages=Messages(lambda line: print(printable(line)), lambda message: warn(message, spell=flag), progress),
         )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oidn_jax.errors import printable
 from oidn_jax.figures.measurement import MeasurementPage, RingCurve, RingThreshold, save_measurement
 from oidn_jax.figures.resolution import DecorrelationPanel, RollingFrcPanel
 from oidn_jax.resolution.measurement import Measurement
@@ -16,7 +17,7 @@ def save_page(path: str | Path, measurement: Measurement, *, overwrite: bool) ->
         InputError: another suffix; a file that exists, without `overwrite`, or cannot be written.
     """
     page = MeasurementPage(
-        title=measurement.measured.path.name,
+        title=printable(measurement.measured.path.name).replace("$", r"\$"),
         unit=measurement.unit,
         decorrelation=DecorrelationPanel.from_analysis(
             "", measurement.measured.image, measurement.decorrelation, pixel_size_nm=measurement.length_per_pixel

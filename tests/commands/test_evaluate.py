@@ -34,7 +34,7 @@ def without_figures(monkeypatch):
 @pytest.mark.usefixtures("without_figures")
 def test_networks_and_raw_frames_and_nothing_is_replaced_unasked(tmp_path, capsys):
     write_model(tmp_path / "weights", model("unet"))
-    out = tmp_path / "out"
+    out = tmp_path / "out[/b] :smile:"
     arguments = [*FLAGS, f"--workdir=mine={tmp_path / 'weights'}", f"--out={out}", "--methods=widefield,network"]
     main([*arguments, "--save-raw"])
     told = capsys.readouterr().out

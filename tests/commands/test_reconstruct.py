@@ -316,3 +316,18 @@ def test_damaged_weights_are_refused(folder, shipped, refused):
     path.write_bytes(content)
     refused("SHA-256", "reconstruct", "cell.tif", "--workdir=tiny", "--out=out")
     assert not (folder / "out").exists()
+
+
+def test_names_with_markup_and_escape_sequences_are_text(folder, command):
+    """A terminal that is told to turn red, bytes that are no UTF-8, mathematics, and what a console takes for markup."""
+    for name in ("\x1b[31mred.tif", "bad\udcff.tif", "a$b$c.tif", "x[b].tif"):
+        (folder / name).write_bytes((folder / "cell.tif").read_bytes())
+        shown = name.replace("\x1b", "\\x1b").replace("\udcff", "\\udcff")
+        code, out, err = command("reconstruct", name, "--method=widefield", "--out=out", "--preview")
+        assert (code, err) == (0, "")
+        assert out == f"out/{shown.removesuffix('.tif')}_sr.tif: 64 x 64 pixels, 31.3 nm per pixel\n"
+        code, _, err = command("reconstruct", name, "--method=widefield", "--out=out")
+        assert (code, err.count("\n")) == (2, 1)
+        assert shown.removesuffix(".tif") in err
+        code, _, err = command("measure", name, "--no-rolling", "--index=0", "--plot=page.png", "--overwrite")
+        assert code == 0, err
