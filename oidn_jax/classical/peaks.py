@@ -123,7 +123,8 @@ def find_peaks(
 
     alone, confidence = jax.vmap(largest, in_axes=(0, None))(score, inside)
     near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
-    weak = confidence.min() < CONFIDENT
+    odd = _is_no_grating(alone)
+    weak = (confidence.min() < CONFIDENT) | (odd & (confidence.min() < CERTAIN))
 
     def together() -> tuple[Array, Array, Array]:
         common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
@@ -133,9 +134,7 @@ def find_peaks(
         changed = jnp.any(jnp.abs(vector) != jnp.abs(alone))
         return jnp.where(better, vector, alone), jnp.where(better, height, confidence), weak | (better & changed)
 
-    vector, confidence, joint = jax.lax.cond(
-        weak | _is_no_grating(alone), together, lambda: (alone, confidence, jnp.array(False))
-    )
+    vector, confidence, joint = jax.lax.cond(weak | odd, together, lambda: (alone, confidence, jnp.array(False)))
     _, runner_up = jax.vmap(largest)(score, ~near(vector))
     return Peaks(vector, confidence, runner_up, joint)
 

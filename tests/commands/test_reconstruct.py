@@ -319,7 +319,7 @@ def test_damaged_weights_are_refused(folder, shipped, refused):
 
 
 def test_names_with_markup_and_escape_sequences_are_text(folder, command):
-    """A terminal that is told to turn red, bytes that are no UTF-8, mathematics, and what a console takes for markup."""
+    """A terminal told to turn red, bytes that are no UTF-8, mathematics, and what a console takes for markup."""
     for name in ("\x1b[31mred.tif", "bad\udcff.tif", "a$b$c.tif", "x[b].tif"):
         (folder / name).write_bytes((folder / "cell.tif").read_bytes())
         shown = name.replace("\x1b", "\\x1b").replace("\udcff", "\\udcff")
