@@ -123,8 +123,8 @@ def find_peaks(
 
     alone, confidence = jax.vmap(largest, in_axes=(0, None))(score, inside)
     near = jax.vmap(partial(_near, size=(h, w), pixels=_NEIGHBOURHOOD))
-    odd = _is_no_grating(alone)
-    weak = (confidence.min() < CONFIDENT) | (odd & (confidence.min() < CERTAIN))
+    odd, unlike = _is_no_grating(alone)
+    weak = (confidence.min() < CONFIDENT) | (unlike & (confidence.min() < CERTAIN))
 
     def together() -> tuple[Array, Array, Array]:
         common = _joint(score, limits=(searched[0] * cutoff, searched[1] * cutoff))
@@ -145,13 +145,14 @@ def _evidence(score: Array) -> Array:
     return jnp.minimum(score, most) ** 2 * (1.0 + 0.1 * jnp.log(jnp.maximum(score / most, 1.0)))
 
 
-def _is_no_grating(vector: Float[Array, "orientations 2"]) -> Bool[Array, ""]:
-    """Whether lengths or directions are not those of one grating that is turned."""
+def _is_no_grating(vector: Float[Array, "orientations 2"]) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
+    """Whether lengths or directions are not those of one grating that is turned, and whether it is the lengths."""
     count, length = vector.shape[0], jnp.linalg.norm(vector, axis=-1)
     angle = jnp.sort(jnp.arctan2(vector[:, 0], vector[:, 1]) % jnp.pi)
     steps = jnp.diff(jnp.append(angle, angle[0] + jnp.pi))
     uneven = (jnp.abs(steps - jnp.pi / count).max() > _STEPS) & (count > 1)
-    return uneven | (length.max() > (1.0 + _LENGTHS) * length.min())
+    unlike = length.max() > (1.0 + _LENGTHS) * length.min()
+    return uneven | unlike, unlike
 
 
 def peaks_at(
