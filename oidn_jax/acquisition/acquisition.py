@@ -177,9 +177,13 @@ class Acquisition:
         """
         if self.microscope.phases < 3:
             return False
+        try:
+            otf = self.otf
+        except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
+            return False
         light = self.light(self.reference)
-        confidence = _estimate(light, self.otf, orientations=self.microscope.orientations).confidence
-        other = other_order_preference(jnp.asarray(light), confidence, cutoff=self.otf.cutoff)
+        confidence = _estimate(light, otf, orientations=self.microscope.orientations).confidence
+        other = other_order_preference(jnp.asarray(light), confidence, cutoff=otf.cutoff)
         return bool(confidence.min() >= CONFIDENT) and other < 1
 
     @cached_property

@@ -75,7 +75,7 @@ class RawReport:
         saturated_percent: pixels at full scale, over all time points; 0 for floats, which have none.
         bleaching_percent_per_frame: light lost from one exposure to the next; negative is a gain.
         bleaching_percent_per_time: light lost from one time point to the next; None for a single one.
-        warnings: those of `check_pixels`, then this file's, one line each.
+        warnings: those of the reader and of `check_pixels`, then this file's, one line each.
     """
 
     orientations: tuple[OrientationReport, ...]
@@ -106,7 +106,7 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         ValueError: the stack does not have orientations * phases frames.
     """
     survey = survey_pixels(stack)
-    warnings = check_pixels(stack, orientations=orientations, phases=phases, survey=survey)
+    warnings = [*stack.images.remarks, *check_pixels(stack, orientations=orientations, phases=phases, survey=survey)]
     first = central(stack.read(0), _JUDGED_SIDE).astype(np.float64)
     first = first.reshape(orientations, phases, *first.shape[1:])
     structures = _structures(smoothed(first.mean(axis=(0, 1))))

@@ -43,11 +43,13 @@ def inspect(options: argparse.Namespace) -> None:
         )
         for file in options.files
     ]
-    for number, stack in enumerate(stacks):
+    channels = [(stack, number) for stack in stacks for number in range(stack.layout.channels)]
+    for number, (whole, channel) in enumerate(channels):
+        stack = whole.channel(channel)
         times, frames, height, width = stack.shape
         pixel = "pixel size unknown" if stack.pixel_size_nm is None else f"{stack.pixel_size_nm:g} nm per pixel"
         length = f"{times} time points of " if times > 1 else ""
-        name = printable(str(stack.source))
+        name = printable(str(stack.source)) + (f", channel {channel + 1}" if whole.layout.channels > 1 else "")
         print("\n" * (number > 0) + f"{name}: {length}{frames} frames of {height} x {width} pixels, {pixel}")
         report = describe_raw(stack, orientations=orientations, phases=phases)
         print("\n".join(format_lines(report)), flush=True)

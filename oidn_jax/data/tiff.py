@@ -72,6 +72,8 @@ def open_tiff(path: Path) -> ImageStack:
         with tifffile.TiffFile(path, is_ome=None if remark is None else False) as tiff:
             all_series, remarks = _series_of_images(path, tiff)
             remarks = [remark, *remarks] if remark else remarks
+            if "S" in all_series[0].axes:
+                remarks.append("the samples of its pixels (colour planes) are taken as frames")
             first = all_series[0]
             axes, shape, last = _axes(path, first)
             check_complete(path, _contiguous_end(tiff))
