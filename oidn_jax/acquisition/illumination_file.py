@@ -86,6 +86,7 @@ def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[st
         "brightness": given.brightness[i].astype(float).tolist(),
         "confidence": float(estimate.confidence[i]),
         "runner_up": float(estimate.runner_up[i]),
+        "false_alarm_probability": float(estimate.false_alarm[i]),
         "coherence": float(estimate.coherence[i]),
         "modulation_depth_without_noise_correction": float(estimate.modulation_with_noise[i]),
         "single_phases_deg": np.rad2deg(estimate.single_phases[i]).astype(float).tolist(),

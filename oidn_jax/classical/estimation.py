@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import chi2
 
-from oidn_jax.classical.peaks import CONFIDENT, SEARCHED, Peaks, find_peaks, peaks_at
+from oidn_jax.classical.chance import alignment, false_alarm
+from oidn_jax.classical.peaks import CONFIDENT, SEARCHED, Peaks, find_peaks, peaks_at, product_of_bands
 from oidn_jax.classical.regression import credible_share, phase_error, regress, wrapped
 from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.classical.wave_vectors import refine_wave_vector
@@ -38,6 +39,7 @@ class Estimate(NamedTuple):
         illumination: ready for reconstruction.
         confidence: Z of the peak (`classical.peaks`), 4 without stripes, 5 is enough, 20 is plenty.
         runner_up: the largest Z elsewhere.
+        false_alarm: probability of such a peak without stripes (`classical.chance`); at most 0.01 is certain.
         joint: scalar, True where a weak peak was found only together with the others.
         coherence: |sum b1 conj b0| / (|b0| |b1|), 0 to 1, how well the bands agree in their overlap, noise included.
         modulation_with_noise: modulation depth without subtraction of the noise, as other programs give it.
@@ -48,6 +50,7 @@ class Estimate(NamedTuple):
     illumination: Illumination
     confidence: Array
     runner_up: Array
+    false_alarm: Array
     joint: Array
     coherence: Array
     modulation_with_noise: Array
@@ -71,7 +74,8 @@ def estimate_illumination(
         searched: range of |p| in parts of the cutoff.
     """
     frames, _ = _equalise(raw_frames, otf, orientations)
-    return _describe(raw_frames, find_peaks(frames, cutoff=otf.cutoff, searched=searched), otf, refine=True)
+    peaks = find_peaks(frames, cutoff=otf.cutoff, searched=searched)
+    return _describe(raw_frames, peaks, otf, ring=(searched[0] * otf.cutoff, searched[1] * otf.cutoff))
 
 
 def measure_patterns(
@@ -82,7 +86,7 @@ def measure_patterns(
     The confidence says whether these frames show stripes of these wave vectors.
     """
     frames, _ = _equalise(raw_frames, otf, wave_vector.shape[0])
-    return _describe(raw_frames, peaks_at(frames, wave_vector, cutoff=otf.cutoff), otf, refine=False)
+    return _describe(raw_frames, peaks_at(frames, wave_vector, cutoff=otf.cutoff), otf, ring=None)
 
 
 def measure_brightness(raw_frames: Float[Array, "frames h w"], *, orientations: int) -> Array:
@@ -144,14 +148,20 @@ def _equalise(
     return frames / brightness[..., None, None], brightness
 
 
-def _describe(raw_frames: Array, peaks: Peaks, otf: TransferFunction, *, refine: bool) -> Estimate:
+def _describe(
+    raw_frames: Array, peaks: Peaks, otf: TransferFunction, *, ring: tuple[float | Array, float | Array] | None
+) -> Estimate:
+    """Of peaks that were looked for in a ring (cycles per raw pixel), or of known wave vectors."""
     frames, brightness = _equalise(raw_frames, otf, peaks.wave_vector.shape[0])
     faded, vector = taper(frames), peaks.wave_vector
-    if refine:
+    if ring is not None:
         vector = jax.vmap(partial(refine_wave_vector, otf=otf))(faded, vector)
     regression = jax.vmap(partial(regress, otf=otf))(faded, vector)
     deviation = wrapped(regression.single_phases - regression.even_phases)
     share = credible_share(deviation, peaks.confidence)
+    product = product_of_bands(frames, cutoff=otf.cutoff)
+    bits = jax.vmap(partial(alignment, cutoff=otf.cutoff))(product, vector)
+    size = (raw_frames.shape[1], raw_frames.shape[2])
     depth = regression.even_depth + share * (regression.single_depth - regression.even_depth)
     return Estimate(
         illumination=Illumination(
@@ -162,6 +172,7 @@ def _describe(raw_frames: Array, peaks: Peaks, otf: TransferFunction, *, refine:
         ),
         confidence=peaks.confidence,
         runner_up=peaks.runner_up,
+        false_alarm=jnp.exp2(-bits) if ring is None else false_alarm(bits, vector, size=size, ring=ring),
         joint=peaks.joint,
         coherence=regression.coherence,
         modulation_with_noise=regression.depth_with_noise,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
+from oidn_jax.classical.chance import LENGTHS, STEPS
 from oidn_jax.classical.spectra import EULER_GAMMA, taper
 from oidn_jax.optics.fourier import fft2, frequencies, frequency_radius, ifft2
 from oidn_jax.optics.otf import airy_otf
@@ -34,7 +35,6 @@ _POOLED = 5  # pixels: how far an orientation may lie from the common ring and a
 _RADII, _ANGLES = 96, 720
 _NEIGHBOURHOOD = 4.0  # pixels
 CERTAIN = 7.0  # a confidence that chance never gives
-_LENGTHS, _STEPS = 0.03, math.radians(4.0)  # how far lengths, and the angles between directions, may differ
 _AS_GOOD = 0.85  # of the evidence of peaks found alone, for those of a joint search to replace them
 
 
@@ -77,12 +77,19 @@ def correlogram(
         cutoff: of the OTF, cycles per raw pixel.
     """
     h, w = frames.shape[-2:]
-    radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
-    weight = jnp.sqrt(airy_otf(radius, cutoff=cutoff)) * (1.0 - jnp.exp(-(radius**2) / (2.0 * (_CENTRE * cutoff) ** 2)))
-    still, modulated = (ifft2(weight[None] * fft2(band)) for band in harmonics(taper(frames)))
-    correlation = jnp.abs(fft2(modulated * jnp.conj(still)))
+    correlation = jnp.abs(fft2(product_of_bands(frames, cutoff=cutoff)))
     ring = np.rint(frequency_radius(h, w) * max(h, w)).astype(np.int32)
     return jax.vmap(partial(_over_ring_median, ring=ring))(correlation)
+
+
+def product_of_bands(
+    frames: Float[Array, "orientations phases h w"], *, cutoff: float | Array
+) -> Complex[Array, "orientations h w"]:
+    """b1 conj b0 over the field, both weighted with w, of frames as in `correlogram`: X is its spectrum."""
+    radius = jnp.asarray(frequency_radius(*frames.shape[-2:]), jnp.float32)
+    weight = jnp.sqrt(airy_otf(radius, cutoff=cutoff)) * (1.0 - jnp.exp(-(radius**2) / (2.0 * (_CENTRE * cutoff) ** 2)))
+    still, modulated = (ifft2(weight[None] * fft2(band)) for band in harmonics(taper(frames)))
+    return modulated * jnp.conj(still)
 
 
 def _over_ring_median(modulus: Float[Array, "h w"], *, ring: np.ndarray) -> Float[Array, "h w"]:
@@ -101,7 +108,9 @@ def find_peaks(
     cutoff: float | Array,
     searched: tuple[float | Array, float | Array] = SEARCHED,
 ) -> Peaks:
-    """The largest Z of each orientation with |p| in `searched` times the cutoff.
+    """The largest Z of each orientation with |p| in `searched` times the cutoff, of those larger than their neighbours.
+
+    So the slope of something that lies outside the ring is no peak at its edge.
 
     Where one of them is below `CONFIDENT`, or the geometry is not that of a grating (lengths that differ by more than
     3 %, directions whose steps differ by more than 4 degrees), all are searched together: as the vectors of equal
@@ -115,7 +124,8 @@ def find_peaks(
     radius = jnp.asarray(frequency_radius(h, w), jnp.float32)
     inside = (radius >= searched[0] * cutoff) & (radius <= searched[1] * cutoff)
     usual = (radius >= _USUAL[0] * cutoff) & (radius <= _USUAL[1] * cutoff)
-    score = jnp.where(inside[None], jnp.where(usual[None], score, _COUNTS * score), 0.0)
+    candidate = inside[None] & (score >= _largest_within(score, pixels=3))
+    score = jnp.where(candidate, jnp.where(usual[None], score, _COUNTS * score), 0.0)
 
     def largest(score: Array, where: Array) -> tuple[Array, Array]:
         index = jnp.argmax(jnp.where(where, score, 0.0))
@@ -150,8 +160,8 @@ def _is_no_grating(vector: Float[Array, "orientations 2"]) -> tuple[Bool[Array, 
     count, length = vector.shape[0], jnp.linalg.norm(vector, axis=-1)
     angle = jnp.sort(jnp.arctan2(vector[:, 0], vector[:, 1]) % jnp.pi)
     steps = jnp.diff(jnp.append(angle, angle[0] + jnp.pi))
-    uneven = (jnp.abs(steps - jnp.pi / count).max() > _STEPS) & (count > 1)
-    unlike = length.max() > (1.0 + _LENGTHS) * length.min()
+    uneven = (jnp.abs(steps - jnp.pi / count).max() > STEPS) & (count > 1)
+    unlike = length.max() > (1.0 + LENGTHS) * length.min()
     return uneven | unlike, unlike
 
 
@@ -182,13 +192,18 @@ def _near(vector: Float[Array, "2"], *, size: tuple[int, int], pixels: float) ->
     return jnp.hypot(away[0][:, None], away[1][None, :]) < pixels
 
 
+def _largest_within(score: Float[Array, "orientations h w"], *, pixels: int) -> Float[Array, "orientations h w"]:
+    """The largest of the square of so many pixels around each, on a periodic grid."""
+    wrapped = jnp.pad(score, ((0, 0), (pixels // 2,) * 2, (pixels // 2,) * 2), mode="wrap")
+    return jax.lax.reduce_window(wrapped, 0.0, jax.lax.max, (1, pixels, pixels), (1, 1, 1), "VALID")
+
+
 def _joint(
     score: Float[Array, "orientations h w"], *, limits: tuple[float | Array, float | Array]
 ) -> Float[Array, "orientations 2"]:
     """The wave vectors that together have the largest sum of Z^2."""
     count, h, w = score.shape
-    wrapped = jnp.pad(score, ((0, 0), (_POOLED // 2,) * 2, (_POOLED // 2,) * 2), mode="wrap")
-    pooled = jax.lax.reduce_window(wrapped, 0.0, jax.lax.max, (1, _POOLED, _POOLED), (1, 1, 1), "VALID")
+    pooled = _largest_within(score, pixels=_POOLED)
     radius = jnp.linspace(limits[0], limits[1], _RADII)
     first = jnp.linspace(0.0, 2.0 * jnp.pi, _ANGLES, endpoint=False)
     sense = jnp.array([1.0, -1.0])
