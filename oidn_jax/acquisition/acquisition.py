@@ -20,7 +20,14 @@ from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.illumination_file import read_illumination
-from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_preference, other_stripes, repeated_stripes
+from oidn_jax.classical.assessment import (
+    assess,
+    certain,
+    in_other_order,
+    other_order_preference,
+    other_stripes,
+    repeated_stripes,
+)
 from oidn_jax.classical.estimation import (
     Estimate,
     estimate_illumination,
@@ -28,9 +35,9 @@ from oidn_jax.classical.estimation import (
     measure_patterns,
     pattern_shift,
 )
-from oidn_jax.classical.peaks import CONFIDENT
+from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.data.raw_stack import RawStack
-from oidn_jax.errors import InputError
+from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import NoiseModel
@@ -39,6 +46,7 @@ from oidn_jax.optics.transfer import TransferFunction
 _AS_BRIGHT = 0.9
 _MOVED = np.deg2rad(10.0)
 _OTHER_ORDER_CERTAIN = 1.5
+_PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
 _measure = jax.jit(measure_patterns)
@@ -65,6 +73,8 @@ class Acquisition:
         stack: its frames.
         microscope: what recorded it, with the pixel size of the frames where they tell it.
         known: its illumination, where it need not be estimated.
+        pattern_period_nm: smallest and largest period of its stripes, where it is known.
+        searched: range of the wave vectors' length, in parts of the cutoff.
         warnings: what the user should know, one line each, as far as it was found out.
     """
 
@@ -75,6 +85,7 @@ class Acquisition:
         *,
         camera: CameraSettings | None = None,
         known: KnownIllumination | None = None,
+        pattern_period_nm: tuple[float, float] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         """Computes nothing yet.
@@ -84,6 +95,8 @@ class Acquisition:
             microscope: whose pixel size holds where the stack has none.
             camera: what is known of it; the rest is estimated.
             known: the illumination, where it need not be estimated.
+            pattern_period_nm: smallest and largest period of the stripes, in the sample; they are looked for to 5 %
+                beyond. None for all that a microscope may have.
             warn: called with each line of `warnings`, after the name of the source.
         """
         if stack.shape[1] != microscope.frames:
@@ -94,6 +107,8 @@ class Acquisition:
         self.stack, self.known, self.warnings = stack, known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
+        self.pattern_period_nm = pattern_period_nm
+        self.searched = self._range_of(pattern_period_nm)
         self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
         self._told: set[int] = set()  # time points that a warning was given of
 
@@ -105,6 +120,7 @@ class Acquisition:
         *,
         camera: CameraSettings | None = None,
         known: KnownIllumination | None = None,
+        pattern_period_nm: tuple[float, float] | None = None,
         warn: Callable[[str], None] | None = None,
         source: str = "frames",
     ) -> "Acquisition":
@@ -115,6 +131,7 @@ class Acquisition:
             microscope: what recorded them; its pixel size is theirs.
             camera: as in the constructor.
             known: as in the constructor.
+            pattern_period_nm: as in the constructor.
             warn: as in the constructor.
             source: what messages call them.
 
@@ -128,7 +145,27 @@ class Acquisition:
             )
         frames = raw_frames if raw_frames.ndim == 4 else raw_frames[None]
         stack = RawStack.of_array(np.moveaxis(frames, -1, 1), pixel_size_nm=microscope.pixel_size_nm, source=source)
-        return cls(stack, microscope, camera=camera, known=known, warn=warn)
+        return cls(stack, microscope, camera=camera, known=known, pattern_period_nm=pattern_period_nm, warn=warn)
+
+    def _range_of(self, pattern_period_nm: tuple[float, float] | None) -> tuple[float, float]:
+        """|p| over the cutoff of the periods given.
+
+        Raises:
+            IllegalValue: periods that no microscope has.
+        """
+        if pattern_period_nm is None:
+            return SEARCHED
+        resolved = self.microscope.pixel_size_nm / self.microscope.cutoff
+        smallest, largest = resolved / SEARCHED[1], resolved / SEARCHED[0]
+        low, high = pattern_period_nm
+        if not smallest <= low <= high <= largest:
+            raise IllegalValue(
+                "pattern_period_nm",
+                f"{low:g}" if low == high else f"{low:g}-{high:g}",
+                f"the periods of this microscope's stripes are from {smallest:.0f} to {largest:.0f} nm, in the sample",
+            )
+        shortest = max(resolved / (high * (1.0 + _PERIOD_KNOWN_TO)), SEARCHED[0])
+        return shortest, min(resolved / (low * (1.0 - _PERIOD_KNOWN_TO)), SEARCHED[1])
 
     @property
     def times(self) -> int:
@@ -178,13 +215,21 @@ class Acquisition:
         if self.microscope.phases < 3:
             return False
         try:
-            otf = self.otf
+            _ = self.otf
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
-        confidence = _estimate(light, otf, orientations=self.microscope.orientations).confidence
-        other = other_order_preference(jnp.asarray(light), confidence, cutoff=otf.cutoff)
-        return bool(confidence.min() >= CONFIDENT) and other < 1
+        estimate = self._estimate(light)
+        return bool(certain(estimate).all()) and self._other_order(light, estimate) < 1
+
+    def _estimate(self, light: Float[np.ndarray, "frames h w"]) -> Estimate:
+        return jax.device_get(
+            _estimate(light, self.otf, orientations=self.microscope.orientations, searched=self.searched)
+        )
+
+    def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
+        other = in_other_order(light, orientations=self.microscope.orientations)
+        return other_order_preference(estimate, self._estimate(other))
 
     @cached_property
     def reference(self) -> int:
@@ -247,10 +292,7 @@ class Acquisition:
             InputError: two orientations with the same stripes, which are not what they are said to be.
         """
         light = self.light(self.reference)
-        if self.known is None:
-            estimate = _estimate(light, self.otf, orientations=self.microscope.orientations)
-        else:
-            estimate = self._recall(light, self.known)
+        estimate = self._estimate(light) if self.known is None else self._recall(light, self.known)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
         if same is not None:
             raise InputError(
@@ -260,11 +302,11 @@ class Acquisition:
         doubts = assess(estimate)
         # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
         if doubts and self.known is None:
-            other = other_order_preference(jnp.asarray(light), estimate.confidence, cutoff=self.otf.cutoff)
+            other = self._other_order(light, estimate)
             line = f"the stripes show better with phases and orientations exchanged; {OTHER_ORDER}"
             if other > _OTHER_ORDER_CERTAIN:
                 raise InputError(f"{self.stack.source}: {line}")
-            if other > 1:
+            if other > 1 and not certain(estimate).all():
                 doubts.insert(0, line)
         for doubt in doubts:
             self.warn(doubt)
@@ -322,7 +364,7 @@ class Acquisition:
         if self.known is not None and not self.known.refit_phases:
             return given
         measured = jax.device_get(_measure(light, given.wave_vector, self.otf))
-        self._check_stripes(time, light, measured.confidence)
+        self._check_stripes(time, light, measured)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
             self._told.add(time)
@@ -333,18 +375,18 @@ class Acquisition:
             )
         return given._replace(phase=given.phase + jnp.asarray(moved, jnp.float32)[:, None])
 
-    def _check_stripes(self, time: int, light: np.ndarray, confidence: np.ndarray) -> None:
+    def _check_stripes(self, time: int, light: np.ndarray, measured: Estimate) -> None:
         """Whether stripes of the reference's wave vectors show at a time point, or others do."""
-        if time in self._told or confidence.min() >= BY_CHANCE or self.estimate.confidence.min() < CONFIDENT:
+        if time in self._told or certain(measured).all() or not certain(self.estimate).all():
             return
         self._told.add(time)
-        alone = jax.device_get(_estimate(light, self.otf, orientations=self.microscope.orientations))
+        alone = self._estimate(light)
         if other_stripes(self.estimate, alone, self.frame_size):
             raise InputError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"
             )
-        numbers = ", ".join(f"{z:.1f}" for z in confidence)
+        numbers = ", ".join(f"{z:.1f}" for z in measured.confidence)
         self.warn(
             f"time {time + 1}: the stripes do not show in every orientation (confidence {numbers}); where not, those "
             f"of time {self.reference + 1} are taken, which is right only if the patterns have not moved"

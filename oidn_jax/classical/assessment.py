@@ -1,22 +1,22 @@
 """What to think of an estimated illumination, in plain words.
 
-Thresholds: a confidence below 4.7 is what acquisitions without stripes give; lengths that differ by more than 3 %, or
+Thresholds: peaks that chance gives more often than `SURE` are no stripes; lengths that differ by more than 3 %, or
 directions whose steps differ from 180 degrees over their number by more than 2, are not the patterns of one microscope,
 unless every confidence is above 10;
-with a modulation depth below 0.3 SIM adds more noise than resolution.
+a modulation depth below 0.3 is too little where noise has more than half of the power of the moved band in the overlap,
+which is a coherence below 0.7: bright frames make up for weak stripes.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Bool, Float
 
+from oidn_jax.classical.chance import SURE
 from oidn_jax.classical.estimation import Estimate
-from oidn_jax.classical.peaks import CERTAIN, CONFIDENT, find_peaks
+from oidn_jax.classical.peaks import CERTAIN
 
-BY_CHANCE = 4.7
 ILL_CONDITIONED = 20.0
-_SHALLOW, _DEEP = 0.3, 1.1
+_SHALLOW, _NOISY = 0.3, 0.7
 _LENGTHS, _STEPS_DEG = 0.03, 2.0
 _UNEVEN_DEG = 10.0
 _BRIGHTNESS = 0.05
@@ -39,13 +39,14 @@ def _assess_orientation(estimate: Estimate, i: int) -> list[str]:
     warnings, confidence = [], float(estimate.confidence[i])
     depth = float(estimate.illumination.modulation_depth[i])
     name = f"orientation {i + 1}"
-    if confidence < BY_CHANCE:
+    if not certain(estimate)[i]:
         warnings.append(
-            f"{name}: no stripes found for certain (confidence {confidence:.1f}; {CONFIDENT:g} is enough, chance gives "
-            f"up to {BY_CHANCE:g}); its wave vector may be wrong: record more light or more contrast, check the optics "
-            "and the frame order, or give an illumination from a calibration"
+            f"{name}: no stripes found for certain (confidence {confidence:.1f}; chance gives such a peak with a "
+            f"probability of {_rounded(float(estimate.false_alarm[i]))}, at most {SURE:g} is enough); its wave vector "
+            "may be wrong: record more light or more contrast, check the optics and the frame order, or give an "
+            "illumination from a calibration"
         )
-    elif depth < _SHALLOW:
+    elif depth < _SHALLOW and float(estimate.coherence[i]) < _NOISY:
         warnings.append(
             f"{name}: modulation depth {depth:.2f}, below {_SHALLOW:g}: the super-resolved part of the image is mostly "
             "noise; check polarisation, alignment and movement of the sample"
@@ -72,6 +73,16 @@ def _assess_orientation(estimate: Estimate, i: int) -> list[str]:
             f"{360 / len(phase):.0f}); they are taken as measured"
         )
     return warnings
+
+
+def certain(estimate: Estimate) -> Bool[np.ndarray, "orientations"]:
+    """Which orientations certainly have stripes: chance gives such peaks at most as often as `SURE`."""
+    return np.asarray(estimate.false_alarm) <= SURE
+
+
+def _rounded(probability: float) -> str:
+    """Of an upper bound, which is not known to better than this."""
+    return "1" if probability > 0.5 else f"{probability:.1g}"
 
 
 def conditions(
@@ -118,10 +129,10 @@ def _assess_brightness(brightness: Float[np.ndarray, "orientations phases"]) -> 
 
 def repeated_stripes(estimate: Estimate, size: tuple[int, int]) -> tuple[int, int] | None:
     """Two orientations that certainly show one pattern, so that they are not two; None where all differ."""
-    vector, confidence = np.asarray(estimate.illumination.wave_vector), np.asarray(estimate.confidence)
+    vector, shown = np.asarray(estimate.illumination.wave_vector), certain(estimate)
     for i in range(len(vector)):
         for j in range(i):
-            if min(confidence[i], confidence[j]) >= CONFIDENT and _apart(vector[i], vector[j], size) < _SAME_PIXELS:
+            if shown[i] and shown[j] and _apart(vector[i], vector[j], size) < _SAME_PIXELS:
                 return j, i
     return None
 
@@ -130,8 +141,8 @@ def other_stripes(reference: Estimate, alone: Estimate, size: tuple[int, int]) -
     """Whether two orientations show other patterns than the reference's, or one does beyond any doubt."""
     ours, theirs = (np.asarray(estimate.illumination.wave_vector) for estimate in (reference, alone))
     apart = np.array([_apart(a, b, size) > _OTHER_PIXELS for a, b in zip(ours, theirs, strict=True)])
-    confidence = np.where(apart, np.asarray(alone.confidence), 0.0)
-    return bool((confidence >= CONFIDENT).sum() >= 2 or (confidence >= CERTAIN).any())
+    shown = apart & certain(alone)
+    return bool(shown.sum() >= 2 or (shown & (np.asarray(alone.confidence) >= CERTAIN)).any())
 
 
 def _apart(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> float:
@@ -139,22 +150,23 @@ def _apart(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> float:
     return min(float(np.hypot(*((a - sign * b) * size))) for sign in (1.0, -1.0))
 
 
-def other_order_preference(
-    raw_frames: Float[Array, "frames h w"], confidence: Float[Array, "orientations"], *, cutoff: float | Array
-) -> float:
+def other_order_preference(given: Estimate, other: Estimate) -> float:
     """How much better the frames fit the other order, phase slow and orientation fast: the ratio of all confidences.
 
     Strong stripes give peaks in the wrong order too, of about a third of the height. 0 where the stripes of the other
     order are not certain.
 
     Args:
-        raw_frames: camera offset subtracted, in the order assumed.
-        confidence: of the estimate in that order.
-        cutoff: of the OTF, cycles per raw pixel.
+        given: what was estimated in the order assumed.
+        other: from `in_other_order`.
     """
-    orientations = confidence.shape[0]
-    swapped = raw_frames.reshape(-1, orientations, *raw_frames.shape[1:]).swapaxes(0, 1)
-    swapped = swapped / jnp.maximum(swapped.mean((2, 3), keepdims=True), 1e-6)
-    peaks = jax.jit(find_peaks)(swapped, cutoff=cutoff)
-    certain = float(peaks.confidence.min()) >= CONFIDENT and not bool(peaks.joint)
-    return float(peaks.confidence.sum()) / float(confidence.sum()) if certain else 0.0
+    shown = certain(other).all() and not bool(other.joint)
+    return float(np.sum(other.confidence)) / float(np.sum(given.confidence)) if shown else 0.0
+
+
+def in_other_order(
+    raw_frames: Float[np.ndarray, "frames h w"], *, orientations: int
+) -> Float[np.ndarray, "frames h w"]:
+    """The frames as they are where orientation is fast instead of slow."""
+    grouped = raw_frames.reshape(-1, orientations, *raw_frames.shape[1:])
+    return grouped.swapaxes(0, 1).reshape(raw_frames.shape)

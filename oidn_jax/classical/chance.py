@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-SURE = 0.01  # a false-alarm probability that is small enough to believe in stripes
+SURE = 0.001  # a false-alarm probability that is small enough to believe in stripes
 LENGTHS, STEPS = 0.03, math.radians(4.0)  # how far lengths, and the angles between directions, may differ
 _BLOCK = 8  # pixels
 _RESOLVED = 2.5  # a block is independent of its neighbours where it is this many times as long as 1 / k_c
@@ -27,9 +27,7 @@ _PER_PIXEL = 4.0  # positions tried per frequency pixel, as the maximum is looke
 _SLOPES = 48
 
 
-def alignment(
-    product: Complex[Array, "h w"], vector: Float[Array, "2"], *, cutoff: float | Array
-) -> Float[Array, ""]:
+def alignment(product: Complex[Array, "h w"], vector: Float[Array, "2"], *, cutoff: float | Array) -> Float[Array, ""]:
     """-log2 of the bound for one position: how surely the blocks agree, 0 for not at all.
 
     Args:

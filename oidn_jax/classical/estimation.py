@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import chi2
 
-from oidn_jax.classical.chance import alignment, false_alarm
-from oidn_jax.classical.peaks import CONFIDENT, SEARCHED, Peaks, find_peaks, peaks_at, product_of_bands
+from oidn_jax.classical.chance import SURE, alignment, false_alarm
+from oidn_jax.classical.peaks import SEARCHED, Peaks, find_peaks, peaks_at, product_of_bands
 from oidn_jax.classical.regression import credible_share, phase_error, regress, wrapped
 from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.classical.wave_vectors import refine_wave_vector
@@ -37,9 +37,9 @@ class Estimate(NamedTuple):
 
     Attributes:
         illumination: ready for reconstruction.
-        confidence: Z of the peak (`classical.peaks`), 4 without stripes, 5 is enough, 20 is plenty.
+        confidence: Z of the peak (`classical.peaks`), its height over noise: 4 without stripes, 20 is plenty.
         runner_up: the largest Z elsewhere.
-        false_alarm: probability of such a peak without stripes (`classical.chance`); at most 0.01 is certain.
+        false_alarm: probability of such a peak without stripes (`classical.chance`); at most 0.001 is certain.
         joint: scalar, True where a weak peak was found only together with the others.
         coherence: |sum b1 conj b0| / (|b0| |b1|), 0 to 1, how well the bands agree in their overlap, noise included.
         modulation_with_noise: modulation depth without subtraction of the noise, as other programs give it.
@@ -106,7 +106,7 @@ def pattern_shift(reference: Estimate, measured: Estimate) -> Float[np.ndarray, 
     confidence = [np.asarray(estimate.confidence) for estimate in (reference, measured)]
     # The mean of the phases of an orientation is as sure as all of its frames together.
     error = sum(phase_error(z) ** 2 for z in confidence) / turned.shape[1]
-    shown = np.minimum(*confidence) >= CONFIDENT
+    shown = np.maximum(*(np.asarray(estimate.false_alarm) for estimate in (reference, measured))) <= SURE
     shift = np.where(shown, np.angle(turned.mean(1)), 0.0)
     if (shift**2 / error).sum() < chi2.ppf(0.99, max(shown.sum(), 1)):
         return np.zeros_like(shift)

@@ -35,7 +35,7 @@ _ONLY_FOR = {
 }
 # Flags that only serve the model of the raw frames: classical reconstruction, trust maps, diagnostics.
 _OPTICS = ("config", "na", "emission_nm", "otf", "otf_damping")
-_PHYSICS = (*_OPTICS, "illumination", "camera_offset")
+_PHYSICS = (*_OPTICS, "illumination", "pattern_period", "camera_offset")
 _WIDEFIELD = ("config", "camera_offset")  # of these, what a widefield image depends on
 _NOISE = ("camera_gain", "read_noise")
 _LAYOUT = ("microscope.orientations", "microscope.phases", "microscope.scale")
@@ -51,7 +51,7 @@ def flag(setting: str) -> str | None:
     """The flag of a setting: here some of the microscope have flags of their own, and the others are in `--config`."""
     from oidn_jax.commands.run import flag as usual_flag
 
-    own = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf"}
+    own = {"emission_wavelength_nm": "emission_nm", "measured_otf": "otf", "pattern_period_nm": "pattern_period"}
     own |= {name: name for name in ("na", "pixel_size_nm", "otf_damping", "orientations", "phases", "scale")}
     field = setting.removeprefix("microscope.")
     return _parser().known(usual_flag(own.get(field, setting)))
@@ -84,6 +84,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
     if options.refit_phases and options.illumination is None:
         parser.error("--refit-phases needs --illumination=FILE")
+    if options.pattern_period is not None and options.illumination is not None:
+        parser.error("--illumination says where the stripes are, so --pattern-period has no use with it")
     if options.otf is not None and options.otf_damping is not None:
         parser.error("--otf-damping is of the theoretical OTF, which --otf replaces; give one of them")
     if any(field == "microscope.pixel_size_nm" for field, _ in options.changes):
@@ -133,6 +135,12 @@ def _parser() -> OneLineParser:
         "--illumination", metavar="FILE", help="NAME_sr_illumination.json of an earlier reconstruction"
     )
     classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
+    classical.add_argument(
+        "--pattern-period",
+        type=_period,
+        metavar="NM",
+        help="of the stripes, in the sample, or LOW-HIGH, to within 5 %%; default: all that microscopes have",
+    )
 
     raw = parser.add_argument_group("raw frames, microscope and camera")
     add_raw_frames(raw)
@@ -155,6 +163,15 @@ def _parser() -> OneLineParser:
     return parser
 
 
+def _period(text: str) -> tuple[float, float]:
+    """NM or LOW-HIGH."""
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high or low)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no period in nm, as 180, and no range, as 170-190") from None
+
+
 def reconstruct(options: argparse.Namespace) -> None:
     """Prepares method and microscope, reconstructs the files."""
     # Imported here, so that help and wrong flags need not wait for jax.
@@ -175,6 +192,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         pixel_size_nm=options.pixel_size_nm,
         camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
         known=known,
+        pattern_period_nm=options.pattern_period,
         optics_from=optics_from,
         remarks=remarks,
     )

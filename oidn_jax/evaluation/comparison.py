@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oidn_jax.acquisition import Acquisition
-from oidn_jax.classical.assessment import BY_CHANCE
+from oidn_jax.classical.assessment import certain
 from oidn_jax.evaluation.example import TARGET, Example
 from oidn_jax.evaluation.scenes import Scenes
 from oidn_jax.evaluation.scores import (
@@ -135,7 +135,7 @@ def compare(
                 values = {score: float(scores[score][scene]) for score in SCORES if score in scores}
                 rows.append(dict(zip(KEYS, place, strict=True)) | values)
         if any(method.needs_illumination for method in methods.values()):
-            doubtful = [bool(a.estimate.confidence.min() < BY_CHANCE) for a in (*first, *second)]
+            doubtful = [not certain(a.estimate).all() for a in (*first, *second)]
             count, total = uncertain.get(specimen, (0, 0))
             uncertain[specimen] = (count + sum(doubtful), total + len(doubtful))
     progress("", 1.0)

@@ -126,6 +126,8 @@ class ClassicalMethod:
         known = acquisition.known
         if self.needs_illumination and known is not None:
             numbers["illumination"] = known.path.name + (", phases measured" if known.refit_phases else "")
+        if self.needs_illumination and acquisition.pattern_period_nm is not None:
+            numbers["pattern_period_nm"] = list(acquisition.pattern_period_nm)
         return {
             **numbers,
             "optics": acquisition.microscope.describe(),

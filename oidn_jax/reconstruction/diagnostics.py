@@ -10,7 +10,6 @@ from jaxtyping import Float32
 from oidn_jax.acquisition import Acquisition
 from oidn_jax.acquisition.diagnostics import diagnose
 from oidn_jax.classical.images import ClassicalOptions
-from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.data.atomic import check_target
 from oidn_jax.figures.diagnostics import DiagnosticsPage, save_diagnostics
 
@@ -53,7 +52,7 @@ def write_diagnostics(
         widefield=widefield,
         image=image,
         cutoff=cutoff,
-        searched=(SEARCHED[0] * cutoff, SEARCHED[1] * cutoff),
+        searched=(acquisition.searched[0] * cutoff, acquisition.searched[1] * cutoff),
         brightness=numbers.brightness,
         raw_spectrum=numbers.raw_spectrum,
         result_spectrum=numbers.result_spectrum,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from oidn_jax.acquisition import Acquisition, CameraSettings, KnownIllumination
 from oidn_jax.acquisition.illumination_file import read_illumination
+from oidn_jax.classical.assessment import certain
 from oidn_jax.classical.consistency import BORDER
-from oidn_jax.classical.peaks import CONFIDENT
 from oidn_jax.data.atomic import check_target
 from oidn_jax.data.raw_stack import RawStack, open_raw_stack
 from oidn_jax.data.writers import fits_imagej, output_name
@@ -50,6 +50,7 @@ class Reading:
         pixel_size_nm: of the raw frames, in place of what the files say.
         camera: what is known of the camera.
         known: the illumination, where it need not be estimated.
+        pattern_period_nm: smallest and largest period of the stripes, where it is known.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
         remarks: warnings about all this, one line each, given once the inputs are accepted.
     """
@@ -59,6 +60,7 @@ class Reading:
     pixel_size_nm: float | None = None
     camera: CameraSettings = field(default_factory=CameraSettings)
     known: KnownIllumination | None = None
+    pattern_period_nm: tuple[float, float] | None = None
     optics_from: str = "given"
     remarks: tuple[str, ...] = ()
 
@@ -180,10 +182,10 @@ def decide_frame_axis(source: Path, work: Work) -> str | None:
     fitting = open_stack(source, work, None).frame_axes
     if work.reading.frame_axis is not None or len(fitting) < 2 or work.microscope.phases < 3:
         return work.reading.frame_axis
-    certain = [axis for axis in fitting if _has_stripes(open_stack(source, work, axis), work.microscope)]
-    if len(certain) == 1:
-        work.messages.warn(f"{source}: the frames are on the axis {certain[0]}, where every orientation has stripes")
-        return certain[0]
+    striped = [axis for axis in fitting if _has_stripes(open_stack(source, work, axis), work)]
+    if len(striped) == 1:
+        work.messages.warn(f"{source}: the frames are on the axis {striped[0]}, where every orientation has stripes")
+        return striped[0]
     work.messages.warn(
         f"{source}: the axes {' and '.join(fitting)} could both be that of the frames, and the stripes do not tell; if "
         "the image is wrong, name the axis as `frame_axis`"
@@ -191,12 +193,13 @@ def decide_frame_axis(source: Path, work: Work) -> str | None:
     return None
 
 
-def _has_stripes(stack: RawStack, microscope: Microscope) -> bool:
+def _has_stripes(stack: RawStack, work: Work) -> bool:
+    period = work.reading.pattern_period_nm
     try:
-        estimate = Acquisition(stack.channel(0), microscope).estimate
+        estimate = Acquisition(stack.channel(0), work.microscope, pattern_period_nm=period).estimate
     except InputError:
         return False
-    return bool(estimate.confidence.min() >= CONFIDENT)
+    return bool(certain(estimate).all())
 
 
 def open_channels(source: Path, work: Work) -> list[Acquisition]:
@@ -218,7 +221,14 @@ def open_channels(source: Path, work: Work) -> list[Acquisition]:
         def warn(line: str) -> None:
             work.messages.warn(line if count == 1 else f"channel {number + 1} of {line}")
 
-        return Acquisition(stack.channel(number), microscope, camera=reading.camera, known=reading.known, warn=warn)
+        return Acquisition(
+            stack.channel(number),
+            microscope,
+            camera=reading.camera,
+            known=reading.known,
+            pattern_period_nm=reading.pattern_period_nm,
+            warn=warn,
+        )
 
     return [opened(number) for number in range(count)]
 

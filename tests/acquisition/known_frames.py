@@ -25,6 +25,7 @@ def estimated(illumination):
         illumination=illumination,
         confidence=20.0 + jnp.arange(count),
         runner_up=4 * ones,
+        false_alarm=0 * ones,
         joint=jnp.array(False),
         coherence=0.9 * ones,
         modulation_with_noise=0.5 * ones,

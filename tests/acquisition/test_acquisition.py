@@ -230,3 +230,24 @@ def test_pixels_that_no_reconstruction_can_use_are_refused():
 def test_a_time_point_that_there_is_not(time):
     with pytest.raises(IndexError, match=f"time points 0 to 1, not {time}"):
         Acquisition.of_frames(np.moveaxis(lapse(), 1, -1), MICROSCOPE).counts(time)
+
+
+def test_stripes_are_looked_for_where_their_period_is():
+    """And where the period is not theirs, none are found."""
+    vector = scene().illumination.wave_vector
+    period = float(PIXEL_NM / np.linalg.norm(vector, axis=-1).mean())
+    given = of_counts(counts(), pattern_period_nm=(period, period))
+    limits = period * np.array([1.05, 0.95])
+    np.testing.assert_allclose(given.searched, PIXEL_NM / MICROSCOPE.cutoff / limits, rtol=1e-3)
+    np.testing.assert_allclose(given.estimate.illumination.wave_vector, vector, atol=0.3 / SIZE)
+    assert not given.warnings
+    elsewhere = of_counts(counts(), pattern_period_nm=(1.3 * period, 1.5 * period))
+    length = np.linalg.norm(elsewhere.estimate.illumination.wave_vector, axis=-1)
+    assert np.all(PIXEL_NM / length > 1.1 * period)
+    assert any("no stripes found for certain" in line for line in elsewhere.warnings)
+
+
+@pytest.mark.parametrize("period", [(50.0, 50.0), (150.0, 2000.0), (220.0, 180.0), (float("nan"), 180.0)])
+def test_periods_that_no_microscope_has_are_refused(period):
+    with pytest.raises(InputError, match=r"`pattern_period_nm` is .* nm, in the sample"):
+        of_counts(counts(), pattern_period_nm=period)

@@ -1,14 +1,13 @@
 """The warnings about an estimated illumination: none about a good one, each of them about what it is for."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.assessment import assess, other_order_preference
-from oidn_jax.classical.estimation import Estimate
-from oidn_jax.classical.peaks import find_peaks
+from oidn_jax.classical.assessment import assess, in_other_order, other_order_preference
+from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.transfer import TransferFunction
 
 
 def estimate(*, angles_deg=(24.8, 84.8, 144.8), lengths=(0.285, 0.287, 0.284), jitter_deg=0.0, flicker=0.0, **fields):
@@ -30,6 +29,7 @@ def estimate(*, angles_deg=(24.8, 84.8, 144.8), lengths=(0.285, 0.287, 0.284), j
         illumination=given,
         confidence=np.array([20.0, 8.0, 30.0])[:count],
         runner_up=np.full(count, 4.0),
+        false_alarm=np.full(count, 1e-9),
         joint=np.array(False),
         coherence=np.full(count, 0.5),
         modulation_with_noise=np.full(count, 0.7),
@@ -51,7 +51,8 @@ def estimate(*, angles_deg=(24.8, 84.8, 144.8), lengths=(0.285, 0.287, 0.284), j
         {"jitter_deg": 8.0},
         {"flicker": 0.03},
         {"modulation_depth": 1.0},
-        {"confidence": np.full(3, 4.9)},
+        {"confidence": np.full(3, 3.6)},
+        {"modulation_depth": 0.2, "coherence": np.full(3, 0.9)},
     ],
 )
 def test_no_warning_about_a_good_estimate(changes):
@@ -61,7 +62,13 @@ def test_no_warning_about_a_good_estimate(changes):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"confidence": np.array([20.0, 4.1, 30.0])}, ["orientation 2: no stripes found for certain (confidence 4.1"]),
+        (
+            {"confidence": np.array([20.0, 9.1, 30.0]), "false_alarm": np.array([1e-9, 0.02, 0.0])},
+            [
+                "orientation 2: no stripes found for certain (confidence 9.1; chance gives such a peak with "
+                "a probability of 0.02, at most 0.001"
+            ],
+        ),
         ({"modulation_depth": 0.2}, [f"orientation {i}: modulation depth 0.20, below 0.3" for i in (1, 2, 3)]),
         (
             {"modulation_depth": 1.0, "modulation_with_noise": np.array([0.7, 0.7, 0.1])},
@@ -83,25 +90,24 @@ def test_each_warning_appears_when_it_should(changes, expected):
 
 
 def test_without_stripes_there_is_one_warning_for_each_orientation_and_none_about_depth():
-    warnings = assess(estimate(confidence=np.full(3, 3.8), modulation_depth=0.1))
+    warnings = assess(estimate(false_alarm=np.ones(3), modulation_depth=0.1))
     assert [warning.split(":")[0] for warning in warnings] == ["orientation 1", "orientation 2", "orientation 3"]
 
 
 def test_the_other_order_of_the_frames_is_recognised(golden):
     """Also where the wrong order has peaks that are high enough by themselves, as those of strong stripes are."""
     data = golden("sim_acquisition_crop")
-    frames = jnp.asarray(data["raw_mid"], jnp.float32) - float(data["offset"])
-    frames = frames.reshape(3, 3, *frames.shape[1:])
-    swapped, cutoff = frames.swapaxes(0, 1), float(data["cutoff"])
-    find = jax.jit(find_peaks)
-    right, wrong = (find(f / f.mean((2, 3), keepdims=True), cutoff=cutoff).confidence for f in (frames, swapped))
-    assert np.all(wrong > 5.0)
-    assert np.all(right > 2 * wrong)
-    right_frames, wrong_frames = (f.reshape(9, *f.shape[2:]) for f in (frames, swapped))
-    assert other_order_preference(wrong_frames, wrong, cutoff=cutoff) > 1.5
-    assert other_order_preference(right_frames, right, cutoff=cutoff) < 1
+    frames = np.asarray(data["raw_mid"], np.float32) - np.float32(data["offset"])
+    otf = TransferFunction.theoretical(na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
+    swapped = in_other_order(frames, orientations=3)
+    np.testing.assert_array_equal(in_other_order(swapped, orientations=3), frames)
+    find = jax.jit(estimate_illumination)
+    right, wrong = (jax.device_get(find(f, otf)) for f in (frames, swapped))
+    assert np.all(right.confidence > 2 * wrong.confidence)
+    assert other_order_preference(wrong, right) > 1.5
+    assert other_order_preference(right, wrong) < 1
 
 
-def test_frames_without_stripes_fit_no_order(key):
-    noise = 50.0 + jax.random.normal(key, (9, 128, 128))
-    assert other_order_preference(noise, jnp.full(3, 3.0), cutoff=0.31) == 0
+def test_frames_without_stripes_fit_no_order():
+    assert other_order_preference(estimate(confidence=np.full(3, 3.0)), estimate(false_alarm=np.full(3, 0.5))) == 0
+    assert other_order_preference(estimate(confidence=np.full(3, 3.0)), estimate(joint=np.array(True))) == 0

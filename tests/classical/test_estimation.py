@@ -11,6 +11,7 @@ import pytest
 
 from oidn_jax.classical.assessment import assess
 from oidn_jax.classical.bands import fine_frequencies
+from oidn_jax.classical.chance import SURE, alignment, false_alarm
 from oidn_jax.classical.estimation import estimate_illumination, measure_patterns
 from oidn_jax.classical.peaks import CONFIDENT
 from oidn_jax.data.raw_stack import open_raw_stack
@@ -128,6 +129,7 @@ def test_without_stripes_nothing_is_certain(kind, estimates):
         estimated = estimates[f"{kind} {seed}"]
         assert estimated.confidence.max() < CONFIDENT
         assert estimated.runner_up.max() < CONFIDENT
+        assert estimated.false_alarm.min() > SURE
         assert estimated.joint
 
 
@@ -138,6 +140,7 @@ def test_a_weak_orientation_is_found_together_with_the_others(acquisitions, esti
     assert estimated.runner_up[2] > estimated.confidence[2]
     assert vector_error(estimated, given).max() < 0.5
     np.testing.assert_allclose(estimated.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+    assert np.all(estimated.false_alarm < np.array([SURE, SURE, 0.02]))
 
 
 def test_jitter_of_the_phases_is_measured(acquisitions, estimates):
@@ -204,6 +207,7 @@ def test_a_real_acquisition_is_found_without_prior():
     expected = np.array([[88.71, 7.84], [51.08, -72.77], [-37.57, -80.59]])
     assert np.hypot(*(256 * estimated.illumination.wave_vector - expected).T).max() < 0.3
     assert estimated.confidence.min() > CONFIDENT
+    assert estimated.false_alarm.max() < 1e-5
     assert np.all((estimated.illumination.modulation_depth > 0.5) & (estimated.illumination.modulation_depth < 1.0))
 
 
@@ -256,3 +260,83 @@ def test_a_side_lobe_larger_than_the_peak_does_not_win_over_the_geometry():
     given = truth(wave_vector=moved_vectors(ratio=0.7))
     frames = acquire(given, peak=1000.0)
     assert vector_error(estimate_of(frames), given).max() < 0.05
+
+
+def beads(given, *, number, photons, seed, shift=0.0):
+    """Points of equal light; each frame is moved by some pixels at random."""
+    random = np.random.default_rng(seed)
+    points = np.zeros((2 * SIZE, 2 * SIZE), np.float32)
+    points[tuple(random.integers(8, 2 * SIZE - 8, (2, number)))] = 1.0
+    light = np.asarray(form_frames(jnp.asarray(points), given, size=(SIZE, SIZE)))
+    ky, kx = np.fft.fftfreq(SIZE)[:, None], np.fft.fftfreq(SIZE)[None]
+    moved = random.normal(0.0, shift, (9, 2, 1, 1))
+    spectrum = np.fft.fft2(light) * np.exp(-2j * np.pi * (ky * moved[:, 0] + kx * moved[:, 1]))
+    light = np.maximum(np.fft.ifft2(spectrum).real, 0.0)
+    counts = random.poisson(light * photons / light.mean(0).max() + 2.0) + random.normal(0.0, 1.6, light.shape)
+    return counts.astype(np.float32) - 2.0
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.9])
+def test_few_beads_are_enough_to_be_certain(ratio):
+    """Of fifty beads the correlation cannot be much larger than its median, however well they agree."""
+    given = truth(wave_vector=moved_vectors(ratio=ratio))
+    for seed in SEEDS:
+        estimate = estimate_of(beads(given, number=50, photons=300.0, seed=seed))
+        assert vector_error(estimate, given).max() < 0.5
+        assert estimate.false_alarm.max() < SURE
+
+
+@pytest.mark.parametrize(("number", "shift"), [(50, 0.0), (50, 0.1), (500, 0.1)])
+def test_movement_without_stripes_is_not_certain(number, shift):
+    """What moves is the object's own light, so Z grows with it, beyond what was once enough."""
+    given = truth(modulation_depth=np.zeros(3))
+    estimates = [estimate_of(beads(given, number=number, photons=1000.0, seed=seed, shift=shift)) for seed in range(6)]
+    assert min(float(estimate.false_alarm.min()) for estimate in estimates) > SURE
+    if shift:
+        assert max(float(estimate.confidence.max()) for estimate in estimates) > CONFIDENT
+
+
+def test_the_bound_is_that_of_random_phases():
+    """Equal blocks of random phases: exp(-t^2 / sum a^2) while few agree; and hardly possible for all to agree."""
+    random = np.random.default_rng(0)
+    vector, size = jnp.array([0.25, 0.125]), (64, 80)  # whole periods in a block
+    y, x = np.mgrid[: size[0], : size[1]]
+    wave = jnp.asarray(np.exp(2j * np.pi * (0.25 * y + 0.125 * x)), jnp.complex64)
+    blocks = np.exp(1j * random.uniform(0, 2 * np.pi, (1000, 8, 10))).astype(np.complex64)
+    total = np.abs(blocks.sum((1, 2)))
+    bits = jax.jit(jax.vmap(lambda b: alignment(wave * jnp.kron(b, jnp.ones((8, 8))), vector, cutoff=0.4)))
+    found = np.asarray(bits(jnp.asarray(blocks)))
+    middle = (total > 5) & (total < 12)
+    np.testing.assert_allclose(found[middle], total[middle] ** 2 / 80 / np.log(2.0), rtol=0.05, atol=0.1)
+    for level in (2.0, 4.0, 6.0):
+        assert 0.2 < np.mean(found >= level) / 2.0**-level < 1.5
+    assert bits(jnp.ones((1, 8, 10), jnp.complex64))[0] > 80 / np.log(2.0)
+    few = np.zeros((1, 8, 10), np.complex64)
+    few[0, 0, :3] = 1.0
+    assert bits(jnp.asarray(few))[0] < 20
+
+
+def test_a_peak_where_the_grating_must_have_it_needs_less():
+    vector = jnp.asarray(moved_vectors(ratio=0.9), jnp.float32)
+    settings = {"size": (SIZE, SIZE), "ring": (0.25 * OTF.cutoff, 1.4 * OTF.cutoff)}
+    chance = partial(false_alarm, jnp.array([300.0, 20.0, 19.0]), **settings)
+    together = chance(vector)
+    assert together[0] == 0.0
+    np.testing.assert_allclose(together[2] / together[1], 2.0, rtol=1e-3)
+    for elsewhere in (vector.at[1:].multiply(1.05), moved_vectors(ratio=0.9, angles_deg=(10.0, 76.0, 124.0))):
+        alone = chance(jnp.asarray(elsewhere, jnp.float32))
+        assert np.all(alone[1:] > 10 * together[1:])
+    # Three weak ones that agree on the geometry are believed together.
+    weak = false_alarm(jnp.full(3, 20.0), vector, **settings)
+    assert weak.max() < SURE < false_alarm(jnp.full(1, 20.0), vector[:1], **settings)[0]
+
+
+def test_a_pattern_outside_the_searched_ring_is_not_found_at_its_edge():
+    """Its slope is what is largest there."""
+    given = truth(wave_vector=moved_vectors(ratio=0.92))
+    frames, find = jnp.asarray(acquire(given, peak=2000.0)), jax.jit(estimate_illumination)
+    inside = find(frames, OTF, searched=(0.87, 0.97))
+    assert vector_error(inside, given).max() < 0.05
+    assert inside.false_alarm.max() < SURE
+    for searched in ((0.97, 1.1), (0.8, 0.87)):
+        assert find(frames, OTF, searched=searched).false_alarm.min() > SURE

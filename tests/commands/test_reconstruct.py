@@ -59,6 +59,19 @@ WRONG = {
     "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
     "noise without use": (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of"),
     "phases of nothing": (["cell.tif", "--out=out", "--method=wiener", "--refit-phases"], "needs --illumination"),
+    "a period where the stripes are known": (
+        ["cell.tif", "--out=out", "--method=wiener", "--illumination=a.json", "--pattern-period=180"],
+        "--pattern-period has no use",
+    ),
+    "a period of nothing": (
+        ["cell.tif", "--out=out", "--method=widefield", "--pattern-period=180"],
+        "--pattern-period has no use",
+    ),
+    "no period": (["cell.tif", "--out=out", "--method=wiener", "--pattern-period=fine"], "'fine' is no period in nm"),
+    "a period of no microscope": (
+        ["cell.tif", "--out=out", "--method=wiener", "--pattern-period=60-90"],
+        "--pattern-period is '60-90'; .* from 126 to 705 nm",
+    ),
     "two OTFs": (["cell.tif", "--out=out", "--method=wiener", "--otf=a", "--otf-damping=1"], "give one of them"),
     "two files and an image": (["a.tif", "b.tif", "--out=out", "--image=sr.tif"], "--image judges one image"),
     "an unknown flag": (["cell.tif", "--workdir=run", "--out=out", "--tiles=3"], "--tiles=3"),
