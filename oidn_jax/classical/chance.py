@@ -24,7 +24,7 @@ LENGTHS, STEPS = 0.03, math.radians(4.0)  # how far lengths, and the angles betw
 _BLOCK = 8  # pixels
 _RESOLVED = 2.5  # a block is independent of its neighbours where it is this many times as long as 1 / k_c
 _PER_PIXEL = 4.0  # positions tried per frequency pixel, as the maximum is looked for between them too
-_SLOPES = 48
+_SLOPES = 24
 
 
 def alignment(product: Complex[Array, "h w"], vector: Float[Array, "2"], *, cutoff: float | Array) -> Float[Array, ""]:
@@ -42,7 +42,7 @@ def alignment(product: Complex[Array, "h w"], vector: Float[Array, "2"], *, cuto
     blocks = blocks / jnp.maximum(jnp.sqrt(jnp.sum(jnp.abs(blocks) ** 2)), 1e-30)
     part, total = jnp.abs(blocks), jnp.abs(blocks.sum())
     # For equal blocks the best s is 2 t / sum a^2; the more unequal they are, or the better they agree, the larger.
-    slope = 2.0 * total * jnp.geomspace(0.25, 64.0, _SLOPES)
+    slope = 2.0 * total * jnp.geomspace(1.0, 64.0, _SLOPES)
     steep = slope[:, None] * part[None, :]
     bound = jnp.sum(jnp.log(jax.scipy.special.i0e(steep)) + steep, axis=1) - slope * total
     independent = jnp.minimum(1.0, (_BLOCK * cutoff / _RESOLVED) ** 2)

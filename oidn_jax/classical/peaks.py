@@ -5,8 +5,8 @@ With B0 the mean of an orientation's frames and B1 the first harmonic of their p
     w(k) = H(k)^(1/2) (1 - exp(-|k|^2 / (2 s^2))),   s = 0.2 k_c,   H the undamped Airy OTF,
 
 X(q) = sum_k B1(k + q) conj B0(k) peaks at q = p. How sure that is says Z(q) = |X(q)| over the median of |X| on the ring
-of the same |q|. Of an acquisition without stripes the largest Z is about 4 and hardly ever above 4.7; outside 0.5 to
-1.15 of the cutoff, where chance gives more, Z is multiplied with 5 / 7.
+of the same |q|. Of noise the largest Z is about 4 and hardly ever above 4.7; outside 0.5 to 1.15 of the cutoff, where
+chance gives more, Z is multiplied with 5 / 7. Objects that move give more: what is certain says `classical.chance`.
 """
 
 import math
