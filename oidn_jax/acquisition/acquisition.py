@@ -8,7 +8,7 @@ show them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -20,7 +20,14 @@ from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.illumination_file import read_illumination
-from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_preference, other_stripes, repeated_stripes
+from oidn_jax.classical.assessment import (
+    BY_CHANCE,
+    assess,
+    other_order_preference,
+    other_stripes,
+    repeated_stripes,
+    second_harmonic_shows,
+)
 from oidn_jax.classical.estimation import (
     Estimate,
     estimate_illumination,
@@ -30,7 +37,7 @@ from oidn_jax.classical.estimation import (
 )
 from oidn_jax.classical.peaks import CONFIDENT
 from oidn_jax.data.raw_stack import RawStack
-from oidn_jax.errors import InputError
+from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import NoiseModel
@@ -40,8 +47,8 @@ _AS_BRIGHT = 0.9
 _MOVED = np.deg2rad(10.0)
 _OTHER_ORDER_CERTAIN = 1.5
 
-_estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
-_measure = jax.jit(measure_patterns)
+_estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic"))
+_measure = jax.jit(measure_patterns, static_argnames=("harmonic",))
 _brightness = jax.jit(measure_brightness, static_argnames=("orientations",))
 
 
@@ -56,6 +63,11 @@ class KnownIllumination:
 
     path: Path
     refit_phases: bool = False
+
+
+def _second_harmonic_apart(phases: int) -> bool:
+    """Whether the second harmonic of even phases differs from mean and first harmonic, and in each frame."""
+    return phases >= 5 and phases % 2 == 1
 
 
 class Acquisition:
@@ -75,6 +87,7 @@ class Acquisition:
         *,
         camera: CameraSettings | None = None,
         known: KnownIllumination | None = None,
+        harmonic: int | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         """Computes nothing yet.
@@ -84,6 +97,8 @@ class Acquisition:
             microscope: whose pixel size holds where the stack has none.
             camera: what is known of it; the rest is estimated.
             known: the illumination, where it need not be estimated.
+            harmonic: of the phases, that the pattern is: 1, or of an odd number of phases from 5 on 2, the fine pattern
+                of three beams; None to find out.
             warn: called with each line of `warnings`, after the name of the source.
         """
         if stack.shape[1] != microscope.frames:
@@ -91,6 +106,13 @@ class Acquisition:
                 f"{stack.source} has {stack.shape[1]} frames per time point, but the microscope "
                 f"{microscope.orientations} orientations x {microscope.phases} phases"
             )
+        if harmonic not in (None, 1) and not (harmonic == 2 and _second_harmonic_apart(microscope.phases)):
+            raise IllegalValue(
+                "harmonic", harmonic, f"legal: 1, and 2 with 5, 7, 9, ... phases (here {microscope.phases})"
+            )
+        if harmonic is not None and known is not None:
+            raise IllegalValue("harmonic", harmonic, "a given illumination says it already; leave it out")
+        self.harmonic = harmonic
         self.stack, self.known, self.warnings = stack, known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
@@ -105,6 +127,7 @@ class Acquisition:
         *,
         camera: CameraSettings | None = None,
         known: KnownIllumination | None = None,
+        harmonic: int | None = None,
         warn: Callable[[str], None] | None = None,
         source: str = "frames",
     ) -> "Acquisition":
@@ -115,6 +138,7 @@ class Acquisition:
             microscope: what recorded them; its pixel size is theirs.
             camera: as in the constructor.
             known: as in the constructor.
+            harmonic: as in the constructor.
             warn: as in the constructor.
             source: what messages call them.
 
@@ -128,7 +152,7 @@ class Acquisition:
             )
         frames = raw_frames if raw_frames.ndim == 4 else raw_frames[None]
         stack = RawStack.of_array(np.moveaxis(frames, -1, 1), pixel_size_nm=microscope.pixel_size_nm, source=source)
-        return cls(stack, microscope, camera=camera, known=known, warn=warn)
+        return cls(stack, microscope, camera=camera, known=known, harmonic=harmonic, warn=warn)
 
     @property
     def times(self) -> int:
@@ -248,7 +272,7 @@ class Acquisition:
         """
         light = self.light(self.reference)
         if self.known is None:
-            estimate = _estimate(light, self.otf, orientations=self.microscope.orientations)
+            estimate = self._search(light)
         else:
             estimate = self._recall(light, self.known)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
@@ -269,6 +293,21 @@ class Acquisition:
         for doubt in doubts:
             self.warn(doubt)
         return jax.device_get(estimate)
+
+    def _search(self, light: Float[np.ndarray, "frames h w"]) -> Estimate:
+        search = partial(_estimate, light, self.otf, orientations=self.microscope.orientations)
+        estimate = search(harmonic=self.harmonic or 1)
+        if self.harmonic is not None or not _second_harmonic_apart(self.microscope.phases):
+            return estimate
+        second = search(harmonic=2)
+        if not second_harmonic_shows(jax.device_get(estimate), jax.device_get(second), self.frame_size):
+            return estimate
+        periods = ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(second.illumination.wave_vector))
+        self.warn(
+            f"three-beam data: the second harmonic of the phases (periods of {periods} pixels) is the pattern; the "
+            "first, of twice the period, is not used; `harmonic` of 1 takes that instead"
+        )
+        return second
 
     @property
     def _not_grouped(self) -> str:
@@ -291,7 +330,7 @@ class Acquisition:
                 f"{self.stack.source} has {self.frame_size[0]} x {self.frame_size[1]}, so its phases do not hold here; "
                 "give `refit_phases` to take the wave vectors only"
             )
-        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf)
+        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf, harmonic=stored.harmonic)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -299,6 +338,10 @@ class Acquisition:
             modulation_depth=jnp.asarray(stored.modulation_depth, jnp.float32),
         )
         return measured._replace(illumination=given)
+
+    @property
+    def _found_harmonic(self) -> int:
+        return int(self.estimate.harmonic)
 
     @cached_property
     def _reference_brightness(self) -> Array:
@@ -321,7 +364,7 @@ class Acquisition:
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
             return given
-        measured = jax.device_get(_measure(light, given.wave_vector, self.otf))
+        measured = jax.device_get(_measure(light, given.wave_vector, self.otf, harmonic=self._found_harmonic))
         self._check_stripes(time, light, measured.confidence)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
@@ -338,7 +381,8 @@ class Acquisition:
         if time in self._told or confidence.min() >= BY_CHANCE or self.estimate.confidence.min() < CONFIDENT:
             return
         self._told.add(time)
-        alone = jax.device_get(_estimate(light, self.otf, orientations=self.microscope.orientations))
+        alone = _estimate(light, self.otf, orientations=self.microscope.orientations, harmonic=self._found_harmonic)
+        alone = jax.device_get(alone)
         if other_stripes(self.estimate, alone, self.frame_size):
             raise InputError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "

@@ -50,6 +50,7 @@ class Reading:
         pixel_size_nm: of the raw frames, in place of what the files say.
         camera: what is known of the camera.
         known: the illumination, where it need not be estimated.
+        harmonic: of the phases, that the pattern is, as of `Acquisition`; None to find out.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
         remarks: warnings about all this, one line each, given once the inputs are accepted.
     """
@@ -59,6 +60,7 @@ class Reading:
     pixel_size_nm: float | None = None
     camera: CameraSettings = field(default_factory=CameraSettings)
     known: KnownIllumination | None = None
+    harmonic: int | None = None
     optics_from: str = "given"
     remarks: tuple[str, ...] = ()
 
@@ -218,7 +220,14 @@ def open_channels(source: Path, work: Work) -> list[Acquisition]:
         def warn(line: str) -> None:
             work.messages.warn(line if count == 1 else f"channel {number + 1} of {line}")
 
-        return Acquisition(stack.channel(number), microscope, camera=reading.camera, known=reading.known, warn=warn)
+        return Acquisition(
+            stack.channel(number),
+            microscope,
+            camera=reading.camera,
+            known=reading.known,
+            harmonic=reading.harmonic,
+            warn=warn,
+        )
 
     return [opened(number) for number in range(count)]
 
