@@ -271,10 +271,7 @@ class Acquisition:
             InputError: two orientations with the same stripes, which are not what they are said to be.
         """
         light = self.light(self.reference)
-        if self.known is None:
-            estimate = self._search(light)
-        else:
-            estimate = self._recall(light, self.known)
+        estimate = self._search(light) if self.known is None else self._recall(light, self.known)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
         if same is not None:
             raise InputError(

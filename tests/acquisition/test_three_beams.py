@@ -11,7 +11,6 @@ from oidn_jax.acquisition.acquisition import Acquisition, KnownIllumination
 from oidn_jax.acquisition.illumination_file import read_illumination, write_illumination
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.optics.microscope import Microscope
-
 from tests.acquisition.three_beams import PIXEL_NM, acquire, fine_vectors, vector_error
 
 SIZE = 128

@@ -17,7 +17,7 @@ def fine_vectors(period_nm):
 
 
 def acquire(size, *, first, second, period_nm, photons, seed, beads=None, phase_offset=0.7):
-    """Object (fine grid) and frames (15, size, size) of offset 100: A [1 + m1 cos(x + phi) + m2 cos(2 x + 2 phi + d)]."""
+    """Object (fine grid) and frames (15, size, size) of offset 100, light 1 + m1 cos x + m2 cos(2 x + d)."""
     rng = np.random.default_rng(seed)
     n = SAMPLES * size
     specimen = np.zeros((n, n))
