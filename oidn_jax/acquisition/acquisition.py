@@ -27,6 +27,7 @@ from oidn_jax.classical.assessment import (
     other_order_preference,
     other_stripes,
     repeated_stripes,
+    second_harmonic_shows,
 )
 from oidn_jax.classical.estimation import (
     Estimate,
@@ -48,8 +49,8 @@ _MOVED = np.deg2rad(10.0)
 _OTHER_ORDER_CERTAIN = 1.5
 _PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
 
-_estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
-_measure = jax.jit(measure_patterns)
+_estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic"))
+_measure = jax.jit(measure_patterns, static_argnames=("harmonic",))
 _brightness = jax.jit(measure_brightness, static_argnames=("orientations",))
 
 
@@ -64,6 +65,11 @@ class KnownIllumination:
 
     path: Path
     refit_phases: bool = False
+
+
+def _second_harmonic_apart(phases: int) -> bool:
+    """Whether the second harmonic of even phases differs from mean and first harmonic, and in each frame."""
+    return phases >= 5 and phases % 2 == 1
 
 
 class Acquisition:
@@ -86,6 +92,7 @@ class Acquisition:
         camera: CameraSettings | None = None,
         known: KnownIllumination | None = None,
         pattern_period_nm: tuple[float, float] | None = None,
+        harmonic: int | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         """Computes nothing yet.
@@ -97,6 +104,8 @@ class Acquisition:
             known: the illumination, where it need not be estimated.
             pattern_period_nm: smallest and largest period of the stripes, in the sample; they are looked for to 5 %
                 beyond. None for all that a microscope may have.
+            harmonic: of the phases, that the pattern is: 1, or of an odd number of phases from 5 on 2, the fine pattern
+                of three beams; None to find out.
             warn: called with each line of `warnings`, after the name of the source.
         """
         if stack.shape[1] != microscope.frames:
@@ -104,6 +113,13 @@ class Acquisition:
                 f"{stack.source} has {stack.shape[1]} frames per time point, but the microscope "
                 f"{microscope.orientations} orientations x {microscope.phases} phases"
             )
+        if harmonic not in (None, 1) and not (harmonic == 2 and _second_harmonic_apart(microscope.phases)):
+            raise IllegalValue(
+                "harmonic", harmonic, f"legal: 1, and 2 with 5, 7, 9, ... phases (here {microscope.phases})"
+            )
+        if harmonic is not None and known is not None:
+            raise IllegalValue("harmonic", harmonic, "a given illumination says it already; leave it out")
+        self.harmonic = harmonic
         self.stack, self.known, self.warnings = stack, known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
@@ -121,6 +137,7 @@ class Acquisition:
         camera: CameraSettings | None = None,
         known: KnownIllumination | None = None,
         pattern_period_nm: tuple[float, float] | None = None,
+        harmonic: int | None = None,
         warn: Callable[[str], None] | None = None,
         source: str = "frames",
     ) -> "Acquisition":
@@ -132,6 +149,7 @@ class Acquisition:
             camera: as in the constructor.
             known: as in the constructor.
             pattern_period_nm: as in the constructor.
+            harmonic: as in the constructor.
             warn: as in the constructor.
             source: what messages call them.
 
@@ -145,7 +163,15 @@ class Acquisition:
             )
         frames = raw_frames if raw_frames.ndim == 4 else raw_frames[None]
         stack = RawStack.of_array(np.moveaxis(frames, -1, 1), pixel_size_nm=microscope.pixel_size_nm, source=source)
-        return cls(stack, microscope, camera=camera, known=known, pattern_period_nm=pattern_period_nm, warn=warn)
+        return cls(
+            stack,
+            microscope,
+            camera=camera,
+            known=known,
+            pattern_period_nm=pattern_period_nm,
+            harmonic=harmonic,
+            warn=warn,
+        )
 
     def _range_of(self, pattern_period_nm: tuple[float, float] | None) -> tuple[float, float]:
         """|p| over the cutoff of the periods given.
@@ -219,17 +245,15 @@ class Acquisition:
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
-        estimate = self._estimate(light)
-        return bool(certain(estimate).all()) and self._other_order(light, estimate) < 1
+        return bool(certain(self._found).all()) and self._other_order(light, self._found) < 1
 
-    def _estimate(self, light: Float[np.ndarray, "frames h w"]) -> Estimate:
-        return jax.device_get(
-            _estimate(light, self.otf, orientations=self.microscope.orientations, searched=self.searched)
-        )
+    def _estimate(self, light: Float[np.ndarray, "frames h w"], *, harmonic: int = 1) -> Estimate:
+        count = self.microscope.orientations
+        return jax.device_get(_estimate(light, self.otf, orientations=count, searched=self.searched, harmonic=harmonic))
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
-        return other_order_preference(estimate, self._estimate(other))
+        return other_order_preference(estimate, self._estimate(other, harmonic=int(estimate.harmonic)))
 
     @cached_property
     def reference(self) -> int:
@@ -292,7 +316,7 @@ class Acquisition:
             InputError: two orientations with the same stripes, which are not what they are said to be.
         """
         light = self.light(self.reference)
-        estimate = self._estimate(light) if self.known is None else self._recall(light, self.known)
+        estimate = self._found if self.known is None else self._recall(light, self.known)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
         if same is not None:
             raise InputError(
@@ -311,6 +335,22 @@ class Acquisition:
         for doubt in doubts:
             self.warn(doubt)
         return jax.device_get(estimate)
+
+    @cached_property
+    def _found(self) -> Estimate:
+        light = self.light(self.reference)
+        estimate = self._estimate(light, harmonic=self.harmonic or 1)
+        if self.harmonic is not None or not _second_harmonic_apart(self.microscope.phases):
+            return estimate
+        second = self._estimate(light, harmonic=2)
+        if not second_harmonic_shows(estimate, second, self.frame_size):
+            return estimate
+        periods = ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(second.illumination.wave_vector))
+        self.warn(
+            f"three-beam data: the second harmonic of the phases (periods of {periods} pixels) is the pattern; the "
+            "first, of twice the period, is not used; `harmonic` of 1 takes that instead"
+        )
+        return second
 
     @property
     def _not_grouped(self) -> str:
@@ -333,7 +373,7 @@ class Acquisition:
                 f"{self.stack.source} has {self.frame_size[0]} x {self.frame_size[1]}, so its phases do not hold here; "
                 "give `refit_phases` to take the wave vectors only"
             )
-        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf)
+        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf, harmonic=stored.harmonic)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -341,6 +381,10 @@ class Acquisition:
             modulation_depth=jnp.asarray(stored.modulation_depth, jnp.float32),
         )
         return measured._replace(illumination=given)
+
+    @property
+    def _found_harmonic(self) -> int:
+        return int(self.estimate.harmonic)
 
     @cached_property
     def _reference_brightness(self) -> Array:
@@ -363,7 +407,7 @@ class Acquisition:
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
             return given
-        measured = jax.device_get(_measure(light, given.wave_vector, self.otf))
+        measured = jax.device_get(_measure(light, given.wave_vector, self.otf, harmonic=self._found_harmonic))
         self._check_stripes(time, light, measured)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
@@ -380,7 +424,7 @@ class Acquisition:
         if time in self._told or certain(measured).all() or not certain(self.estimate).all():
             return
         self._told.add(time)
-        alone = self._estimate(light)
+        alone = self._estimate(light, harmonic=self._found_harmonic)
         if other_stripes(self.estimate, alone, self.frame_size):
             raise InputError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "

@@ -30,6 +30,7 @@ class StoredIllumination:
         phase: (orientations, phases), radians, at the centre of raw pixel (h // 2, w // 2).
         modulation_depth: (orientations,).
         frame_size: (h, w) of the frames they were found in.
+        harmonic: of the phases, that the patterns are.
         source: the file read.
     """
 
@@ -37,6 +38,7 @@ class StoredIllumination:
     phase: Float[np.ndarray, "orientations phases"]
     modulation_depth: Float[np.ndarray, "orientations"]
     frame_size: tuple[int, int]
+    harmonic: int
     source: Path
 
 
@@ -67,6 +69,7 @@ def write_illumination(
         "orientations": [
             _orientation(estimate, i, pixel_size_nm=pixel_size_nm) for i in range(len(estimate.confidence))
         ],
+        "harmonic": int(estimate.harmonic),
         "found_jointly": bool(estimate.joint),
         "warnings": list(warnings),
     }
@@ -118,6 +121,7 @@ def read_illumination(
             phase=np.deg2rad(np.array([o["phases_deg"] for o in content["orientations"]], float)),
             modulation_depth=np.array([o["modulation_depth"] for o in content["orientations"]], float),
             frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
+            harmonic=int(content.get("harmonic", 1)),
             source=path,
         )
         stored_nm = float(content["pixel_size_nm"])
@@ -138,6 +142,10 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
         raise InputError(
             f"{path} has {stored.wave_vector.shape[0]} orientations and phases of the shape {stored.phase.shape}; "
             f"{orientations} orientations of {phases} phases are asked for"
+        )
+    if stored.harmonic != 1 and (stored.harmonic != 2 or phases < 5 or phases % 2 == 0):
+        raise InputError(
+            f'{path} has the "harmonic" {stored.harmonic}; legal: 1, and 2 with 5, 7, 9, ... phases (here {phases})'
         )
     length = np.hypot(*stored.wave_vector.T)
     if not np.all((length > 0) & (length < 1)):

@@ -64,13 +64,13 @@ def _assess_orientation(estimate: Estimate, i: int) -> list[str]:
             f"{condition:.3g}, at most {ILL_CONDITIONED:g}); the image is mostly noise"
         )
     phase = np.unwrap(np.asarray(estimate.illumination.phase[i]))
-    deviation = np.rad2deg(phase - phase[0] - 2 * np.pi * np.arange(len(phase)) / len(phase))
+    deviation = np.rad2deg(phase - phase[0] - int(estimate.harmonic) * 2 * np.pi * np.arange(len(phase)) / len(phase))
     deviation = (deviation - deviation.mean() + 180) % 360 - 180
     if np.abs(deviation).max() > _UNEVEN_DEG:
         steps = ", ".join(f"{step:.0f}" for step in np.rad2deg(np.diff(phase)))
         warnings.append(
             f"{name}: the phases are not evenly spaced (steps of {steps} degrees instead of "
-            f"{360 / len(phase):.0f}); they are taken as measured"
+            f"{int(estimate.harmonic) * 360 / len(phase):.0f}); they are taken as measured"
         )
     return warnings
 
@@ -135,6 +135,24 @@ def repeated_stripes(estimate: Estimate, size: tuple[int, int]) -> tuple[int, in
             if shown[i] and shown[j] and _apart(vector[i], vector[j], size) < _SAME_PIXELS:
                 return j, i
     return None
+
+
+def second_harmonic_shows(first: Estimate, second: Estimate, size: tuple[int, int]) -> bool:
+    """Whether frames are those of three beams, so that their fine pattern is the second harmonic of the phases.
+
+    Its stripes must be certain, and lie at twice the first harmonic's vectors, or be the surer ones. Of two beams, the
+    second harmonic holds noise, and of uneven phases a weaker peak at the vectors of the first.
+
+    Args:
+        first: of harmonic 1.
+        second: of harmonic 2.
+        size: (h, w) of the frames.
+    """
+    if not certain(second).all():
+        return False
+    ours, theirs = (np.asarray(estimate.illumination.wave_vector) for estimate in (first, second))
+    twice = all(_apart(2 * a, b, size) < _OTHER_PIXELS for a, b in zip(ours, theirs, strict=True))
+    return twice or bool(np.asarray(second.confidence).sum() > np.asarray(first.confidence).sum())
 
 
 def other_stripes(reference: Estimate, alone: Estimate, size: tuple[int, int]) -> bool:

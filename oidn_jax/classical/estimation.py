@@ -11,6 +11,7 @@ Source: Gustafsson et al., Biophys. J. 94 (2008) for the regression; Wicker et a
 single frames. The subtraction of noise and the weighing of single phases are this project's.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ class Estimate(NamedTuple):
         modulation_with_noise: modulation depth without subtraction of the noise, as other programs give it.
         single_phases: (orientations, phases), each frame's own phase, whatever the illumination uses.
         overlap: pixels of the spectrum.
+        harmonic: scalar, of which harmonic of the phases' steps the illumination is (`estimate_illumination`).
     """
 
     illumination: Illumination
@@ -56,6 +58,7 @@ class Estimate(NamedTuple):
     modulation_with_noise: Array
     single_phases: Array
     overlap: Array
+    harmonic: Array | int = 1
 
 
 def estimate_illumination(
@@ -64,6 +67,7 @@ def estimate_illumination(
     *,
     orientations: int = 3,
     searched: tuple[float | Array, float | Array] = SEARCHED,
+    harmonic: int = 1,
 ) -> Estimate:
     """Everything about the illumination from one acquisition.
 
@@ -72,21 +76,54 @@ def estimate_illumination(
         otf: of a raw frame.
         orientations: number of illumination directions.
         searched: range of |p| in parts of the cutoff.
+        harmonic: 1, or 2 for the fine pattern of three beams, whose phase runs twice as fast. The illumination is that
+            pattern alone, of even steps of twice a period over the number of phases, which must be odd.
     """
+    raw_frames = _in_order(raw_frames, orientations, harmonic)
     frames, _ = _equalise(raw_frames, otf, orientations)
     peaks = find_peaks(frames, cutoff=otf.cutoff, searched=searched)
-    return _describe(raw_frames, peaks, otf, ring=(searched[0] * otf.cutoff, searched[1] * otf.cutoff))
+    found = _describe(raw_frames, peaks, otf, ring=(searched[0] * otf.cutoff, searched[1] * otf.cutoff))
+    return _as_recorded(found, harmonic)
 
 
 def measure_patterns(
-    raw_frames: Float[Array, "frames h w"], wave_vector: Float[Array, "orientations 2"], otf: TransferFunction
+    raw_frames: Float[Array, "frames h w"],
+    wave_vector: Float[Array, "orientations 2"],
+    otf: TransferFunction,
+    *,
+    harmonic: int = 1,
 ) -> Estimate:
     """The same with known wave vectors, from a calibration: phases, modulation depths and brightness of these frames.
 
     The confidence says whether these frames show stripes of these wave vectors.
     """
+    raw_frames = _in_order(raw_frames, wave_vector.shape[0], harmonic)
     frames, _ = _equalise(raw_frames, otf, wave_vector.shape[0])
-    return _describe(raw_frames, peaks_at(frames, wave_vector, cutoff=otf.cutoff), otf, ring=None)
+    measured = _describe(raw_frames, peaks_at(frames, wave_vector, cutoff=otf.cutoff), otf, ring=None)
+    return _as_recorded(measured, harmonic)
+
+
+def _in_order(raw_frames: Array, orientations: int, harmonic: int) -> Array:
+    """The frames of each orientation in the order in which the harmonic's phase takes the smallest even steps.
+
+    Frame n has the phase 2 pi (harmonic n mod phases) / phases. So all that holds for the first harmonic holds for it.
+    """
+    if harmonic == 1:
+        return raw_frames
+    grouped = raw_frames.reshape(orientations, -1, *raw_frames.shape[1:])
+    phases = grouped.shape[1]
+    if math.gcd(harmonic, phases) > 1:
+        raise ValueError(f"of {phases} phases harmonic {harmonic} repeats itself; an odd number is needed")
+    return grouped[:, np.argsort(harmonic * np.arange(phases) % phases)].reshape(raw_frames.shape)
+
+
+def _as_recorded(estimate: Estimate, harmonic: int) -> Estimate:
+    """An estimate of frames `_in_order`, for the frames as recorded."""
+    given = estimate.illumination
+    phases = given.phase.shape[1]
+    place = harmonic * np.arange(phases) % phases
+    given = given._replace(phase=given.phase[:, place], brightness=given.brightness[:, place])
+    return estimate._replace(illumination=given, single_phases=estimate.single_phases[:, place], harmonic=harmonic)
 
 
 def measure_brightness(raw_frames: Float[Array, "frames h w"], *, orientations: int) -> Array:

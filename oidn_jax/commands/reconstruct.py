@@ -35,7 +35,7 @@ _ONLY_FOR = {
 }
 # Flags that only serve the model of the raw frames: classical reconstruction, trust maps, diagnostics.
 _OPTICS = ("config", "na", "emission_nm", "otf", "otf_damping")
-_PHYSICS = (*_OPTICS, "illumination", "pattern_period", "camera_offset")
+_PHYSICS = (*_OPTICS, "illumination", "pattern_period", "harmonic", "camera_offset")
 _WIDEFIELD = ("config", "camera_offset")  # of these, what a widefield image depends on
 _NOISE = ("camera_gain", "read_noise")
 _LAYOUT = ("microscope.orientations", "microscope.phases", "microscope.scale")
@@ -82,6 +82,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in _NOISE:
         if getattr(options, name) is not None and not options.trust:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
+    if options.harmonic is not None and options.illumination is not None:
+        parser.error("--harmonic is said by the file of --illumination; leave it out")
     if options.refit_phases and options.illumination is None:
         parser.error("--refit-phases needs --illumination=FILE")
     if options.pattern_period is not None and options.illumination is not None:
@@ -133,6 +135,12 @@ def _parser() -> OneLineParser:
     )
     classical.add_argument(
         "--illumination", metavar="FILE", help="NAME_sr_illumination.json of an earlier reconstruction"
+    )
+    classical.add_argument(
+        "--harmonic",
+        type=int,
+        choices=(1, 2),
+        help="of the phases, that the pattern is: 2 is the fine pattern of three beams (5 phases); default: what shows",
     )
     classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
     classical.add_argument(
@@ -193,6 +201,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
         known=known,
         pattern_period_nm=options.pattern_period,
+        harmonic=options.harmonic,
         optics_from=optics_from,
         remarks=remarks,
     )

@@ -51,6 +51,7 @@ class Reading:
         camera: what is known of the camera.
         known: the illumination, where it need not be estimated.
         pattern_period_nm: smallest and largest period of the stripes, where it is known.
+        harmonic: of the phases, that the pattern is, as of `Acquisition`; None to find out.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
         remarks: warnings about all this, one line each, given once the inputs are accepted.
     """
@@ -61,6 +62,7 @@ class Reading:
     camera: CameraSettings = field(default_factory=CameraSettings)
     known: KnownIllumination | None = None
     pattern_period_nm: tuple[float, float] | None = None
+    harmonic: int | None = None
     optics_from: str = "given"
     remarks: tuple[str, ...] = ()
 
@@ -227,6 +229,7 @@ def open_channels(source: Path, work: Work) -> list[Acquisition]:
             camera=reading.camera,
             known=reading.known,
             pattern_period_nm=reading.pattern_period_nm,
+            harmonic=reading.harmonic,
             warn=warn,
         )
 
