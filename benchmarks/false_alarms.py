@@ -86,9 +86,9 @@ def rates(objects: Objects, name: str, condition: str, *, count: int) -> list[fl
         mean = light.mean(0)
         light = light * photons / (jnp.percentile(mean, 99.9) if name in NAMES else mean.max())
         light = moved(light, pixels=pixels, scatter=scatter, seed=i)
-        found = estimate(expose_frames(jax.random.key(4000 + i), light, camera=camera) - camera.offset, otf)
-        off = SIDE * jnp.linalg.norm(found.illumination.wave_vector - given.wave_vector, axis=-1)
-        by_rule = jnp.stack([found.confidence >= BY_HEIGHT, found.false_alarm <= SURE])
+        estimated = estimate(expose_frames(jax.random.key(4000 + i), light, camera=camera) - camera.offset, otf)
+        off = SIDE * jnp.linalg.norm(estimated.illumination.wave_vector - given.wave_vector, axis=-1)
+        by_rule = jnp.stack([estimated.confidence >= BY_HEIGHT, estimated.false_alarm <= SURE])
         passed.append(np.asarray((by_rule & (off < 1.0)).mean(1) if depth else by_rule.any(1)))
     return (100.0 * np.mean(passed, axis=0)).tolist()
 

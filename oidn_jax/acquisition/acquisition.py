@@ -19,7 +19,8 @@ from jaxtyping import Array, Bool, Float, Real, Shaped
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
-from oidn_jax.acquisition.illumination_file import read_illumination
+from oidn_jax.acquisition.envelope import expand, find_envelopes
+from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.classical.assessment import (
     assess,
     certain,
@@ -47,6 +48,7 @@ from oidn_jax.optics.transfer import TransferFunction
 _AS_BRIGHT = 0.9
 _MOVED = np.deg2rad(10.0)
 _OTHER_ORDER_CERTAIN = 1.5
+_UNEVEN = 0.05  # differences in brightness that are worth a word
 _PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic"))
@@ -304,9 +306,46 @@ class Acquisition:
         return frames
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
-        """The frames of a time point without the camera's offset."""
+        """The frames of a time point without the camera's offset, as of even illumination (`envelopes`)."""
+        light = self._uneven_light(time)
+        if self._field is None:
+            return light
+        return (light.reshape(*self._field.shape[:1], -1, *self.frame_size) / self._field[:, None]).reshape(light.shape)
+
+    @property
+    def light_noise(self) -> NoiseModel:
+        """Of `light`, which has no offset: per orientation, and where the illumination is uneven for each pixel."""
+        gain, dark = (np.asarray(part, np.float32) for part in (self.noise.gain, self.noise.dark_variance))
+        if self._field is not None:
+            gain, dark = gain[:, None, None] / self._field, dark[:, None, None] / self._field**2
+        return NoiseModel(gain, np.zeros_like(gain), dark)
+
+    def _uneven_light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         offset = np.repeat(self.noise.offset, self.microscope.phases)
         return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+
+    @cached_property
+    def envelopes(self) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
+        """How the orientations differ in brightness over the field (`acquisition.envelope`); None where they do not.
+
+        Of the reference, or of the known illumination; they hold at all time points. A warning says how large they are.
+        """
+        if self.known is not None and not self.known.refit_phases:
+            return self._stored.envelopes
+        shape = (self.microscope.orientations, self.microscope.phases, *self.frame_size)
+        envelopes = find_envelopes(self._uneven_light(self.reference).reshape(shape), self.noise)
+        if envelopes is not None:
+            spread = float(np.percentile(np.abs(envelopes - 1.0), 95))
+            if spread > _UNEVEN:
+                self.warn(
+                    f"the orientations differ in brightness over the field by up to {100 * spread:.0f} % (beams that "
+                    "do not overlap, or a dye that answers to polarisation); smooth differences are corrected"
+                )
+        return envelopes
+
+    @cached_property
+    def _field(self) -> Float[np.ndarray, "orientations h w"] | None:
+        return None if self.envelopes is None else expand(self.envelopes, self.frame_size).astype(np.float32)
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -359,8 +398,10 @@ class Acquisition:
             "`orientations`, `phases`, `frame_order` and what the axes of the file are"
         )
 
-    def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
-        microscope = self.microscope
+    @cached_property
+    def _stored(self) -> StoredIllumination:
+        assert self.known is not None, "there is a file"
+        known, microscope = self.known, self.microscope
         stored = read_illumination(
             known.path,
             orientations=microscope.orientations,
@@ -373,6 +414,10 @@ class Acquisition:
                 f"{self.stack.source} has {self.frame_size[0]} x {self.frame_size[1]}, so its phases do not hold here; "
                 "give `refit_phases` to take the wave vectors only"
             )
+        return stored
+
+    def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
+        stored = self._stored
         measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf, harmonic=stored.harmonic)
         if known.refit_phases:
             return measured

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from oidn_jax.acquisition.envelope import BIN, bins_of
 from oidn_jax.classical.assessment import ILL_CONDITIONED, conditions
 from oidn_jax.classical.estimation import Estimate
 from oidn_jax.data.atomic import check_target, write_json
@@ -31,6 +32,7 @@ class StoredIllumination:
         modulation_depth: (orientations,).
         frame_size: (h, w) of the frames they were found in.
         harmonic: of the phases, that the patterns are.
+        envelopes: (orientations, bins_y, bins_x) as in `acquisition.envelope`; None where the light is even.
         source: the file read.
     """
 
@@ -39,6 +41,7 @@ class StoredIllumination:
     modulation_depth: Float[np.ndarray, "orientations"]
     frame_size: tuple[int, int]
     harmonic: int
+    envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None
     source: Path
 
 
@@ -46,6 +49,7 @@ def write_illumination(
     path: Path,
     estimate: Estimate,
     *,
+    envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None = None,
     frame_size: tuple[int, int],
     pixel_size_nm: float,
     provenance: Mapping[str, Any],
@@ -71,10 +75,15 @@ def write_illumination(
         ],
         "harmonic": int(estimate.harmonic),
         "found_jointly": bool(estimate.joint),
+        "brightness_over_the_field": None if envelopes is None else _envelopes(envelopes),
         "warnings": list(warnings),
     }
     write_json(path, content)
     return path
+
+
+def _envelopes(envelopes: Float[np.ndarray, "orientations bins_y bins_x"]) -> dict[str, Any]:
+    return {"bin_pixels": BIN, "of_orientations": np.round(envelopes, 4).tolist()}
 
 
 def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
@@ -122,6 +131,7 @@ def read_illumination(
             modulation_depth=np.array([o["modulation_depth"] for o in content["orientations"]], float),
             frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
             harmonic=int(content.get("harmonic", 1)),
+            envelopes=_read_envelopes(content.get("brightness_over_the_field")),
             source=path,
         )
         stored_nm = float(content["pixel_size_nm"])
@@ -136,6 +146,17 @@ def read_illumination(
     return stored
 
 
+def _read_envelopes(content: dict[str, Any] | None) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
+    if content is None:
+        return None
+    if content["bin_pixels"] != BIN:
+        raise ValueError(f"bin_pixels must be {BIN}")
+    envelopes = np.array(content["of_orientations"], float)
+    if envelopes.ndim != 3:
+        raise ValueError("of_orientations must be a map for each orientation")
+    return envelopes
+
+
 def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> None:
     path = stored.source
     if stored.wave_vector.shape != (orientations, 2) or stored.phase.shape != (orientations, phases):
@@ -146,6 +167,13 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
     if stored.harmonic != 1 and (stored.harmonic != 2 or phases < 5 or phases % 2 == 0):
         raise InputError(
             f'{path} has the "harmonic" {stored.harmonic}; legal: 1, and 2 with 5, 7, 9, ... phases (here {phases})'
+        )
+    if stored.envelopes is not None and (
+        stored.envelopes.shape != (orientations, *bins_of(stored.frame_size)) or not np.all(stored.envelopes > 0)
+    ):
+        raise InputError(
+            f'{path} has a "brightness_over_the_field" that is none: of frames of {stored.frame_size} pixels it must '
+            f"be {(orientations, *bins_of(stored.frame_size))} positive numbers"
         )
     length = np.hypot(*stored.wave_vector.T)
     if not np.all((length > 0) & (length < 1)):

@@ -82,8 +82,8 @@ def estimate_illumination(
     raw_frames = _in_order(raw_frames, orientations, harmonic)
     frames, _ = _equalise(raw_frames, otf, orientations)
     peaks = find_peaks(frames, cutoff=otf.cutoff, searched=searched)
-    found = _describe(raw_frames, peaks, otf, ring=(searched[0] * otf.cutoff, searched[1] * otf.cutoff))
-    return _as_recorded(found, harmonic)
+    estimate = _describe(raw_frames, peaks, otf, ring=(searched[0] * otf.cutoff, searched[1] * otf.cutoff))
+    return _as_recorded(estimate, harmonic)
 
 
 def measure_patterns(

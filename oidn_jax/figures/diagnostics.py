@@ -74,6 +74,7 @@ class DiagnosticsPage:
             vector and across it; the largest value 1.
         position: (m,), raw pixels, of the PSFs.
         psf: (1 or 3, m), of the same, 1 at position 0.
+        envelopes: (orientations, ..., ...), brightness of each over the field; None where they do not differ.
         warnings: printed at the bottom.
     """
 
@@ -104,6 +105,7 @@ class DiagnosticsPage:
     transfer: Float[np.ndarray, "profiles n"]
     position: Float[np.ndarray, "m"]
     psf: Float[np.ndarray, "profiles m"]
+    envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None = None
     warnings: Sequence[str] = field(default=())
 
     @property
@@ -175,7 +177,11 @@ def _draw(page: DiagnosticsPage) -> Figure:
 
 
 def _draw_images(part: SubFigure, page: DiagnosticsPage, units: Units) -> None:
-    brightness, raw, result, widefield, image = part.subplots(1, 5, width_ratios=(2.8, 3.0, 3.0, 3.5, 3.5))
+    uneven = page.envelopes is not None
+    widths = (2.8, *((1.4,) if uneven else ()), 3.0, 3.0, 3.5, 3.5)
+    brightness, *field_of_view, raw, result, widefield, image = part.subplots(1, len(widths), width_ratios=widths)
+    if page.envelopes is not None:
+        _draw_envelopes(field_of_view[0], page.envelopes)
     _draw_brightness(brightness, page.brightness)
     reach = page.cutoff + float(np.hypot(*page.wave_vector.T).mean())
     _draw_spectrum(raw, page.raw_spectrum, units, limit=0.5)
@@ -198,6 +204,15 @@ def _draw_images(part: SubFigure, page: DiagnosticsPage, units: Units) -> None:
     draw_image(image, page.image, pixel_size_nm=fine_nm, interpolation="bicubic")
     widefield.set_title("widefield (mean of the frames)")
     image.set_title(f"result ({page.method})")
+
+
+def _draw_envelopes(axes: Axes, envelopes: Float[np.ndarray, "orientations bins_y bins_x"]) -> None:
+    """The maps of the orientations, one above the other."""
+    apart = np.pad(envelopes, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+    limits = float(envelopes.min()), float(envelopes.max())
+    draw_image(axes, apart.reshape(-1, envelopes.shape[2])[:-1], limits=limits)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(f"over the field, 1 at top\n{limits[0]:.2f} to {limits[1]:.2f}")
 
 
 def _colour(index: int) -> str:

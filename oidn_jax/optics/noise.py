@@ -24,7 +24,8 @@ _TERMS = 28  # P(N >= 28) < 3e-8 for a mean of 8
 class NoiseModel(NamedTuple):
     """The noise of camera counts: variance = gain max(counts - offset, 0) + dark_variance.
 
-    Scalars, or one entry per orientation: some programs rescale the orientations before they store them.
+    Scalars, or one entry per orientation: some programs rescale the orientations before they store them. Of uneven
+    illumination that was divided out, (orientations, h, w).
 
     Attributes:
         gain: counts per photo-electron; 0 where the noise does not depend on the light, as far as is known.
@@ -42,8 +43,8 @@ class NoiseModel(NamedTuple):
         At least that of one photo-electron, gain^2: less is a pixel that happens to be dark.
         """
         gain, offset, dark = (
-            jnp.asarray(part, jnp.float32).reshape(jnp.shape(part) + (1,) * (counts.ndim - jnp.ndim(part)))
-            for part in self
+            part.reshape(part.shape[:1] + (1,) * (counts.ndim - part.ndim) + part.shape[1:])
+            for part in (jnp.asarray(part, jnp.float32) for part in self)
         )
         return jnp.maximum(gain * jnp.maximum(counts - offset, 0.0) + dark, jnp.maximum(gain**2, 1e-6))
 

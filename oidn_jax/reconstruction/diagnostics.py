@@ -74,6 +74,7 @@ def write_diagnostics(
         transfer=numbers.profiles.otf,
         position=numbers.profiles.position,
         psf=numbers.profiles.psf,
+        envelopes=acquisition.envelopes,
         warnings=acquisition.warnings,
     )
     save_diagnostics(path, page, overwrite=overwrite)

@@ -218,6 +218,7 @@ def _write_about_first(beside: Beside, work: Work, acquisition: Acquisition, ima
         write_illumination(
             beside.illumination,
             acquisition.estimate,
+            envelopes=acquisition.envelopes,
             frame_size=acquisition.frame_size,
             pixel_size_nm=acquisition.microscope.pixel_size_nm,
             provenance={

@@ -21,7 +21,6 @@ from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.writers import fits_imagej, open_map_tiff
 from oidn_jax.figures.trust import TrustPage, save_trust
 from oidn_jax.optics.grid import from_padded_spectrum
-from oidn_jax.optics.noise import NoiseModel
 
 _CLEARLY_BETTER = 0.98
 _UNCONFIRMED, _LACKING = 0.3, 10.0
@@ -58,14 +57,12 @@ class TrustFiles:
 
 def judge(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition, time: int) -> Consistency:
     """What the raw frames of a time point say about its image."""
-    noise = acquisition.noise
-    gain, dark = (jnp.asarray(part, jnp.float32) for part in (noise.gain, noise.dark_variance))
     consistency = _check(
         jnp.asarray(image),
         jnp.asarray(acquisition.light(time)),
         acquisition.illumination(time),
         otf=acquisition.otf,
-        noise=NoiseModel(gain, jnp.zeros_like(gain), dark),  # of the light, which has no offset
+        noise=acquisition.light_noise,
     )
     return jax.device_get(consistency)
 

@@ -27,6 +27,8 @@ from oidn_jax.optics.otf import airy_otf
 from oidn_jax.simulation.drawing import between, label, uniforms
 from oidn_jax.simulation.settings import Simulation
 
+_STRUCTURE = 2.0  # fine pixels over which the direction of a structure is judged
+
 
 class SimulatedAcquisition(NamedTuple):
     """One acquisition and its truth, nothing of it normalised.
@@ -37,9 +39,10 @@ class SimulatedAcquisition(NamedTuple):
         specimen: (scale*h, scale*w), the density of fluorophores in focus.
         background: (h, w), the light in the raw frames that the patterns do not modulate, in units of the specimen.
         photons: (h, w, frames), the expected photo-electrons: the raw frames without noise,
-            photons_per_unit max(form_raw_frames(specimen) + brightness background, 0).
+            photons_per_unit envelope max(form_raw_frames(specimen) + brightness background, 0).
         photons_per_unit: scalar.
         illumination: the patterns, phases at the centre of raw pixel (h // 2, w // 2).
+        envelopes: (orientations, h, w), brightness of each over the field, a factor of the photons; mean about 1.
     """
 
     raw_frames: Array
@@ -49,6 +52,7 @@ class SimulatedAcquisition(NamedTuple):
     photons: Array
     photons_per_unit: Array
     illumination: Illumination
+    envelopes: Array
 
 
 def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
@@ -110,6 +114,51 @@ def _draw_specimen(key: Array, size: tuple[int, int], simulation: Simulation) ->
     return in_focus, strength * in_focus.mean() / jnp.maximum(haze.mean(), 1e-6) * haze
 
 
+def _draw_envelopes(key: Array, size: tuple[int, int], simulation: Simulation) -> Float[Array, "orientations h w"]:
+    """Smooth brightness of each orientation: 1 + s u, u the cosines of up to a period over the field, of variance 1."""
+    settings, count = simulation.settings, simulation.microscope.orientations
+    if settings.uneven_brightness[1] == 0:
+        return jnp.ones((count, *size))
+    spread_key, wave_key = jax.random.split(key)
+    spread = between(settings.uneven_brightness, jax.random.uniform(spread_key))
+    weights = jax.random.normal(wave_key, (count, 3, 3)).at[:, 0, 0].set(0.0)
+    weights = weights / jnp.sqrt((weights**2).mean((1, 2), keepdims=True) * 9.0)
+    along = [
+        jnp.cos(jnp.pi * jnp.arange(3)[:, None] * ((jnp.arange(n) + 0.5) / n)[None])
+        * jnp.sqrt(jnp.where(jnp.arange(3) > 0, 2.0, 1.0))[:, None]
+        for n in size
+    ]
+    return jnp.maximum(1.0 + spread * jnp.einsum("oij,iy,jx->oyx", weights, *along), 0.05)
+
+
+def _seen_by_each(specimen: Array, illumination: Illumination, *, strength: Array) -> list[Array]:
+    """The specimen as each orientation excites it: times 1 + d cos 2(a - b), a along structures, b the polarisation.
+
+    a is the direction of least change (structure tensor within some pixels), b is across the wave vector, as of beams
+    that must be s-polarised to interfere.
+    """
+    radius = jnp.asarray(frequency_radius(*specimen.shape), jnp.float32)
+    smooth = jnp.exp(-2.0 * (jnp.pi * _STRUCTURE * radius) ** 2)
+    slope = jnp.stack(jnp.gradient(filter_image(specimen, smooth)))
+    yy, xx, xy = filter_image(jnp.stack([slope[0] ** 2, slope[1] ** 2, slope[0] * slope[1]]), smooth)
+    size = jnp.hypot(xx - yy, 2.0 * xy)
+    anisotropy = size / jnp.maximum(xx + yy, 1e-9)
+    # The slope is across a structure: the double angle turns by 180 degrees.
+    cosine, sine = (-part / jnp.maximum(size, 1e-12) * anisotropy for part in (xx - yy, 2.0 * xy))
+    y, x = illumination.wave_vector.T / jnp.linalg.norm(illumination.wave_vector, axis=-1)[None]
+    across_cosine, across_sine = y**2 - x**2, -2.0 * x * y
+    return [
+        specimen * (1.0 + strength * (c * cosine + s * sine)) for c, s in zip(across_cosine, across_sine, strict=True)
+    ]
+
+
+def _parts(illumination: Illumination, count: int) -> list[Illumination]:
+    """The whole, or each orientation for itself."""
+    if count == 1:
+        return [illumination]
+    return [Illumination(*(part[i : i + 1] for part in illumination)) for i in range(count)]
+
+
 def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
     """Mean over the foreground: the pixels above the mean of all."""
     foreground = image > image.mean()
@@ -145,8 +194,19 @@ def simulate_acquisition(
         specimen = jnp.roll(specimen, drift, (0, 1))
     illumination = draw_illumination(illumination_key, simulation)
     otf = jnp.asarray(simulation.microscope.fine_otf(*padded), jnp.float32)
-    bands = form_bands(specimen, illumination.wave_vector, otf, scale=scale)
-    light = jnp.maximum(mix_bands(bands, illumination, background=haze), 0.0)
+    excited = [specimen]
+    if settings.dichroism[1] > 0:
+        strength = between(settings.dichroism, jax.random.uniform(jax.random.fold_in(illumination_key, 1)))
+        excited = _seen_by_each(specimen, illumination, strength=strength)
+    light = jnp.concatenate(
+        [
+            mix_bands(form_bands(seen, part.wave_vector, otf, scale=scale), part, background=haze)
+            for seen, part in zip(excited, _parts(illumination, len(excited)), strict=True)
+        ]
+    )
+    envelopes = _draw_envelopes(jax.random.fold_in(illumination_key, 2), padded, simulation)
+    even = jnp.maximum(light, 0.0)
+    light = even * jnp.repeat(envelopes, simulation.microscope.phases, axis=0)
 
     inside = slice(margin, margin + size[0]), slice(margin, margin + size[1])
     fine = slice(scale * margin, scale * (margin + size[0])), slice(scale * margin, scale * (margin + size[1]))
@@ -157,7 +217,7 @@ def simulate_acquisition(
     if settings.target == "ideal":
         target = _ideal_target(specimen, illumination, simulation.microscope)
     else:
-        target = _classical_target(target_key, light * settings.target_photons / per_photon, illumination, simulation)
+        target = _classical_target(target_key, even * settings.target_photons / per_photon, illumination, simulation)
     return SimulatedAcquisition(
         raw_frames=jnp.moveaxis(counts, 0, -1),
         target=target[fine][..., None],
@@ -166,6 +226,7 @@ def simulate_acquisition(
         photons=jnp.moveaxis(photons, 0, -1),
         photons_per_unit=photons_per_unit,
         illumination=illumination,
+        envelopes=envelopes[:, *inside],
     )
 
 

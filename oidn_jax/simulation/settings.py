@@ -28,7 +28,7 @@ _NOT_NEGATIVE = (
     "target_wiener",
     "margin",
 )
-_RANGES = ("density", "background", "modulation_depth", "bleaching_per_frame")
+_RANGES = ("density", "background", "modulation_depth", "bleaching_per_frame", "uneven_brightness", "dichroism")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class SimulationSettings:
     orientation_brightness: float = 0.05  # relative standard deviation
     frame_brightness: float = 0.01  # relative standard deviation
     bleaching_per_frame: tuple[float, float] = (0.0, 0.005)
+    uneven_brightness: tuple[float, float] = (0.0, 0.0)  # of orientations over the field: relative standard deviation
+    dichroism: tuple[float, float] = (0.0, 0.0)  # d: brightness 1 + d cos 2(direction of structure - of polarisation)
 
     # Signal levels, mean photons over the foreground, and their names; BioSR gives neither as a table.
     mean_photons: tuple[float, ...] = (15.0, 24.0, 38.0, 60.0, 95.0, 150.0, 240.0, 380.0, 600.0)
@@ -93,7 +95,7 @@ class SimulationSettings:
             limits = getattr(self, name)
             if np.shape(limits) != (2,) or not 0 <= limits[0] <= limits[1] < math.inf:
                 raise IllegalValue(name, limits, "it must be a range (low, high) with 0 <= low <= high")
-        for name in ("modulation_depth", "bleaching_per_frame"):
+        for name in ("modulation_depth", "bleaching_per_frame", "dichroism"):
             if getattr(self, name)[1] > 1:
                 raise IllegalValue(name, getattr(self, name), "it cannot exceed 1")
         if self.density[0] == 0:

@@ -28,23 +28,23 @@ def frames():
 
 
 @pytest.fixture(scope="module")
-def found(frames):
-    found = acquisition(frames)
-    assert found.estimate is not None
-    return found
+def searched(frames):
+    searched = acquisition(frames)
+    assert searched.estimate is not None
+    return searched
 
 
-def test_the_fine_pattern_is_found_and_said(found):
-    given = found.estimate.illumination
-    assert found.estimate.harmonic == 2
+def test_the_fine_pattern_is_found_and_said(searched):
+    given = searched.estimate.illumination
+    assert searched.estimate.harmonic == 2
     assert vector_error(given.wave_vector, fine_vectors(230), SIZE) < 0.1
     np.testing.assert_allclose(given.modulation_depth, 0.7, atol=0.1)
-    assert any("three-beam data" in line for line in found.warnings)
-    assert not any("evenly spaced" in line for line in found.warnings)
+    assert any("three-beam data" in line for line in searched.warnings)
+    assert not any("evenly spaced" in line for line in searched.warnings)
 
 
-def test_phases_are_those_of_the_frames_as_recorded(found):
-    steps = np.diff(np.unwrap(found.estimate.illumination.phase, axis=1), axis=1) % (2 * np.pi)
+def test_phases_are_those_of_the_frames_as_recorded(searched):
+    steps = np.diff(np.unwrap(searched.estimate.illumination.phase, axis=1), axis=1) % (2 * np.pi)
     np.testing.assert_allclose(steps, 4 * np.pi / 5, atol=0.2)
 
 
@@ -65,11 +65,11 @@ def test_the_user_may_say_the_harmonic(frames):
         acquisition(frames, harmonic=2, known=KnownIllumination(Path("a.json")))
 
 
-def test_a_file_keeps_the_harmonic(found, frames, tmp_path):
+def test_a_file_keeps_the_harmonic(searched, frames, tmp_path):
     path = tmp_path / "three.json"
-    write_illumination(path, found.estimate, frame_size=(SIZE, SIZE), pixel_size_nm=PIXEL_NM, provenance={})
+    write_illumination(path, searched.estimate, frame_size=(SIZE, SIZE), pixel_size_nm=PIXEL_NM, provenance={})
     again = acquisition(frames, known=KnownIllumination(path, refit_phases=True)).estimate
-    turn = np.exp(1j * (again.illumination.phase - found.estimate.illumination.phase))
+    turn = np.exp(1j * (again.illumination.phase - searched.estimate.illumination.phase))
     assert again.harmonic == 2
     assert np.abs(np.angle(turn)).max() < 0.1
     content = json.loads(path.read_text())

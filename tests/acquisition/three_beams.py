@@ -48,7 +48,7 @@ def acquire(size, *, first, second, period_nm, photons, seed, beads=None, phase_
     return specimen, noisy.round().clip(0).astype(np.uint16)
 
 
-def vector_error(found, expected, size):
+def vector_error(estimated, expected, size):
     """Largest distance in pixels of the spectrum, whichever way a vector points."""
-    either = [np.hypot(*((found - sign * expected) * size).T) for sign in (1, -1)]
+    either = [np.hypot(*((estimated - sign * expected) * size).T) for sign in (1, -1)]
     return np.minimum(*either).max()

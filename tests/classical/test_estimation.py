@@ -305,11 +305,11 @@ def test_the_bound_is_that_of_random_phases():
     blocks = np.exp(1j * random.uniform(0, 2 * np.pi, (1000, 8, 10))).astype(np.complex64)
     total = np.abs(blocks.sum((1, 2)))
     bits = jax.jit(jax.vmap(lambda b: alignment(wave * jnp.kron(b, jnp.ones((8, 8))), vector, cutoff=0.4)))
-    found = np.asarray(bits(jnp.asarray(blocks)))
+    counted = np.asarray(bits(jnp.asarray(blocks)))
     middle = (total > 5) & (total < 12)
-    np.testing.assert_allclose(found[middle], total[middle] ** 2 / 80 / np.log(2.0), rtol=0.05, atol=0.1)
+    np.testing.assert_allclose(counted[middle], total[middle] ** 2 / 80 / np.log(2.0), rtol=0.05, atol=0.1)
     for level in (2.0, 4.0, 6.0):
-        assert 0.2 < np.mean(found >= level) / 2.0**-level < 1.5
+        assert 0.2 < np.mean(counted >= level) / 2.0**-level < 1.5
     assert bits(jnp.ones((1, 8, 10), jnp.complex64))[0] > 80 / np.log(2.0)
     few = np.zeros((1, 8, 10), np.complex64)
     few[0, 0, :3] = 1.0
