@@ -24,7 +24,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from oidn_jax.data.image_stack import ImageStack, read_contiguous
+from oidn_jax.data.image_stack import ImageStack, check_memory, read_contiguous
 from oidn_jax.data.tiff_directories import check_complete, check_directories
 from oidn_jax.errors import InputError
 
@@ -158,6 +158,8 @@ def _check_sizes(path: Path, all_series: list[tifffile.TiffPageSeries]) -> None:
                 f"{path} promises images of {n_bytes / 2**30:.3g} GB in a file of {size} bytes; it is damaged: copy it "
                 "again"
             )
+        *planes, y, x = series.keyframe.shape  # a page is read as a whole
+        check_memory(path, math.prod(planes), size=(y, x), dtype=np.dtype(series.dtype))
 
 
 def _check_codecs(path: Path, all_series: list[tifffile.TiffPageSeries]) -> None:
