@@ -6,6 +6,7 @@ removed when the same file is written again. What the disk or the folder refuses
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -85,14 +86,9 @@ def partial_file(path: Path, *, n_bytes: int) -> Iterator[Path]:
     Raises:
         InputError: a folder that cannot be made or written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the folder {path.parent} cannot be made ({error.strerror}); choose another output folder"
-        ) from error
+    _make_folder(path.parent)
     _remove_leftovers(path)
-    partial = path.with_name(f"{_partial_prefix(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
+    partial = _partial_path(path)
     try:
         yield partial
         with explained(path, n_bytes=n_bytes):
@@ -103,6 +99,47 @@ def partial_file(path: Path, *, n_bytes: int) -> Iterator[Path]:
         # What made the write fail (a read-only disk) may make this fail too, and must not hide the message.
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+@contextlib.contextmanager
+def partial_folder(folder: Path, *, last: str) -> Iterator[Path]:
+    """Gives a folder to write into; when the block has ended well, its files take their places in `folder` one by one.
+
+    What is in `folder` already stays: until then all of it, and then what has another name.
+
+    Args:
+        folder: of the files, made if missing.
+        last: name of the file that is put in its place when all others are.
+
+    Raises:
+        InputError: a folder that cannot be made or written.
+    """
+    _make_folder(folder)
+    _remove_leftovers(folder / last)
+    with explained(folder / last, n_bytes=0):
+        partial = _partial_path(folder / last)
+        partial.mkdir()
+    try:
+        yield partial
+        written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        for path in sorted(written, key=lambda path: path.name == last):
+            replace = functools.partial(os.replace, path)
+            write_atomically(folder / path.relative_to(partial), replace, n_bytes=path.stat().st_size)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {folder} cannot be made ({error.strerror}); choose another output folder"
+        ) from error
+
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(f"{_partial_prefix(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
 
 
 def _partial_prefix(path: Path) -> str:
@@ -117,7 +154,7 @@ def _remove_leftovers(path: Path) -> None:
         number = leftover.name.split(".")[3]
         with contextlib.suppress(OSError):
             if number.isdecimal() and not _is_running(int(number)):
-                leftover.unlink()
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def _is_running(process: int) -> bool:
