@@ -117,8 +117,8 @@ def test_a_folder_takes_its_place_file_by_file_and_deletes_nothing(tmp_path):
         write_text(new / "a.txt", "new")
         write_text(new / "deeper" / "b.txt", "new")
         assert (tmp_path / "a.txt").read_text() == "old"
-    found = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {"old.txt": "old", "a.txt": "new", "deeper/b.txt": "new"}
+    contents = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert contents == {"old.txt": "old", "a.txt": "new", "deeper/b.txt": "new"}
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
     with pytest.raises(InputError, match=r"folder .* cannot be made"), partial_folder(tmp_path / "a.txt", last="x"):
         raise AssertionError
