@@ -27,7 +27,7 @@ FREE = ("errors", "version")
 ABOVE = ("train", "evaluate", "reconstruct", "configs", "benchmarks", "tests")
 # Names of commands that exist elsewhere, and the arrows upwards that they are.
 ALIASES = {
-    "oidn_jax/metrics/__main__.py": ("oidn_jax.commands.measure",),
+    "oidn_jax/metrics/__main__.py": ("oidn_jax.commands.main",),
     "oidn_jax/optics/checks.py": ("oidn_jax.commands.laws", "oidn_jax.commands.inspect"),
 }
 

@@ -15,11 +15,13 @@ from oidn_jax.acquisition.envelope import BIN, bins_of
 from oidn_jax.classical.assessment import ILL_CONDITIONED, conditions
 from oidn_jax.classical.estimation import Estimate
 from oidn_jax.data.atomic import check_target, write_json
+from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import InputError
 from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax illumination 1"
 _SAME_PIXEL = 0.01
+_MOST_BYTES = 10**7
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,11 @@ def read_illumination(
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_small(path, most_bytes=_MOST_BYTES))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give one that a reconstruction wrote") from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON file ({error}); give one that a reconstruction wrote") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 
+from oidn_jax.commands.interrupts import take_interrupts
 from oidn_jax.version import __version__
 
 COMMANDS = {
@@ -25,6 +26,8 @@ oidn-jax COMMAND --help tells what a command takes; oidn-jax --version the versi
 
 def main(arguments: list[str] | None = None) -> None:
     """Hands the rest of the command line to the command that its first word names."""
+    if arguments is None:
+        take_interrupts()
     words = sys.argv[1:] if arguments is None else arguments
     first = words[0] if words else "--help"
     if first in ("--help", "-h", "help"):
@@ -36,6 +39,12 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         print(f"error: oidn-jax has no command {first!r}; legal: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
+
+
+def script(command: str) -> None:
+    """The command as a program of its own, whose command line is that of the process."""
+    take_interrupts()
+    import_module(f"oidn_jax.commands.{command}").main()
 
 
 if __name__ == "__main__":

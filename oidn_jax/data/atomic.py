@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,10 @@ from typing import Any
 from oidn_jax.errors import InputError
 
 _PARTIAL, _HOST = ".partial", socket.gethostname()
+# What is being written, and whose turn it is to begin, or to put files into their places.
+_UNFINISHED: set[Path] = set()
+_TURN = threading.Lock()
+_LONGEST_TURN_S = 2.0
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -85,24 +90,87 @@ def partial_file(path: Path, *, n_bytes: int) -> Iterator[Path]:
     Raises:
         InputError: a folder that cannot be made or written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the folder {path.parent} cannot be made ({error.strerror}); choose another output folder"
-        ) from error
+    _make_folder(path.parent)
     _remove_leftovers(path)
-    partial = path.with_name(f"{_partial_prefix(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
-    try:
+    partial = _partial_path(path)
+    with _unfinished(partial):
         yield partial
         with explained(path, n_bytes=n_bytes):
-            if path.exists():
-                shutil.copymode(path, partial)
-            os.replace(partial, path)
+            _put(partial, path)
+
+
+@contextlib.contextmanager
+def partial_folder(folder: Path, *, last: str) -> Iterator[Path]:
+    """Gives a folder to write into; when the block has ended well, its files take their places in `folder` one by one.
+
+    What is in `folder` already stays: until then all of it, and then what has another name.
+
+    Args:
+        folder: of the files, made if missing.
+        last: name of the file that is put in its place when all others are.
+
+    Raises:
+        InputError: a folder that cannot be made or written.
+    """
+    _make_folder(folder)
+    _remove_leftovers(folder / last)
+    partial = _partial_path(folder / last)
+    with _unfinished(partial):
+        with explained(folder / last, n_bytes=0):
+            partial.mkdir()
+        yield partial
+        written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        with _TURN:
+            for path in sorted(written, key=lambda path: path.name == last):
+                target = folder / path.relative_to(partial)
+                _make_folder(target.parent)
+                with explained(target, n_bytes=path.stat().st_size):
+                    _put(path, target)
+
+
+@contextlib.contextmanager
+def _unfinished(partial: Path) -> Iterator[None]:
+    """What lies at the path when the block ends is removed; so it is if the process is ended before."""
+    with _TURN:
+        _UNFINISHED.add(partial)
+    try:
+        yield
     finally:
-        # What made the write fail (a read-only disk) may make this fail too, and must not hide the message.
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        _remove(partial)
+        _UNFINISHED.discard(partial)
+
+
+def _put(partial: Path, path: Path) -> None:
+    if path.exists():
+        shutil.copymode(path, partial)
+    os.replace(partial, path)
+
+
+def _remove(partial: Path) -> None:
+    # What made a write fail (a read-only disk) may make this fail too, and must not hide the message.
+    with contextlib.suppress(OSError):
+        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+
+
+def remove_unfinished() -> None:
+    """Removes all that is half written, in a process that ends now: nothing can be begun afterwards."""
+    # Waits until files that belong together are in their places, but not for a thread that does not go on.
+    _TURN.acquire(timeout=_LONGEST_TURN_S)
+    for partial in list(_UNFINISHED):
+        _remove(partial)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {folder} cannot be made ({error.strerror}); choose another output folder"
+        ) from error
+
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(f"{_partial_prefix(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
 
 
 def _partial_prefix(path: Path) -> str:
@@ -115,9 +183,8 @@ def _remove_leftovers(path: Path) -> None:
     """Removes the partial files of this target whose programs no longer run; those of other machines may."""
     for leftover in path.parent.glob(f"{_partial_prefix(path)}*{_PARTIAL}"):
         number = leftover.name.split(".")[3]
-        with contextlib.suppress(OSError):
-            if number.isdecimal() and not _is_running(int(number)):
-                leftover.unlink()
+        if number.isdecimal() and not _is_running(int(number)):
+            _remove(leftover)
 
 
 def _is_running(process: int) -> bool:

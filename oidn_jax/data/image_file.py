@@ -10,6 +10,7 @@ from jaxtyping import Real
 
 from oidn_jax.data.image_stack import ImageStack
 from oidn_jax.data.mrc import MRC_SUFFIXES, is_mrc, open_mrc
+from oidn_jax.data.regular_file import refuse_pipe
 from oidn_jax.data.tiff import TIFF_SUFFIXES, is_tiff, open_tiff
 from oidn_jax.errors import InputError
 
@@ -89,8 +90,7 @@ def check_image(image: Real[np.ndarray, "y x"], source: str | Path) -> None:
 def _first_bytes(path: Path) -> bytes:
     """Reads the first bytes of a file that must exist, be readable and not be empty."""
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is a pipe or a device, which cannot be read twice; write its content to a file")
+        refuse_pipe(path)
         with path.open("rb") as file:
             head = file.read(1024)
     except FileNotFoundError as error:

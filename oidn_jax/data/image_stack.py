@@ -1,5 +1,8 @@
 """The images of a file or an array, one at a time: what every format is read into."""
 
+import contextlib
+import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +11,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from oidn_jax.errors import InputError
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +45,44 @@ class ImageStack:
         """Reads the images of these numbers, counted in the stored order of the axes before y, x.
 
         Raises:
-            InputError: a file that has vanished or shrunk since it was opened, or pixels that cannot be decoded.
+            InputError: a file that has vanished or shrunk since it was opened, or pixels that cannot be decoded; images
+                that this machine has no memory for.
         """
+        check_memory(self.source, len(planes), size=self.shape[-2:], dtype=self.dtype)
         images = np.empty((len(planes), *self.shape[-2:]), self.dtype)
         for image, plane in zip(images, planes, strict=True):
             image[...] = self.read_plane(int(plane))
         return images
+
+
+def memory_bytes() -> float:
+    """The memory of the machine, or of the container that the program runs in; infinite where nothing tells."""
+    limits = [math.inf]
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(int(_CONTAINER.read_text()))
+    return float(min(limits))
+
+
+def check_memory(source: Path, count: int, *, size: Sequence[int], dtype: np.dtype) -> None:
+    """Refuses images for which this machine has no memory: themselves, and a copy in float64 to compute with.
+
+    Args:
+        source: their file, for the message.
+        count: how many at a time.
+        size: (y, x).
+        dtype: of the pixels.
+
+    Raises:
+        InputError: naming both numbers.
+    """
+    needed, have = count * math.prod(size) * (dtype.itemsize + 8), memory_bytes()
+    if needed > have:
+        raise InputError(
+            f"{source} has images of {' x '.join(map(str, size))} pixels; {count} of them take {needed / 2**30:.3g} GB "
+            f"of memory, and there are {have / 2**30:.3g} GB: cut or bin them"
+        )
 
 
 def read_contiguous(

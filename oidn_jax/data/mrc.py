@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from oidn_jax.data.image_stack import ImageStack, read_contiguous
+from oidn_jax.data.regular_file import refuse_pipe
 from oidn_jax.errors import InputError
 
 MRC_SUFFIXES = (".mrc", ".dv", ".otf", ".mrcs", ".map", ".st", ".rec")
@@ -106,9 +107,10 @@ def read_fields(path: Path) -> np.void:
     """Reads the first 1024 bytes of an MRC file of any mode, as one element of `HEADER` in the file's byte order.
 
     Raises:
-        InputError: a file too short for a header, or sizes that no image has.
+        InputError: a pipe; a file too short for a header, or sizes that no image has.
         OSError: a file that cannot be read.
     """
+    refuse_pipe(path)
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     if len(head) < HEADER_BYTES:

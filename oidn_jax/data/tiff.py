@@ -6,8 +6,14 @@ What tifffile logs about broken files stays silent: the user gets one `InputErro
 """
 
 import importlib.util
+import io
+import itertools
 import logging
 import math
+import os
+import struct
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +24,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from oidn_jax.data.image_stack import ImageStack, read_contiguous
+from oidn_jax.data.image_stack import ImageStack, check_memory, read_contiguous
 from oidn_jax.data.tiff_directories import check_complete, check_directories
 from oidn_jax.errors import InputError
 
@@ -40,10 +46,13 @@ _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 # What tifffile decodes by itself: none, deflate (two codes), PackBits, LZMA; no and horizontal differences.
 _PLAIN_CODECS, _PLAIN_PREDICTORS = (1, 8, 32946, 32773, 34925), (1, 2)
 _LZW = 5
+_PILLOW = threading.Lock()
 # No microscope writes more images into one file, and tifffile makes room for all that metadata promise.
 _MOST_IMAGES = 10**7
 # Deflate, the densest of the codecs, takes at least a byte for a thousand.
 _DENSEST, _SMALL = 1100, 2**20
+# No codec makes pixels larger than this and twice their bytes.
+_MUCH = 2**16
 
 
 def is_tiff(head: bytes) -> bool:
@@ -149,6 +158,8 @@ def _check_sizes(path: Path, all_series: list[tifffile.TiffPageSeries]) -> None:
                 f"{path} promises images of {n_bytes / 2**30:.3g} GB in a file of {size} bytes; it is damaged: copy it "
                 "again"
             )
+        *planes, y, x = series.keyframe.shape  # a page is read as a whole
+        check_memory(path, math.prod(planes), size=(y, x), dtype=np.dtype(series.dtype))
 
 
 def _check_codecs(path: Path, all_series: list[tifffile.TiffPageSeries]) -> None:
@@ -199,7 +210,9 @@ def _plane_reader(
     """Gives a function that reads one image of a series by its number, after the file has been closed."""
     file, offset = series.keyframe.parent, series.dataoffset
     ny, nx = series.shape[-3:-1] if samples_last else series.shape[-2:]
-    if offset is not None and not samples_last and all(page.parent is file for page in pages):
+    _check_segments(path, pages)
+    one_after_the_other = all(page.parent is file and not _is_scattered(page) for page in pages)
+    if offset is not None and not samples_last and one_after_the_other:
         source, dtype = Path(file.filehandle.path), np.dtype(series.dtype).newbyteorder(file.byteorder)
         return lambda plane: read_contiguous(source, plane, dtype=dtype, size=(ny, nx), offset=offset)
     with_pillow = _is_for_pillow(series.keyframe) and importlib.util.find_spec("imagecodecs") is None
@@ -209,11 +222,12 @@ def _plane_reader(
     def read_plane(plane: int) -> np.ndarray:
         page = pages[plane // planes_per_page]
         with _refusing(path):
+            _end_segments(page)
             if with_pillow:
                 return _read_with_pillow(page)
             page.parent.filehandle.open()
             try:
-                images = page.asarray()
+                images = (page.aspage() if _is_scattered(page) else page).asarray()
             finally:
                 page.parent.filehandle.close()
         if samples_last:
@@ -224,14 +238,95 @@ def _plane_reader(
     return read_plane
 
 
+def _check_segments(path: Path, pages: Sequence[Any]) -> None:
+    """Refuses images whose strips or tiles cannot be theirs.
+
+    Absent ones tifffile fills with zeros. Compressed ones much larger than their pixels would expand beyond all bounds.
+    """
+    for number, page in enumerate(pages, start=1):
+        needed = 1 if page.is_contiguous else math.prod(page.chunked)
+        places = (page.dataoffsets, page.databytecounts)
+        if min(map(len, places)) < needed or not all(isinstance(n, int) and n > 0 for some in places for n in some):
+            raise InputError(
+                f"{path} lacks strips or tiles of image {number}; it is damaged or was not written to its end: copy or "
+                "record it again"
+            )
+        plain = math.prod(page.chunks) * np.dtype(page.dtype).itemsize
+        if page.compression != 1 and max(page.databytecounts) > 2 * plain + _MUCH:
+            raise InputError(
+                f"{path} has {max(page.databytecounts)} compressed bytes for {plain} of pixels in image {number}; it "
+                "is damaged: copy it again"
+            )
+
+
+def _is_scattered(page: Any) -> bool:
+    """Whether the strips of a page do not follow each other as those of its first do, which tifffile assumes."""
+    if not page.is_contiguous or len(page.dataoffsets) == 1:
+        return False
+    ends = (offset + count for offset, count in zip(page.dataoffsets, page.keyframe.databytecounts, strict=False))
+    return any(end != start for end, start in zip(ends, page.dataoffsets[1:], strict=False))
+
+
+def _end_segments(page: Any) -> None:
+    """Ends strips and tiles with the file: tifffile makes room for all the bytes that they promise."""
+    size = Path(page.parent.filehandle.path).stat().st_size
+    segments = zip(page.dataoffsets, page.databytecounts, strict=False)
+    page.databytecounts = tuple(min(count, max(size - offset, 0)) for offset, count in segments)
+
+
 def _read_with_pillow(page: tifffile.TiffPage | tifffile.TiffFrame) -> np.ndarray:
-    with Image.open(page.parent.filehandle.path) as image:
-        image.seek(page.index)
+    with _quiet_pillow(), Image.open(io.BytesIO(_alone(page))) as image:
         pixels = np.asarray(image)
     expected = np.dtype(page.dtype)
     if pixels.shape != page.shape or pixels.dtype.itemsize != expected.itemsize:
         raise ValueError(f"Pillow reads {pixels.dtype} {pixels.shape} in place of {expected} {page.shape}")
     return pixels.astype(expected)
+
+
+def _alone(page: Any) -> bytes:
+    """A file of this page, with the tags that tifffile understood: of odd ones Pillow makes other or no pixels."""
+    first, order = page.keyframe, page.parent.byteorder
+    with Path(page.parent.filehandle.path).open("rb") as file:
+        segments = []
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            file.seek(offset)
+            segments.append(file.read(count))
+    tags = {256: [first.imagewidth], 257: [first.imagelength], 258: [first.bitspersample], 259: [_LZW], 262: [1]}
+    tags |= {277: [1], 317: [first.predictor], 339: [first.sampleformat]}
+    tags |= {322: [first.tilewidth], 323: [first.tilelength]} if first.is_tiled else {278: [first.rowsperstrip]}
+    offsets, counts = (324, 325) if first.is_tiled else (273, 279)
+    n, directory = len(segments), 2 + 12 * (len(tags) + 2) + 4
+    start = 8 + directory + (8 * n if n > 1 else 0)
+    tags[counts] = [len(segment) for segment in segments]
+    tags[offsets] = [*itertools.accumulate(tags[counts][:-1], initial=start)]
+    arrays = {offsets: 8 + directory, counts: 8 + directory + 4 * n} if n > 1 else {}
+    entries = [(tag, 4, len(tags[tag]), arrays.get(tag, tags[tag][0])) for tag in sorted(tags)]
+    head = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(entries))
+    head += b"".join(struct.pack(f"{order}HHII", *entry) for entry in entries) + bytes(4)
+    for tag in arrays:
+        head += struct.pack(f"{order}{n}I", *tags[tag])
+    return head + b"".join(segments)
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Nothing on stderr: Pillow warns of large images and odd tags, and its libtiff writes past Python's stderr.
+
+    One at a time, since both are switched for the whole process.
+    """
+    with _PILLOW, warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
+        warnings.simplefilter("ignore")
+        try:
+            stderr = os.dup(2)
+        except OSError:  # closed, as in a program without a console
+            yield
+            return
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 @contextmanager

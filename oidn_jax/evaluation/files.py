@@ -1,4 +1,4 @@
-"""The folder of an evaluation: what is in it, what is not touched, and what is written last."""
+"""The folder of an evaluation: what is in it, what is left from an earlier one, and what is written last."""
 
 import csv
 import io
@@ -15,7 +15,8 @@ from oidn_jax.data.writers import write_raw_tiff
 from oidn_jax.errors import InputError
 from oidn_jax.evaluation.scenes import Scenes
 
-_FILES = ("metrics.json", "metrics.csv", "tables.md", "tables.tex", "report.html", "raw_*.tif")
+METRICS = "metrics.json"
+_FILES = (METRICS, "metrics.csv", "tables.md", "tables.tex", "report.html", "raw_*.tif")
 _FIGURES = (
     "panels_*",
     "decorrelation_*",
@@ -34,7 +35,7 @@ def check_folder(out: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: if it holds an evaluation that may not be replaced, or cannot be made or written to.
     """
-    for path in [] if overwrite else _own_files(out):
+    for path in [] if overwrite else own_files(out):
         raise InputError(
             f"{out} already holds an evaluation ({path.relative_to(out)}); allow `overwrite` to replace it, or give "
             "another `out`"
@@ -46,32 +47,19 @@ def check_folder(out: Path, *, overwrite: bool) -> None:
         )
 
 
-def _own_files(out: Path) -> list[Path]:
+def own_files(out: Path) -> list[Path]:
     """What an evaluation has left in the folder, `metrics.json` first."""
     figures = [f"figures/{name}.{suffix}" for name in _FIGURES for suffix in ("png", "pdf")]
     return [path for pattern in (*_FILES, *figures) for path in sorted(out.glob(pattern))]
 
 
-def make_folder(out: Path) -> None:
-    """Makes the folder, and removes the evaluation that is to be replaced.
-
-    Nothing of the old one may stand beside the new: not a figure that it no longer has, nor a `metrics.json` beside
-    half of the new files.
-
-    Raises:
-        InputError: if not.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path in _own_files(out):
-            path.unlink()
-    except OSError as error:
-        raise InputError(
-            f"cannot write to the output folder {out}: {error.strerror or error}; give another `out`"
-        ) from error
+def earlier_files(out: Path, new: Path) -> list[Path]:
+    """What an earlier evaluation has left in the folder that the new one, in the folder `new`, does not replace."""
+    replaced = {path.relative_to(new) for path in own_files(new)}
+    return [path for path in (path.relative_to(out) for path in own_files(out)) if path not in replaced]
 
 
-def write_raw(scenes: Mapping[str, Scenes], out: Path, *, overwrite: bool) -> None:
+def write_raw(scenes: Mapping[str, Scenes], out: Path) -> None:
     """The first scene as a camera file, counts and the pixel size: `raw_LEVEL.tif`, of further specimens with name."""
     for i, (specimen, its_scenes) in enumerate(scenes.items()):
         for level, raw_frames in its_scenes.raw_frames.items():
@@ -79,7 +67,6 @@ def write_raw(scenes: Mapping[str, Scenes], out: Path, *, overwrite: bool) -> No
                 out / (f"raw_{specimen}_{level}.tif" if i else f"raw_{level}.tif"),
                 np.moveaxis(raw_frames[0], -1, 0).clip(0, 65535).astype(np.uint16),
                 pixel_size_nm=its_scenes.microscope.pixel_size_nm,
-                overwrite=overwrite,
             )
 
 
@@ -94,7 +81,7 @@ def write_results(result: Mapping[str, Any], out: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(out / "metrics.csv", table.getvalue())
-    write_json(out / "metrics.json", finite_or_none(result))
+    write_json(out / METRICS, finite_or_none(result))
 
 
 def finite_or_none(value: Any) -> Any:

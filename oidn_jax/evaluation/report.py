@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oidn_jax.data.atomic import write_text
-from oidn_jax.errors import IllegalValue, InputError
+from oidn_jax.data.atomic import partial_folder, write_text
+from oidn_jax.errors import IllegalValue, InputError, printable
 from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, draw_figures
-from oidn_jax.evaluation.files import check_folder, make_folder, write_raw, write_results
+from oidn_jax.evaluation.files import METRICS, check_folder, earlier_files, write_raw, write_results
 from oidn_jax.evaluation.html import Page, Table, write_report
 from oidn_jax.evaluation.networks import METHODS, NETWORK, check_fits, network_labels, other_microscope, trained_on
 from oidn_jax.evaluation.provenance import describe_run
@@ -77,7 +77,7 @@ def evaluate(
         out: folder to write to, created if needed.
         methods: names of `networks.METHODS`, in the order of the tables and panels; `NETWORK` stands for all the
             networks. The first is what the others are tested against.
-        overwrite: replace results that are there already.
+        overwrite: replace results that are there already; what an earlier evaluation wrote under other names stays.
         save_raw: write raw examples.
         surroundings: see there.
 
@@ -111,16 +111,20 @@ def evaluate(
     )
     result = _result(comparison) | {"remarks": remarks, "provenance": provenance}
     for_terminal, *tables = _tables(result, comparison)
-    make_folder(out)
     summary = _summary(comparison, models, simulations, remarks)
-    _write(result, comparison, tables, out, models=models, summary=summary, panels=settings.panels)
-    if save_raw:
-        write_raw(scenes, out, overwrite=overwrite)
-    write_results(result, out)
+    with partial_folder(out, last=METRICS) as new:
+        _write(result, comparison, tables, new, models=models, summary=summary, panels=settings.panels)
+        if save_raw:
+            write_raw(scenes, new)
+        write_results(result, new)
+        earlier = earlier_files(out, new)
     # Last: a terminal that cannot show it loses nothing.
     where.show(to_terminal(for_terminal))
     for line in (*remarks, f"wrote {out}: report.html, metrics.json, metrics.csv, tables.md, tables.tex and figures"):
         where.show(line)
+    if earlier:
+        names = ", ".join(printable(str(path)) for path in earlier)
+        where.show(f"of an earlier evaluation, and not of this one: {names}; they are left in {out}")
     return result
 
 

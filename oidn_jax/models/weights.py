@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from oidn_jax.data.atomic import write_atomically, write_json
 from oidn_jax.data.normalisation import MODES
+from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import initial_params
@@ -33,6 +34,8 @@ FORMAT = "oidn_jax model 1"
 KINDS = ("best", "last")
 SHIPPED = Path(__file__).parents[1] / "weights"
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
+# A billion parameters, and more words than any configuration has.
+_MOST_WEIGHTS, _MOST_TEXT = 4 * 10**9, 10**7
 
 
 class OldWorkdir(InputError):
@@ -68,11 +71,13 @@ def read_model(folder: Path) -> TrainedModel:
         InputError: a file that is missing or damaged, of another format, or weights of another network.
     """
     try:
-        content = json.loads((folder / _MODEL).read_text(encoding="utf-8"))
-        weights = (folder / _WEIGHTS).read_bytes()
+        content = json.loads(read_small(folder / _MODEL, most_bytes=_MOST_TEXT))
+        weights = read_small(folder / _WEIGHTS, most_bytes=_MOST_WEIGHTS)
     except OSError as error:
         raise InputError(f"{folder} holds no model ({error.filename}: {error.strerror})") from error
-    except ValueError as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{folder / _MODEL} is damaged ({error}); copy the model again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f'{folder / _MODEL} is of another version: its "format" must be "{FORMAT}"')

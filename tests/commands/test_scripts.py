@@ -78,14 +78,6 @@ def test_reconstruct_succeeds_and_refuses(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """A shell has what it runs in the background ignore Ctrl-C, and processes inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("heeds_ctrl_c")
 def test_reconstruct_is_stopped_by_ctrl_c_and_leaves_nothing(tmp_path):
     source, out = tmp_path / "cell.tif", tmp_path / "out"

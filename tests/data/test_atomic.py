@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from oidn_jax.data.atomic import check_target, explained, partial_file, write_atomically, write_json, write_text
+from oidn_jax.data.atomic import (
+    check_target,
+    explained,
+    partial_file,
+    partial_folder,
+    write_atomically,
+    write_json,
+    write_text,
+)
 from oidn_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +107,34 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path):
     path.chmod(0o640)
     write_text(path, "new")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_a_folder_takes_its_place_file_by_file_and_deletes_nothing(tmp_path):
+    (tmp_path / "old.txt").write_text("old")
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "a.txt").chmod(0o640)
+    with partial_folder(tmp_path, last="a.txt") as new:
+        write_text(new / "a.txt", "new")
+        write_text(new / "deeper" / "b.txt", "new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    contents = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert contents == {"old.txt": "old", "a.txt": "new", "deeper/b.txt": "new"}
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+    with pytest.raises(InputError, match=r"folder .* cannot be made"), partial_folder(tmp_path / "a.txt", last="x"):
+        raise AssertionError
+
+
+def test_a_folder_that_a_killed_program_left_is_removed(tmp_path):
+    program = (
+        "import os, sys, pathlib; from oidn_jax.data.atomic import partial_folder\n"
+        "with partial_folder(pathlib.Path(sys.argv[1]), last='a.txt') as partial:\n"
+        "    (partial / 'a.txt').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with partial_folder(tmp_path, last="a.txt") as new:
+        (new / "a.txt").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_what_a_killed_program_left_is_removed_and_what_others_write_is_not(tmp_path):

@@ -3,6 +3,8 @@
 import logging
 import os
 import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -320,10 +322,8 @@ def test_samples_that_are_no_colours_are_frames(tmp_path):
 
 
 def test_lzw_is_read_without_imagecodecs(tmp_path, monkeypatch):
-    pages = [Image.fromarray(frame) for frame in FRAMES]
-    pages[0].save(tmp_path / "cell.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    np.testing.assert_array_equal(pixels(tmp_path / "cell.tif")[0], FRAMES)
+    np.testing.assert_array_equal(pixels(lzw(tmp_path / "cell.tif"))[0], FRAMES)
 
 
 def test_pages_that_are_not_images(tmp_path):
@@ -485,6 +485,128 @@ def test_what_no_pixel_depends_on_may_be_wrong(tmp_path, damage):
 
 def test_an_image_without_bytes_is_not_an_image_of_zeros(tmp_path):
     assert "without pixels in image 4" in refusal(write_pages(tmp_path / "cell.tif", empty=3))
+
+
+def change_entry(path, page, tag, *, kind=None, value=None, new_tag=None):
+    """Writes over an entry of the directory of one page; values are those of the entry itself."""
+    with tifffile.TiffFile(path) as tiff:
+        entry, order = tiff.pages[page].aspage().tags[tag], tiff.byteorder
+    with path.open("r+b") as file:
+        for offset, part in ((0, new_tag), (2, kind)):
+            if part is not None:
+                file.seek(entry.offset + offset)
+                file.write(struct.pack(f"{order}H", part))
+        if value is not None:
+            file.seek(entry.valueoffset)
+            file.write(struct.pack(f"{order}{'H' if int(entry.dtype) == 3 else 'I'}", value))
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"compression": "zlib", "rowsperstrip": 3}])
+@pytest.mark.parametrize("page", [0, 3])
+def test_strips_that_are_absent_are_not_filled_with_zeros(tmp_path, options, page):
+    """tifffile reads as many strips as there are offsets and byte counts."""
+    path = save(tmp_path / "cell.tif", FRAMES, metadata=None, **options)
+    change_entry(path, page, 325 if "tile" in options else 279, new_tag=65000)
+    if not options:  # one strip without compression: nothing depends on its count
+        np.testing.assert_array_equal(pixels(path)[0], FRAMES)
+    else:
+        assert f"lacks strips or tiles of image {page + 1}" in refusal(path)
+
+
+def test_a_strip_is_where_an_integer_says(tmp_path):
+    path = save(tmp_path / "cell.tif", FRAMES, metadata=None)
+    change_entry(path, 0, 273, kind=11)  # float
+    assert "lacks strips or tiles of image 1" in refusal(path)
+
+
+def test_a_volume_is_as_deep_as_its_strips(tmp_path):
+    path = save(tmp_path / "cell.tif", TWICE, volumetric=True, metadata={"axes": "TZYX"}, compression="zlib")
+    change_entry(path, 0, 257, value=60)
+    assert "lacks strips or tiles of image 1" in refusal(path)
+
+
+def test_strips_of_a_later_page_may_lie_anywhere(tmp_path):
+    """Those of the first follow each other, and tifffile takes it that all do."""
+    path = save(tmp_path / "cell.tif", FRAMES, metadata=None, rowsperstrip=10)
+    with tifffile.TiffFile(path) as tiff:
+        offsets, place = tiff.pages[4].aspage().dataoffsets, tiff.pages[4].aspage().tags[273].valueoffset
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<II", content, place, len(content), offsets[1])
+    path.write_bytes(content + content[offsets[0] : offsets[0] + 480])
+    with path.open("r+b") as file:
+        file.seek(offsets[0])
+        file.write(bytes(480))
+    np.testing.assert_array_equal(pixels(path)[0], FRAMES)
+
+
+@pytest.mark.parametrize("options", [{"tile": (16, 16)}, {"compression": "zlib", "tile": (16, 16)}])
+def test_byte_counts_of_gigabytes_take_no_memory(tmp_path, options):
+    path = save(tmp_path / "cell.tif", FRAMES, metadata=None, **options)
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[2].aspage().tags[325]
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<HHII", content, place.offset, 325, 4, 4, len(content))
+    path.write_bytes(content + struct.pack("<IIII", *(2**31,) * 4))
+    tracemalloc.start()
+    # Without compression the pixels are where they are, whatever the counts say.
+    if "compression" in options:
+        assert "truncated" in refusal(path)
+    else:
+        np.testing.assert_array_equal(pixels(path)[0], FRAMES)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+
+
+def test_pixels_that_expand_beyond_all_bounds(tmp_path):
+    path = tmp_path / "cell.tif"
+    strips = (zlib.compress(frame.tobytes() + bytes(10**8)) for frame in FRAMES)
+    options = {"shape": FRAMES.shape, "dtype": FRAMES.dtype, "compression": "zlib", "metadata": None, **GREY}
+    tifffile.imwrite(path, strips, **options)
+    assert "compressed bytes for 960 of pixels in image 1" in refusal(path)
+
+
+def test_promises_of_gigabytes_in_kilobytes(tmp_path):
+    """Every strip of 62,000 rows is the same 200 bytes."""
+    path = save(tmp_path / "cell.tif", np.zeros((62000, 16), np.uint16), compression="zlib", rowsperstrip=16)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        width = tiff.pages.first.tags[256]
+    content = content[: width.offset] + struct.pack("<HHII", 256, 4, 1, 62000) + content[width.offset + 12 :]
+    path.write_bytes(content)
+    for opened in (refusal, lambda path: refusal(path, orientations=1, phases=1)):
+        assert "promises images of 7.16 GB in a file of" in opened(path)
+
+
+def lzw(path, **options):
+    pages = [Image.fromarray(frame) for frame in FRAMES]
+    pages[0].save(path, save_all=True, append_images=pages[1:], compression="tiff_lzw", **options)
+    return path
+
+
+@pytest.mark.parametrize("value", [7, 32767])
+def test_what_tifffile_understood_of_an_lzw_page_is_decoded(tmp_path, monkeypatch, value):
+    """Of a page with a strange tag Pillow makes zeros; tifffile looks at those of the first page."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    path = lzw(tmp_path / "cell.tif")
+    change_entry(path, 4, 284, value=value)
+    np.testing.assert_array_equal(pixels(path)[0], FRAMES)
+
+
+def test_damaged_lzw_is_one_line_and_nothing_on_stderr(tmp_path, monkeypatch, capfd):
+    """libtiff, which Pillow uses, writes to the file descriptor."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    path = lzw(tmp_path / "cell.tif")
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[1].aspage().dataoffsets[0]
+    with path.open("r+b") as file:
+        file.seek(at + 100)
+        file.write(b"\xff" * 200)
+    stack = open_raw_stack(path)
+    with pytest.raises(InputError, match="cannot be read as TIFF"):
+        stack.read(0)
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"heard")
+    assert capfd.readouterr() == ("", "heard")
 
 
 OME = (

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,7 +242,7 @@ def test_raw_files_are_what_a_camera_writes(evaluation):
 
 
 @pytest.mark.usefixtures("sketched")
-def test_three_specimens_have_a_radar_and_fewer_leave_no_figure_behind_that_is_not_theirs(tmp_path):
+def test_three_specimens_have_a_radar_and_a_later_evaluation_of_one_deletes_nothing(tmp_path):
     specimens = ("ccps", "er", "microtubules")
     (tmp_path / "notes.txt").write_text("mine")
     result = quick(tmp_path, specimens=specimens, save_raw=True)
@@ -253,13 +255,19 @@ def test_three_specimens_have_a_radar_and_fewer_leave_no_figure_behind_that_is_n
     assert {"raw_low.tif", "raw_er_low.tif"} <= set(listed(tmp_path))
     html = (tmp_path / "report.html").read_text()
     assert all(SPECIMENS[name].label in html for name in specimens)
-    quick(tmp_path, specimens=["er"], overwrite=True)
-    figures = listed(tmp_path / "figures")
-    assert "radar.png" not in figures
-    assert "decorrelation_ccps.pdf" not in figures
-    assert "decorrelation_er.png" in figures
-    assert listed(tmp_path) == sorted([*FILES, "notes.txt"])
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "metrics.csv").chmod(0o640)
+    shown = []
+    quick(tmp_path, specimens=["er"], overwrite=True, show=shown.append)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(before)
+    assert json.loads((tmp_path / "metrics.json").read_text())["specimens"] == ["er"]
+    assert (tmp_path / "metrics.csv").stat().st_mode & 0o777 == 0o640
+    for name in ("figures/radar.png", "figures/decorrelation_ccps.pdf", "raw_er_low.tif", "raw_low.tif"):
+        assert (tmp_path / name).read_bytes() == before[tmp_path / name]
+        assert name in shown[-1]
+    for name in ("figures/decorrelation_er.png", "figures/panels_low.png", "report.html", "notes.txt"):
+        assert name not in shown[-1]
+    assert shown[-1].startswith("of an earlier evaluation, and not of this one: ")
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "figures/psf.pdf", "raw_high.tif"])
@@ -273,17 +281,28 @@ def test_nothing_is_replaced_unasked(tmp_path, name):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_the_json_is_written_last(tmp_path, monkeypatch):
-    """So an evaluation that was interrupted does not look like one that is there, nor one that was to be replaced."""
-
+@pytest.mark.parametrize("step", ["report.write_report", "files.write_json"])
+def test_an_evaluation_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, monkeypatch, step):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("oidn_jax.evaluation.report.write_report", interrupted)
-    (tmp_path / "metrics.json").write_text("mine")
+    monkeypatch.setattr(f"oidn_jax.evaluation.{step}", interrupted)
+    for name in FILES:
+        (tmp_path / name).write_text("mine")
     with pytest.raises(KeyboardInterrupt):
         quick(tmp_path, overwrite=True)
-    assert "metrics.json" not in listed(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, "mine")
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_json_takes_its_place_last(tmp_path, monkeypatch):
+    """So an evaluation that was killed while its files took their places does not look like one that is there."""
+    put = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda source, target: put.append(Path(target).name) or replace(source, target))
+    quick(tmp_path)
+    assert put[-1] == "metrics.json"
+    assert set(listed(tmp_path)) == set(FILES)
 
 
 @pytest.mark.parametrize("below", ["", "below"])
