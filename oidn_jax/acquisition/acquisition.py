@@ -39,6 +39,8 @@ from oidn_jax.optics.transfer import TransferFunction
 _AS_BRIGHT = 0.9
 _MOVED = np.deg2rad(10.0)
 _OTHER_ORDER_CERTAIN = 1.5
+# A grouping of another number of frames comes round after as many images as that number has orientations, at most.
+_COMPARED_TIMES = 3
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations",))
 _measure = jax.jit(measure_patterns)
@@ -244,8 +246,41 @@ class Acquisition:
         """The illumination of the reference and how sure it is; warnings are given once.
 
         Raises:
-            InputError: two orientations with the same stripes, which are not what they are said to be.
+            InputError: stripes that contradict the grouping of the frames, as `check_grouping` says.
         """
+        estimate, doubts = self._found
+        for doubt in doubts:
+            self.warn(doubt)
+        return estimate
+
+    def check_grouping(self) -> None:
+        """Looks whether certain stripes contradict the grouping of the frames, also for methods that need no stripes.
+
+        Nothing is said of stripes that are weak, or of pixels that are too coarse to show any. A known illumination
+        vouches for the grouping.
+
+        Raises:
+            InputError: two orientations with the same stripes; stripes that are those of the other order of phases and
+                orientations; other directions at one of the next time points than at the reference.
+        """
+        if self.known is not None or self.microscope.phases < 3:
+            return
+        try:
+            _ = self.otf
+        except InputError:
+            return
+        found, _ = self._found
+        if found.confidence.min() < CONFIDENT:
+            return
+        numbers = range(self.times)[max(self.reference - _COMPARED_TIMES, 0) : self.reference + _COMPARED_TIMES + 1]
+        for time in (time for time in numbers if time != self.reference):
+            light = self.light(time)
+            measured = _measure(light, jnp.asarray(found.illumination.wave_vector), self.otf)
+            self._check_directions(time, light, jax.device_get(measured.confidence))
+
+    @cached_property
+    def _found(self) -> tuple[Estimate, list[str]]:
+        """The illumination of the reference, on the host, and what is doubtful about it."""
         light = self.light(self.reference)
         if self.known is None:
             estimate = _estimate(light, self.otf, orientations=self.microscope.orientations)
@@ -266,15 +301,17 @@ class Acquisition:
                 raise InputError(f"{self.stack.source}: {line}")
             if other > 1:
                 doubts.insert(0, line)
-        for doubt in doubts:
-            self.warn(doubt)
-        return jax.device_get(estimate)
+        return jax.device_get(estimate), doubts
 
     @property
     def _not_grouped(self) -> str:
+        orientations, phases, images = self.microscope.orientations, self.microscope.phases, self.times
+        images *= orientations * phases
+        others = [str(n) for n in range(2, 7) if n != orientations and images % (n * phases) == 0]
+        words = f" ({images} images would also be {' or '.join(others)} orientations of {phases} phases)"
         return (
-            f"are not grouped as {self.microscope.orientations} orientations of {self.microscope.phases} phases; check "
-            "`orientations`, `phases`, `frame_order` and what the axes of the file are"
+            f"are not grouped as {orientations} orientations of {phases} phases; check `orientations`, `phases`, "
+            f"`frame_order` and what the axes of the file are{words if others else ''}"
         )
 
     def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
@@ -338,14 +375,24 @@ class Acquisition:
         if time in self._told or confidence.min() >= BY_CHANCE or self.estimate.confidence.min() < CONFIDENT:
             return
         self._told.add(time)
-        alone = jax.device_get(_estimate(light, self.otf, orientations=self.microscope.orientations))
-        if other_stripes(self.estimate, alone, self.frame_size):
-            raise InputError(
-                f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
-                f"so the frames {self._not_grouped}"
-            )
+        self._check_directions(time, light, confidence)
         numbers = ", ".join(f"{z:.1f}" for z in confidence)
         self.warn(
             f"time {time + 1}: the stripes do not show in every orientation (confidence {numbers}); where not, those "
             f"of time {self.reference + 1} are taken, which is right only if the patterns have not moved"
         )
+
+    def _check_directions(self, time: int, light: np.ndarray, confidence: np.ndarray) -> None:
+        """Refuses a time point that shows other stripes than the reference, whose stripes have this confidence there.
+
+        Raises:
+            InputError: certain stripes of other directions.
+        """
+        if confidence.min() >= BY_CHANCE:
+            return
+        alone = jax.device_get(_estimate(light, self.otf, orientations=self.microscope.orientations))
+        if other_stripes(self._found[0], alone, self.frame_size):
+            raise InputError(
+                f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
+                f"so the frames {self._not_grouped}"
+            )

@@ -114,6 +114,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
         acquisition.check()
         if work.needs_illumination:
             _ = acquisition.estimate  # what is wrong with it must be said before anything is written
+        acquisition.check_grouping()
         firsts.append(work.method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
     provenances = [
         {

@@ -173,6 +173,33 @@ def test_the_stripes_decide_where_two_axes_fit(tmp_path, run):
         run(tmp_path / "cell.tif", method=method, microscope=microscope, reading=Reading(frame_axis="C"))
 
 
+@pytest.mark.parametrize("name", ["network", "widefield"])
+def test_stripes_that_contradict_the_grouping_are_refused_whatever_the_method(tmp_path, run, name):
+    """Three acquisitions of four orientations are as many images as four of three."""
+    counts = simulated.counts()
+    quadruples = np.concatenate([counts, counts[3:6].swapaxes(1, 2)])
+    source = simulated.write_frames(tmp_path / "cell.tif", np.tile(quadruples, (3, 1, 1)).reshape(4, 9, 64, 64))
+    network = name == "network"
+    method = NetworkMethod(untrained(microscope=simulated.MICROSCOPE)) if network else ClassicalMethod(name)
+    message = (
+        "times 1 and 2 show stripes of different directions.*36 images would also be 2 or 4 or 6 orientations of 3"
+    )
+    refused(tmp_path, run, source, message=message, method=method, microscope=simulated.MICROSCOPE)
+    twice = simulated.write_frames(tmp_path / "twice.tif", counts[[0, 1, 2, 0, 1, 2, 3, 4, 5]])
+    message = "orientations 1 and 2 show the same stripes"
+    refused(tmp_path, run, twice, message=message, method=method, microscope=simulated.MICROSCOPE)
+    swapped = simulated.write_frames(tmp_path / "apz.tif", counts[[0, 3, 6, 1, 4, 7, 2, 5, 8]])
+    message = "the stripes show better with phases and orientations exchanged"
+    refused(tmp_path, run, swapped, message=message, method=method, microscope=simulated.MICROSCOPE)
+
+
+def test_weak_stripes_contradict_nothing(tmp_path, run):
+    noise = np.random.default_rng(0).poisson(300, (2, 9, 64, 64))
+    source = simulated.write_frames(tmp_path / "cell.tif", noise)
+    run(source, method=ClassicalMethod("widefield"), microscope=simulated.MICROSCOPE)
+    assert run.warned == []
+
+
 def test_files_give_what_arrays_give(tmp_path, run):
     model = untrained()
     (path,) = run(write(tmp_path / "cell.tif"), method=NetworkMethod(model, tile=32, overlap=8))
@@ -187,7 +214,7 @@ CAMERA = CameraSettings(camera_gain=1.0, camera_offset=100.0)
 def test_a_time_lapse_gives_what_its_time_points_give_alone(tmp_path, run, name):
     """The camera is given, and for Wiener SIM the patterns, which one time point would tell otherwise than another."""
     counts = simulated.counts()
-    lapse = np.stack([counts, np.round(100 + (counts - 100.0) * 0.7), counts[:, ::-1]]).astype(np.uint16)
+    lapse = np.stack([counts, np.round(100 + (counts - 100.0) * 0.7), np.roll(counts, 5, axis=2)]).astype(np.uint16)
     network = name == "network"
     method = NetworkMethod(untrained(microscope=simulated.MICROSCOPE)) if network else ClassicalMethod(name)
     known = None
