@@ -168,6 +168,10 @@ class RawStack:
         planes = self.planes[number * images : (number + 1) * images]
         return replace(self, planes=planes, numbers=range(images), positions=1)
 
+    def as_shown(self, image: Shaped[np.ndarray, "*channels y x"]) -> Shaped[np.ndarray, "*channels y x"]:
+        """An image of this stack with the top row first, as programs show its file."""
+        return image[..., ::-1, :] if self.images.bottom_first else image
+
     def read(self, time: int) -> Shaped[np.ndarray, "frames y x"]:
         """Reads the frames of one time point; they are the caller's, and not kept.
 
@@ -241,13 +245,12 @@ def open_raw_stack(
     return RawStack(whole, planes, spacing_nm, interval, layout, numbers, fitting, channels, positions)
 
 
-def gather(paths: Sequence[str | Path], *, orientations: int, phases: int) -> list[Source]:
-    """The acquisitions that paths are: each by itself, or all of them one where each holds one frame.
+def gather(paths: Sequence[str | Path], *, frames: int) -> list[Source]:
+    """The acquisitions of so many frames that paths are: each by itself, or all of them one.
 
-    The latter where their number is a multiple of orientations * phases; a file that cannot be read stands by itself.
+    The latter where each holds one image, and their number is a multiple of the frames.
     """
     files = [Path(path) for path in paths]
-    frames = orientations * phases
     if len(files) > 1 and frames > 1 and len(files) % frames == 0 and all(map(_holds_one_image, files)):
         return [tuple(files)]
     return list(files)

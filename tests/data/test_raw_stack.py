@@ -200,18 +200,18 @@ def test_files_of_one_frame_each_are_one_acquisition(tmp_path):
     paths = [tmp_path / f"cell_{i + 1}.tif" for i in range(18)]
     for path, frame in zip(paths, FRAMES.reshape(27, 20, 24), strict=False):
         tifffile.imwrite(path, frame)
-    (together,) = gather(sorted(map(str, paths)), orientations=3, phases=3)  # 1, 10, 11, ..., as a shell gives them
+    (together,) = gather(sorted(map(str, paths)), frames=9)  # 1, 10, 11, ..., as a shell gives them
     stack = open_raw_stack(together)
     assert stack.source == tmp_path / "cell.tif"
     np.testing.assert_array_equal([stack.read(0), stack.read(1)], FRAMES[:2])
     assert "its 18 files, cell_1.tif to cell_18.tif, are taken as one acquisition" in stack.images.remarks[0]
     # Any other number, files of several images, and files that cannot be read stand by themselves.
-    assert gather(paths[:17], orientations=3, phases=3) == paths[:17]
-    assert gather(paths, orientations=1, phases=1) == paths
+    assert gather(paths[:17], frames=9) == paths[:17]
+    assert gather(paths, frames=1) == paths
     tifffile.imwrite(paths[3], FRAMES[0])
-    assert gather(paths, orientations=3, phases=3) == paths
+    assert gather(paths, frames=9) == paths
     paths[3].write_bytes(b"nothing")
-    assert gather(paths, orientations=3, phases=3) == paths
+    assert gather(paths, frames=9) == paths
     (tmp_path / "1.tif").touch()
     assert common_name([tmp_path / "1.tif", tmp_path / "2.tif"]) == tmp_path / f"{tmp_path.name}.tif"
 
