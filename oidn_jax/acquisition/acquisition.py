@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Real, Shaped
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
-from oidn_jax.acquisition.illumination_file import read_illumination
+from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.classical.assessment import BY_CHANCE, assess, other_order_preference, other_stripes, repeated_stripes
 from oidn_jax.classical.estimation import (
     Estimate,
@@ -97,6 +97,7 @@ class Acquisition:
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
         self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
+        self._illuminations: dict[int, Illumination] = {}
         self._told: set[int] = set()  # time points that a warning was given of
 
     @classmethod
@@ -314,14 +315,19 @@ class Acquisition:
             f"`frame_order` and what the axes of the file are{words if others else ''}"
         )
 
-    def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
+    @cached_property
+    def _stored(self) -> StoredIllumination:
+        assert self.known is not None
         microscope = self.microscope
-        stored = read_illumination(
-            known.path,
+        return read_illumination(
+            self.known.path,
             orientations=microscope.orientations,
             phases=microscope.phases,
             pixel_size_nm=microscope.pixel_size_nm,
         )
+
+    def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
+        stored = self._stored
         if not known.refit_phases and stored.frame_size != self.frame_size:
             raise InputError(
                 f"{known.path} was found in frames of {stored.frame_size[0]} x {stored.frame_size[1]} pixels, but "
@@ -344,12 +350,23 @@ class Acquisition:
     def illumination(self, time: int) -> Illumination:
         """Of a time point: what `estimate` holds, with the brightness and the position of the patterns there.
 
-        A pattern that has moved is followed, and where none shows, that of the reference holds; both are warned of.
+        A pattern that has moved is followed, and where none shows, that of the reference holds; both are warned of. A
+        known illumination of as many time points has both for each of them; of another number, its phases hold at all.
 
         Raises:
             InputError: certain stripes of other directions than those of the reference: not the same grouping.
         """
+        if time not in self._illuminations:
+            self._illuminations[time] = self._illumination(time)
+        return self._illuminations[time]
+
+    def _illumination(self, time: int) -> Illumination:
         given = Illumination(*(jnp.asarray(part) for part in self.estimate.illumination))
+        if self.known is not None and not self.known.refit_phases:
+            phase, brightness = self._stored.time_phase, self._stored.time_brightness
+            if phase is not None and brightness is not None and len(phase) == self.times:
+                at_time = (jnp.asarray(part[time], jnp.float32) for part in (phase, brightness))
+                return given._replace(**dict(zip(("phase", "brightness"), at_time, strict=True)))
         if time == self.reference:
             return given
         light = self.light(time)

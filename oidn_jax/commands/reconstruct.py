@@ -20,7 +20,8 @@ Reconstructs raw SIM files, by a trained network or classically, and judges imag
 
   oidn-jax reconstruct cell.tif more/*.mrc --workdir=runs/f_actin --out=reconstructed --preview
   oidn-jax reconstruct cell.tif --method=wiener --na=1.49 --emission-nm=525 --out=reconstructed --trust --diagnostics
-  oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged"""
+  oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
+  oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
 
 METHODS = ("network", "wiener", "hifi", "widefield")
 # Flags that only some methods use, by the name of their value.
@@ -83,6 +84,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in _NOISE:
         if getattr(options, name) is not None and not options.trust:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
+    if options.method == "network" and len(options.workdir) > 1 and options.config is not None:
+        parser.error("--config is one microscope, and several --workdir bring their own; leave one of them out")
     if options.refit_phases and options.illumination is None:
         parser.error("--refit-phases needs --illumination=FILE")
     if options.otf is not None and options.otf_damping is not None:
@@ -153,7 +156,7 @@ def _parser() -> OneLineParser:
     raw.add_argument("--na", type=float, help="of detection; default: the model's, or the file's, or 1.49")
     raw.add_argument(
         "--emission-nm",
-        type=_numbers,
+        type=numbers,
         metavar="NM",
         help="emission wavelength, or one for each channel, as 525,610; default: the model's, or the file's, or 525",
     )
@@ -202,7 +205,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         )
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def numbers(text: str) -> tuple[float, ...]:
     """Numbers between commas."""
     return tuple(float(part) for part in text.split(","))
 

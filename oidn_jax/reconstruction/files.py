@@ -268,6 +268,7 @@ def _write_about_first(
                 "optics": acquisition.microscope.describe(),
                 "optics_from": optics_from,
             },
+            times=[acquisition.illumination(time) for time in range(acquisition.times)],
             warnings=acquisition.warnings,
             overwrite=overwrite,
         )

@@ -404,6 +404,24 @@ def test_a_time_lapse_gives_what_its_time_points_give_alone(tmp_path, run, name)
         np.testing.assert_allclose(together[time], alone, rtol=0, atol=tolerance)
 
 
+def test_an_illumination_file_holds_all_time_points(tmp_path, run):
+    """Patterns that move, and light that fades: with the file of a lapse its image comes out again."""
+    counts = simulated.counts()
+    moved = counts[[1, 2, 0, 3, 4, 5, 8, 6, 7]]
+    faded = (100 + (moved - 100.0) * np.repeat([0.6, 0.5, 0.4], 3)[:, None, None]).round().astype(np.uint16)
+    source = simulated.write_frames(tmp_path / "lapse.tif", np.stack([counts, moved, faded]))
+    method = ClassicalMethod("wiener")
+    first = tifffile.imread(run(source, method=method, microscope=simulated.MICROSCOPE)[0])
+    known = KnownIllumination(tmp_path / "out" / "lapse_sr_illumination.json")
+    times = json.loads(known.path.read_text())["times"]
+    phase = np.array([time["phases_deg"][0][0] for time in times])
+    assert len(times) == 3
+    assert abs(abs((phase[1] - phase[0] + 180) % 360 - 180) - 120) < 5
+    out, reading = tmp_path / "again", Reading(known=known)
+    again = tifffile.imread(run(source, method=method, microscope=simulated.MICROSCOPE, reading=reading, out=out)[0])
+    np.testing.assert_allclose(again, first, rtol=0, atol=1e-4 * np.abs(first).max())
+
+
 @pytest.mark.parametrize("name", ["network", "widefield"])
 def test_memory_does_not_grow_with_the_number_of_time_points(tmp_path, run, name):
     stack = raw_counts(96, 96)
