@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Real, Shaped
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import find_defects, repair
-from oidn_jax.acquisition.envelope import expand, find_envelopes
+from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.classical.assessment import (
     assess,
@@ -48,8 +48,9 @@ from oidn_jax.optics.transfer import TransferFunction
 _AS_BRIGHT = 0.9
 _MOVED = np.deg2rad(10.0)
 _OTHER_ORDER_CERTAIN = 1.5
-_UNEVEN = 0.05  # differences in brightness that are worth a word
 _PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
+# A grouping of another number of frames comes round after as many images as that number has orientations, at most.
+_COMPARED_TIMES = 3
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic"))
 _measure = jax.jit(measure_patterns, static_argnames=("harmonic",))
@@ -128,6 +129,7 @@ class Acquisition:
         self.pattern_period_nm = pattern_period_nm
         self.searched = self._range_of(pattern_period_nm)
         self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
+        self._illuminations: dict[int, Illumination] = {}
         self._told: set[int] = set()  # time points that a warning was given of
 
     @classmethod
@@ -247,7 +249,7 @@ class Acquisition:
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
-        return bool(certain(self._found).all()) and self._other_order(light, self._found) < 1
+        return bool(certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
 
     def _estimate(self, light: Float[np.ndarray, "frames h w"], *, harmonic: int = 1) -> Estimate:
         count = self.microscope.orientations
@@ -328,20 +330,12 @@ class Acquisition:
     def envelopes(self) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
         """How the orientations differ in brightness over the field (`acquisition.envelope`); None where they do not.
 
-        Of the reference, or of the known illumination; they hold at all time points. A warning says how large they are.
+        Of the reference, or of the known illumination; they hold at all time points.
         """
         if self.known is not None and not self.known.refit_phases:
             return self._stored.envelopes
         shape = (self.microscope.orientations, self.microscope.phases, *self.frame_size)
-        envelopes = find_envelopes(self._uneven_light(self.reference).reshape(shape), self.noise)
-        if envelopes is not None:
-            spread = float(np.percentile(np.abs(envelopes - 1.0), 95))
-            if spread > _UNEVEN:
-                self.warn(
-                    f"the orientations differ in brightness over the field by up to {100 * spread:.0f} % (beams that "
-                    "do not overlap, or a dye that answers to polarisation); smooth differences are corrected"
-                )
-        return envelopes
+        return find_envelopes(self._uneven_light(self.reference).reshape(shape), self.noise)
 
     @cached_property
     def _field(self) -> Float[np.ndarray, "orientations h w"] | None:
@@ -352,10 +346,45 @@ class Acquisition:
         """The illumination of the reference and how sure it is; warnings are given once.
 
         Raises:
-            InputError: two orientations with the same stripes, which are not what they are said to be.
+            InputError: stripes that contradict the grouping of the frames, as `check_grouping` says.
         """
+        estimate, doubts = self._found
+        for doubt in doubts:
+            self.warn(doubt)
+        return estimate
+
+    def check_grouping(self) -> None:
+        """Looks whether certain stripes contradict the grouping of the frames, also for methods that need no stripes.
+
+        Nothing is said of stripes that are weak, or of pixels that are too coarse to show any. A known illumination
+        vouches for the grouping.
+
+        Raises:
+            InputError: two orientations with the same stripes; stripes that are those of the other order of phases and
+                orientations; other directions at one of the next time points than at the reference.
+        """
+        if self.known is not None or self.microscope.phases < 3:
+            return
+        try:
+            _ = self.otf
+        except InputError:
+            return
+        estimate, _ = self._found
+        if not certain(estimate).all():
+            return
+        numbers = range(self.times)[max(self.reference - _COMPARED_TIMES, 0) : self.reference + _COMPARED_TIMES + 1]
+        for time in (time for time in numbers if time != self.reference):
+            light = self.light(time)
+            measured = _measure(
+                light, jnp.asarray(estimate.illumination.wave_vector), self.otf, harmonic=int(estimate.harmonic)
+            )
+            self._check_directions(time, light, jax.device_get(measured))
+
+    @cached_property
+    def _found(self) -> tuple[Estimate, list[str]]:
+        """The illumination of the reference, on the host, and what is doubtful about it."""
         light = self.light(self.reference)
-        estimate = self._found if self.known is None else self._recall(light, self.known)
+        estimate = self._stripes if self.known is None else self._recall(light, self.known)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
         if same is not None:
             raise InputError(
@@ -371,12 +400,11 @@ class Acquisition:
                 raise InputError(f"{self.stack.source}: {line}")
             if other > 1 and not certain(estimate).all():
                 doubts.insert(0, line)
-        for doubt in doubts:
-            self.warn(doubt)
-        return jax.device_get(estimate)
+        return jax.device_get(estimate), doubts + assess_envelopes(self.envelopes)
 
     @cached_property
-    def _found(self) -> Estimate:
+    def _stripes(self) -> Estimate:
+        """Those of the reference, whatever is known."""
         light = self.light(self.reference)
         estimate = self._estimate(light, harmonic=self.harmonic or 1)
         if self.harmonic is not None or not _second_harmonic_apart(self.microscope.phases):
@@ -393,14 +421,18 @@ class Acquisition:
 
     @property
     def _not_grouped(self) -> str:
+        orientations, phases, images = self.microscope.orientations, self.microscope.phases, self.times
+        images *= orientations * phases
+        others = [str(n) for n in range(2, 7) if n != orientations and images % (n * phases) == 0]
+        words = f" ({images} images would also be {' or '.join(others)} orientations of {phases} phases)"
         return (
-            f"are not grouped as {self.microscope.orientations} orientations of {self.microscope.phases} phases; check "
-            "`orientations`, `phases`, `frame_order` and what the axes of the file are"
+            f"are not grouped as {orientations} orientations of {phases} phases; check `orientations`, `phases`, "
+            f"`frame_order` and what the axes of the file are{words if others else ''}"
         )
 
     @cached_property
     def _stored(self) -> StoredIllumination:
-        assert self.known is not None, "there is a file"
+        assert self.known is not None
         known, microscope = self.known, self.microscope
         stored = read_illumination(
             known.path,
@@ -438,12 +470,23 @@ class Acquisition:
     def illumination(self, time: int) -> Illumination:
         """Of a time point: what `estimate` holds, with the brightness and the position of the patterns there.
 
-        A pattern that has moved is followed, and where none shows, that of the reference holds; both are warned of.
+        A pattern that has moved is followed, and where none shows, that of the reference holds; both are warned of. A
+        known illumination of as many time points has both for each of them; of another number, its phases hold at all.
 
         Raises:
             InputError: certain stripes of other directions than those of the reference: not the same grouping.
         """
+        if time not in self._illuminations:
+            self._illuminations[time] = self._illumination(time)
+        return self._illuminations[time]
+
+    def _illumination(self, time: int) -> Illumination:
         given = Illumination(*(jnp.asarray(part) for part in self.estimate.illumination))
+        if self.known is not None and not self.known.refit_phases:
+            phase, brightness = self._stored.time_phase, self._stored.time_brightness
+            if phase is not None and brightness is not None and len(phase) == self.times:
+                at_time = (jnp.asarray(part[time], jnp.float32) for part in (phase, brightness))
+                return given._replace(**dict(zip(("phase", "brightness"), at_time, strict=True)))
         if time == self.reference:
             return given
         light = self.light(time)
@@ -469,14 +512,24 @@ class Acquisition:
         if time in self._told or certain(measured).all() or not certain(self.estimate).all():
             return
         self._told.add(time)
-        alone = self._estimate(light, harmonic=self._found_harmonic)
-        if other_stripes(self.estimate, alone, self.frame_size):
-            raise InputError(
-                f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
-                f"so the frames {self._not_grouped}"
-            )
+        self._check_directions(time, light, measured)
         numbers = ", ".join(f"{z:.1f}" for z in measured.confidence)
         self.warn(
             f"time {time + 1}: the stripes do not show in every orientation (confidence {numbers}); where not, those "
             f"of time {self.reference + 1} are taken, which is right only if the patterns have not moved"
         )
+
+    def _check_directions(self, time: int, light: np.ndarray, measured: Estimate) -> None:
+        """Refuses a time point that shows other stripes than the reference, of which this was measured there.
+
+        Raises:
+            InputError: certain stripes of other directions.
+        """
+        if certain(measured).all():
+            return
+        alone = self._estimate(light, harmonic=int(measured.harmonic))
+        if other_stripes(self._found[0], alone, self.frame_size):
+            raise InputError(
+                f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
+                f"so the frames {self._not_grouped}"
+            )

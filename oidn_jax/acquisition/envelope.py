@@ -26,6 +26,7 @@ from oidn_jax.optics.noise import NoiseModel
 BIN = 8
 SMOOTH = 10.0
 _DARKEST = 0.2
+_UNEVEN = 0.05
 _LEAST = 0.015  # root mean square; less is phases that are not quite even, through the object
 
 
@@ -62,6 +63,18 @@ def find_envelopes(
     if not spread > _LEAST**2:
         return None
     return np.maximum(1.0 + slope / (information + 1.0 / spread), _DARKEST)
+
+
+def assess_envelopes(envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None) -> list[str]:
+    """A line of warning where they differ from 1 by more than 5 % in a twentieth of the field; empty elsewhere."""
+    spread = 0.0 if envelopes is None else float(np.percentile(np.abs(envelopes - 1.0), 95))
+    if spread <= _UNEVEN:
+        return []
+    return [
+        f"the orientations differ in brightness over the field by up to {100 * spread:.0f} % (beams that do not "
+        "overlap, or a dye that answers to polarisation); smooth differences are corrected for classical images and trust "
+        "maps"
+    ]
 
 
 def expand(

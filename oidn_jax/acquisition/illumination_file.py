@@ -17,6 +17,7 @@ from oidn_jax.classical.estimation import Estimate
 from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import InputError
+from oidn_jax.optics.illumination import Illumination
 from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax illumination 1"
@@ -36,6 +37,8 @@ class StoredIllumination:
         harmonic: of the phases, that the patterns are.
         envelopes: (orientations, bins_y, bins_x) as in `acquisition.envelope`; None where the light is even.
         source: the file read.
+        time_phase: the phases of each time point, where there are several; None where the file has one.
+        time_brightness: the mean of each pattern at each of them.
     """
 
     wave_vector: Float[np.ndarray, "orientations 2"]
@@ -45,6 +48,8 @@ class StoredIllumination:
     harmonic: int
     envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None
     source: Path
+    time_phase: Float[np.ndarray, "times orientations phases"] | None = None
+    time_brightness: Float[np.ndarray, "times orientations phases"] | None = None
 
 
 def write_illumination(
@@ -55,10 +60,11 @@ def write_illumination(
     frame_size: tuple[int, int],
     pixel_size_nm: float,
     provenance: Mapping[str, Any],
+    times: Sequence[Illumination] = (),
     warnings: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
-    """Writes an estimate with its confidence, atomically.
+    """Writes an estimate with its confidence, and phases and brightness of each time point of several, atomically.
 
     Raises:
         InputError: the file exists, or cannot be written.
@@ -71,11 +77,12 @@ def write_illumination(
         **provenance,
         "frame_size": list(frame_size),
         "pixel_size_nm": pixel_size_nm,
-        "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), y downwards",
+        "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), rows as stored",
         "orientations": [
             _orientation(estimate, i, pixel_size_nm=pixel_size_nm) for i in range(len(estimate.confidence))
         ],
         "harmonic": int(estimate.harmonic),
+        **({"times": [_time(given) for given in times]} if len(times) > 1 else {}),
         "found_jointly": bool(estimate.joint),
         "brightness_over_the_field": None if envelopes is None else _envelopes(envelopes),
         "warnings": list(warnings),
@@ -86,6 +93,13 @@ def write_illumination(
 
 def _envelopes(envelopes: Float[np.ndarray, "orientations bins_y bins_x"]) -> dict[str, Any]:
     return {"bin_pixels": BIN, "of_orientations": np.round(envelopes, 4).tolist()}
+
+
+def _time(given: Illumination) -> dict[str, Any]:
+    return {
+        "phases_deg": np.rad2deg(np.asarray(given.phase, float)).tolist(),
+        "brightness": np.asarray(given.brightness, float).tolist(),
+    }
 
 
 def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
@@ -111,7 +125,7 @@ def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[st
 def read_illumination(
     path: str | Path, *, orientations: int, phases: int, pixel_size_nm: float | None
 ) -> StoredIllumination:
-    """Reads wave vectors, phases and modulation depths; without a pixel size, that is not compared.
+    """Reads the patterns, of all time points where the file has several; a pixel size of None is not compared.
 
     Raises:
         InputError: a file that is missing, damaged or none of ours; other numbers of orientations or phases than asked
@@ -129,6 +143,7 @@ def read_illumination(
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f'{path} is no illumination file (its "format" must be "{FORMAT}"); see docs/classical.md')
     try:
+        times = content.get("times")
         stored = StoredIllumination(
             wave_vector=np.array([o["wave_vector_cycles_per_pixel"] for o in content["orientations"]], float),
             phase=np.deg2rad(np.array([o["phases_deg"] for o in content["orientations"]], float)),
@@ -137,6 +152,8 @@ def read_illumination(
             harmonic=int(content.get("harmonic", 1)),
             envelopes=_read_envelopes(content.get("brightness_over_the_field")),
             source=path,
+            time_phase=None if times is None else np.deg2rad(np.array([time["phases_deg"] for time in times], float)),
+            time_brightness=None if times is None else np.array([time["brightness"] for time in times], float),
         )
         stored_nm = float(content["pixel_size_nm"])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
@@ -192,7 +209,17 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
             f"{path} has modulation depths of {', '.join(f'{m:g}' for m in stored.modulation_depth)}; they must be "
             "above 0 and at most 1"
         )
-    worst = conditions(stored.phase, stored.modulation_depth).max()
+    if stored.time_phase is not None and stored.time_brightness is not None:
+        for part in (stored.time_phase, stored.time_brightness):
+            if part.ndim != 3 or part.shape[1:] != (orientations, phases) or not np.all(np.isfinite(part)):
+                raise InputError(
+                    f"{path} has phases or brightness of time points of the shape {part.shape}, or that are no "
+                    f"numbers; they must be finite, (times, {orientations}, {phases})"
+                )
+        if len(stored.time_phase) != len(stored.time_brightness) or not np.all(stored.time_brightness > 0):
+            raise InputError(f"{path} must have a brightness above 0 for each time point that it has phases of")
+    each = [stored.phase, *([] if stored.time_phase is None else stored.time_phase)]
+    worst = max(conditions(phase, stored.modulation_depth).max() for phase in each)
     if worst > ILL_CONDITIONED:
         raise InputError(
             f"{path} has phases or modulation depths from which the bands cannot be separated (condition number "

@@ -67,6 +67,11 @@ def add_raw_frames(group: argparse._ActionsContainer) -> None:
         metavar="LETTER",
         help="axis of the file that the frames are on: T, Z, C, ...; default: found",
     )
+    group.add_argument(
+        "--widefield-frame",
+        choices=("first", "last"),
+        help="each acquisition has one more frame there, without stripes, which is left out",
+    )
     group.add_argument("--orientations", type=int, metavar="N", help="illumination directions; default: 3")
     group.add_argument("--phases", type=int, metavar="N", help="frames of each direction; default: 3")
     group.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")

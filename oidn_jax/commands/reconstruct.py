@@ -1,6 +1,7 @@
 """`oidn-jax reconstruct`: raw files to super-resolved images, and judgement of images."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
 from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_otf, add_raw_frames
 from oidn_jax.commands.run import run, warn
-from oidn_jax.errors import printable
+from oidn_jax.errors import IllegalValue, printable
 
 if TYPE_CHECKING:
     from oidn_jax.methods import Method
@@ -19,7 +20,8 @@ Reconstructs raw SIM files, by a trained network or classically, and judges imag
 
   oidn-jax reconstruct cell.tif more/*.mrc --workdir=runs/f_actin --out=reconstructed --preview
   oidn-jax reconstruct cell.tif --method=wiener --na=1.49 --emission-nm=525 --out=reconstructed --trust --diagnostics
-  oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged"""
+  oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
+  oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
 
 METHODS = ("network", "wiener", "hifi", "widefield")
 # Flags that only some methods use, by the name of their value.
@@ -84,6 +86,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
     if options.harmonic is not None and options.illumination is not None:
         parser.error("--harmonic is said by the file of --illumination; leave it out")
+    if options.method == "network" and len(options.workdir) > 1 and options.config is not None:
+        parser.error("--config is one microscope, and several --workdir bring their own; leave one of them out")
     if options.refit_phases and options.illumination is None:
         parser.error("--refit-phases needs --illumination=FILE")
     if options.pattern_period is not None and options.illumination is not None:
@@ -120,7 +124,10 @@ def _parser() -> OneLineParser:
 
     network = parser.add_argument_group("a trained network (--method=network)")
     network.add_argument(
-        "--workdir", metavar="DIR", help="a training run, a folder of weights, or a name of weights in the package"
+        "--workdir",
+        metavar="DIR",
+        action="append",
+        help="a training run, a folder of weights, or a name of weights in the package; again for each further channel",
     )
     network.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
     network.add_argument("--tile", type=int, metavar="PX", help="side of the tiles, raw pixels; default: as trained")
@@ -134,7 +141,10 @@ def _parser() -> OneLineParser:
         "--rl-iterations", type=int, metavar="N", help="Richardson-Lucy deconvolution before HiFi-SIM; default: 5"
     )
     classical.add_argument(
-        "--illumination", metavar="FILE", help="NAME_sr_illumination.json of an earlier reconstruction"
+        "--illumination",
+        metavar="FILE",
+        action="append",
+        help="NAME_sr_illumination.json of an earlier reconstruction; again for each further channel",
     )
     classical.add_argument(
         "--harmonic",
@@ -152,11 +162,19 @@ def _parser() -> OneLineParser:
 
     raw = parser.add_argument_group("raw frames, microscope and camera")
     add_raw_frames(raw)
+    raw.add_argument(
+        "--flip-y",
+        action=argparse.BooleanOptionalAction,
+        help="write images bottom row first; default: of MRC and DV files, as Bio-Formats and Fiji show them",
+    )
     raw.add_argument("--scale", type=int, metavar="N", help="fine pixels for each raw pixel and side; default: 2")
     add_config(parser, what="microscope in place of the model's or of the usual one")
-    raw.add_argument("--na", type=float, help="of detection; default: 1.49, or the model's")
+    raw.add_argument("--na", type=float, help="of detection; default: the model's, or the file's, or 1.49")
     raw.add_argument(
-        "--emission-nm", type=float, metavar="NM", help="emission wavelength; default: 525, or the model's"
+        "--emission-nm",
+        type=numbers,
+        metavar="NM",
+        help="emission wavelength, or one for each channel, as 525,610; default: the model's, or the file's, or 525",
     )
     raw.add_argument(
         "--otf-damping",
@@ -187,94 +205,102 @@ def reconstruct(options: argparse.Namespace) -> None:
     from oidn_jax.commands.progress import progress_bar
     from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
 
-    method = _method(options)
-    microscope, optics_from, remarks = _microscope(options, method)
-    known = (
-        KnownIllumination(Path(options.illumination), options.refit_phases)
-        if options.illumination is not None
-        else None
-    )
+    methods = _methods(options)
+    microscopes, optics_from, assumed = _microscopes(options, methods)
     reading = Reading(
         frame_order=options.frame_order,
         frame_axis=options.frame_axis,
+        widefield_frame=options.widefield_frame,
         pixel_size_nm=options.pixel_size_nm,
+        flip_y=options.flip_y,
         camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
-        known=known,
+        known=tuple(KnownIllumination(Path(path), options.refit_phases) for path in options.illumination or ()),
         pattern_period_nm=options.pattern_period,
         harmonic=options.harmonic,
         optics_from=optics_from,
-        remarks=remarks,
+        assumed=assumed,
     )
     with progress_bar() as progress:
         reconstruct_files(
             options.inputs,
-            method,
+            methods,
             options.out,
-            microscope=microscope,
+            microscope=microscopes,
             reading=reading,
             outputs=Outputs(options.preview, options.diagnostics, options.trust, options.overwrite),
             messages=Messages(lambda line: print(printable(line)), lambda message: warn(message, spell=flag), progress),
         )
 
 
-def _method(options: argparse.Namespace) -> "Method":
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers between commas."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def _methods(options: argparse.Namespace) -> "list[Method]":
+    """One for all channels, or a network for each."""
     from oidn_jax import load
     from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod
 
     if options.image is not None:
-        return GivenImage(Path(options.image))
+        return [GivenImage(Path(options.image))]
     if options.method == "network":
-        model = load(options.workdir, checkpoint=options.checkpoint)
-        return NetworkMethod(model, tile=options.tile, overlap=options.overlap)
-    return ClassicalMethod(
-        options.method,
-        wiener=options.wiener,
-        attenuation=options.attenuation,
-        w1=options.w1,
-        rl_iterations=5 if options.rl_iterations is None else options.rl_iterations,
-    )
+        models = [load(workdir, checkpoint=options.checkpoint) for workdir in options.workdir]
+        return [NetworkMethod(model, tile=options.tile, overlap=options.overlap) for model in models]
+    return [
+        ClassicalMethod(
+            options.method,
+            wiener=options.wiener,
+            attenuation=options.attenuation,
+            w1=options.w1,
+            rl_iterations=5 if options.rl_iterations is None else options.rl_iterations,
+        )
+    ]
 
 
-def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microscope", str, tuple[str, ...]]:
-    """The microscope, where its numbers come from, and what to say of those that nobody gave, where they matter."""
+def _microscopes(
+    options: argparse.Namespace, methods: "Sequence[Method]"
+) -> tuple[list["Microscope"], str, tuple[str, ...]]:
+    """The microscope, or that of each channel; where its numbers come from; the names of those that nobody gave."""
     from oidn_jax.config import measured_otf, microscope_of
     from oidn_jax.methods import NetworkMethod
     from oidn_jax.optics.microscope import Microscope
 
     sources = []
     if options.config is not None:
-        microscope = microscope_of(changed_config(options.config, options.changes))
+        microscopes = [microscope_of(changed_config(options.config, options.changes))]
         sources.append(f"configuration {options.config}")
-    elif isinstance(method, NetworkMethod):
-        microscope = method.model.microscope
+    elif any(isinstance(method, NetworkMethod) for method in methods):
+        microscopes = [method.model.microscope for method in methods if isinstance(method, NetworkMethod)]
         sources.append("the model's training")
     else:
-        microscope = Microscope()
-    assumed, remarks = not sources, ()
-    given = {
+        microscopes = [Microscope()]
+    emissions = options.emission_nm or (None,)
+    if len(emissions) > 1 and len(microscopes) == 1:
+        microscopes *= len(emissions)
+    if len(emissions) not in (1, len(microscopes)):
+        raise IllegalValue("emission_nm", emissions, f"there are {len(microscopes)} networks; give one for each")
+    common = {
         "na": options.na,
-        "emission_wavelength_nm": options.emission_nm,
         "otf_damping": options.otf_damping,
         "measured_otf": None if options.otf is None else measured_otf(options.otf),
     }
-    frames = {name: getattr(options, name) for name in ("orientations", "phases", "scale")}
-    microscope = replace(microscope, **{name: value for name, value in (given | frames).items() if value is not None})
+    given = common | {"emission_wavelength_nm": options.emission_nm}
+    common |= {name: getattr(options, name) for name in ("orientations", "phases", "scale")}
+    microscopes = [
+        replace(
+            microscope,
+            **{
+                name: value
+                for name, value in (common | {"emission_wavelength_nm": emissions[i % len(emissions)]}).items()
+                if value is not None
+            },
+        )
+        for i, microscope in enumerate(microscopes)
+    ]
+    assumed = () if sources else ("na", "emission_wavelength_nm", "otf_damping")
     if any(value is not None for value in given.values()):
         sources.append("flags")
-    if assumed:
-        words = {
-            "na": f"NA {microscope.na:g}",
-            "emission_wavelength_nm": f"emission at {microscope.emission_wavelength_nm:g} nm",
-            "otf_damping": f"an OTF damping of {microscope.otf_damping:g}",
-        }
-        if microscope.measured_otf is not None:
-            del words["otf_damping"]
-        missing = [text for name, text in words.items() if given[name] is None]
-        if missing:
-            sources.append(f"assumed: {', '.join(missing)}")
-        if missing and options.needs_optics:
-            remarks = (
-                f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` "
-                "and `otf_damping` (or a measured `otf`), or a `config`",
-            )
-    return microscope, " and ".join(sources), remarks
+    measured = microscopes[0].measured_otf is not None
+    assumed = tuple(name for name in assumed if given[name] is None and not (name == "otf_damping" and measured))
+    return microscopes, " and ".join(sources), assumed

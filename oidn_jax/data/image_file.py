@@ -1,7 +1,9 @@
 """Image files of any format: opened by what they hold, and checked."""
 
+import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +16,20 @@ from oidn_jax.data.regular_file import refuse_pipe
 from oidn_jax.data.tiff import TIFF_SUFFIXES, is_tiff, open_tiff
 from oidn_jax.errors import InputError
 
+# One file, a folder of files, or files that make one stack together.
+Source = Path | tuple[Path, ...]
 
-def open_image_stack(path: Path) -> ImageStack:
+
+def open_image_stack(path: Source) -> ImageStack:
     """Opens a TIFF or MRC file, told apart by content, then by suffix, without reading the pixels.
 
-    A folder is opened as its files one after the other, `2.tif` before `10.tif`; they must be alike.
+    Several files, or those of a folder, are opened one after the other, `2.tif` before `10.tif`; they must be alike.
 
     Raises:
         InputError: the path is no readable file; neither TIFF nor MRC; truncated; complex, boolean or colour pixels.
     """
+    if isinstance(path, tuple):
+        return _open_together(sorted(path, key=_natural), common_name(path))
     if path.is_dir():
         return _open_folder(path)
     head = _first_bytes(path)
@@ -45,19 +52,23 @@ def _open_folder(folder: Path) -> ImageStack:
     files = sorted((path for path in files if path.is_file() and path.name[0] != "."), key=_natural)
     if not files:
         raise InputError(f"{folder} is a folder without TIFF or MRC files; give a file, or a folder of frames")
+    return _open_together(files, folder)
+
+
+def _open_together(files: Sequence[Path], source: Path) -> ImageStack:
     parts = [open_image_stack(path) for path in files]
     first = parts[0]
     for part in parts:
         if (part.shape, part.dtype, part.pixel_size_nm) != (first.shape, first.dtype, first.pixel_size_nm):
             raise InputError(
-                f"{folder} holds files of different kinds ({first.source.name}: {first.dtype} {first.shape}, "
+                f"{source} holds files of different kinds ({first.source.name}: {first.dtype} {first.shape}, "
                 f"{part.source.name}: {part.dtype} {part.shape}); put the frames of one acquisition into a folder alone"
             )
     planes = math.prod(first.shape[:-2])
     inner = first.axes if planes > 1 else "YX"
     return replace(
         first,
-        source=folder,
+        source=source,
         shape=(len(parts), *first.shape[-len(inner) :]),
         axes=f"I{inner}",
         remarks=(f"its {len(parts)} files, {files[0].name} to {files[-1].name}, are taken as one acquisition",),
@@ -65,9 +76,18 @@ def _open_folder(folder: Path) -> ImageStack:
     )
 
 
+def common_name(files: Sequence[Path]) -> Path:
+    """What files that belong together are called: `a1.tif` to `a9.tif` are `a.tif`, `1.tif` to `9.tif` their folder."""
+    first = files[0]
+    letters = zip(*(path.name.removesuffix(path.suffix) for path in files), strict=False)
+    stem = "".join(some[0] for some in itertools.takewhile(lambda some: len(set(some)) == 1, letters))
+    stem = stem.rstrip("0123456789 _-.([")
+    return first.with_name(f"{stem or first.absolute().parent.name or 'frames'}{first.suffix}")
+
+
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sorts numbers in names by their value."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
 
 
 def check_image(image: Real[np.ndarray, "y x"], source: str | Path) -> None:

@@ -9,6 +9,7 @@ maximum. The first 1024 bytes hold the same sizes, mode and lengths in both kind
 | length unit | micrometre | angstrom | unknown: no pixel size |
 | mode 0 | uint8 | int8, or as below | int8, or as below |
 | sections | time, wave and z interleaved | z | z |
+| emission of each wave | int16 at byte 198, nm | | |
 
 Bytes of mode 0 are unsigned where IMOD's stamp (byte 152) stands without its flag "bytes are signed" (bit 0 of byte
 156), and where without that stamp the header's maximum is beyond what a signed byte holds.
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oidn_jax.data.image_stack import ImageStack, read_contiguous
+from oidn_jax.data.image_stack import Channel, ImageStack, read_contiguous
 from oidn_jax.data.regular_file import refuse_pipe
 from oidn_jax.errors import InputError
 
@@ -99,6 +100,8 @@ def open_mrc(path: Path) -> ImageStack:
         pixel_size_nm=_pixel_size_nm(fields, is_priism),
         time_interval_s=None,
         z_spacing_nm=_z_spacing_nm(fields, is_priism),
+        channels=_channels(fields, sections, axes) if is_priism else (),
+        bottom_first=True,
         read_plane=lambda plane: read_contiguous(path, plane, dtype=dtype, size=(ny, nx), offset=offset),
     )
 
@@ -191,6 +194,15 @@ def _sections(fields: np.void, nz: int) -> tuple[tuple[int, ...], str]:
         return (nz,), "Z"
     lengths = {"T": times, "C": waves, "Z": nz // (times * waves)}
     return tuple(lengths[axis] for axis in axes), axes
+
+
+def _channels(fields: np.void, sections: tuple[int, ...], axes: str) -> tuple[Channel, ...]:
+    """The emission of each wave; nothing where the header has it for some only, or waves that mean nothing."""
+    waves = sections[axes.index("C")] if "C" in axes else 1
+    emission_nm = [float(number) for number in fields["wavelengths"][:waves]]
+    if waves != max(int(fields["waves"]), 1) or len(emission_nm) < waves or min(emission_nm) <= 0:
+        return ()
+    return tuple(Channel(emission_nm=number) for number in emission_nm)
 
 
 def _nm_per_unit(fields: np.void, is_priism: bool) -> float | None:

@@ -7,6 +7,7 @@ the file or the settings is an `InputError`.
 Where the frames are. A file may keep them on any axis (C, T, Z, Q, I ...). With frames = orientations * phases and the
 axes before y, x in stored order, the first rule that fits is taken:
 
+0. axes A and P that have the lengths orientations and phases are the frame axes, whatever the frame order;
 1. exactly one axis other than T has the length frames: it is the frame axis;
 2. the axes other than T hold a multiple of frames images together: T is the slowest, the others follow in stored order,
    and the fastest `frames` images make one acquisition (Z = 2 * frames; or Z = orientations with C = phases);
@@ -16,10 +17,13 @@ axes before y, x in stored order, the first rule that fits is taken:
 What is left over keeps its meaning: T is time, Z slices, C channels (colours), and any other axis counts as time. Of an
 axis that holds a multiple of the frames, the rest is what the axis is: 27 raw frames on T are three time points. The
 images of a stack are counted channel fast, then slice, then time.
+
+Positions (R, the images of an OME-TIFF) are acquisitions of their own where each holds a multiple of the frames.
 """
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from oidn_jax.data.image_file import open_image_stack
-from oidn_jax.data.image_stack import ImageStack
+from oidn_jax.data.image_file import Source, open_image_stack
+from oidn_jax.data.image_stack import Channel, ImageStack
 from oidn_jax.errors import IllegalValue, InputError
 
 # What changes fastest, first: p phase, a orientation (angle), z slice. fairSIM's names; "zap" is Zeiss's order, "pza"
@@ -39,6 +43,7 @@ FRAME_ORDERS = {
     "phase-orientation": "apz",
     "montage": "paz",
 }
+WIDEFIELD_FRAMES = ("first", "last")
 
 _SMALLEST_SIDE = 16
 _IMAGE_AXES = "TZC"
@@ -66,6 +71,8 @@ class RawStack:
         layout: what the images are.
         numbers: of each image in the file's own count; those of one channel only, where `channel` has chosen it.
         frame_axes: letters of the axes that could each be that of the frames, as far as lengths tell.
+        channels: what the file says of each channel.
+        positions: how many fields of view; their images follow each other, `layout` is that of one.
     """
 
     images: ImageStack
@@ -75,6 +82,8 @@ class RawStack:
     layout: Layout
     numbers: range
     frame_axes: str = ""
+    channels: tuple[Channel, ...] = (Channel(),)
+    positions: int = 1
 
     @classmethod
     def of_array(
@@ -144,7 +153,24 @@ class RawStack:
             planes=self.planes[number::count],
             layout=self.layout._replace(channels=1),
             numbers=self.numbers[number::count],
+            channels=(self.channels[number],),
         )
+
+    def position(self, number: int) -> "RawStack":
+        """The images of one field of view, counted from 0.
+
+        Raises:
+            IndexError: a position that the stack does not have.
+        """
+        if not 0 <= number < self.positions:
+            raise IndexError(f"{self.source} has the positions 0 to {self.positions - 1}, not {number}")
+        images = math.prod(self.layout)
+        planes = self.planes[number * images : (number + 1) * images]
+        return replace(self, planes=planes, numbers=range(images), positions=1)
+
+    def as_shown(self, image: Shaped[np.ndarray, "*channels y x"]) -> Shaped[np.ndarray, "*channels y x"]:
+        """An image of this stack with the top row first, as programs show its file."""
+        return image[..., ::-1, :] if self.images.bottom_first else image
 
     def read(self, time: int) -> Shaped[np.ndarray, "frames y x"]:
         """Reads the frames of one time point; they are the caller's, and not kept.
@@ -159,22 +185,25 @@ class RawStack:
 
 
 def open_raw_stack(
-    path: str | Path,
+    path: str | Source,
     *,
     orientations: int = 3,
     phases: int = 3,
     frame_order: str = "paz",
     frame_axis: str | None = None,
+    widefield_frame: str | None = None,
     pixel_size_nm: float | None = None,
 ) -> RawStack:
     """Opens a raw SIM acquisition in a TIFF or MRC file, without reading the pixels.
 
     Args:
-        path: the file.
+        path: the file, a folder of files, or files that make one acquisition together.
         orientations: number of illumination directions.
         phases: number of phases per direction.
         frame_order: one of `FRAME_ORDERS`, how phases, orientations and slices follow each other on the frame axes.
         frame_axis: letter of the axis that the frames are on, where rules and lengths do not tell.
+        widefield_frame: "first" or "last" where each acquisition has one more frame there, without stripes, which is
+            left out.
         pixel_size_nm: spacing of the raw grid in nanometres, in place of the file's own.
 
     Returns:
@@ -191,20 +220,71 @@ def open_raw_stack(
     for name, value in (("orientations", orientations), ("phases", phases)):
         if not _is_positive_integer(value):
             raise IllegalValue(name, value, "give a positive whole number")
-    images = open_image_stack(Path(path))
+    if widefield_frame not in (None, *WIDEFIELD_FRAMES):
+        raise IllegalValue("widefield_frame", widefield_frame, f"legal: {', '.join(WIDEFIELD_FRAMES)}")
+    images = open_image_stack(Path(path) if isinstance(path, str) else path)
     if frame_order == "montage":
         images = _cut_montage(images, orientations, phases)
-    images = _frames_last(images, orientations * phases)
+    frames = orientations * phases + (widefield_frame is not None)
+    images = _frames_last(images, frames)
+    whole, images, of_position = images, *_one_position(images, frames)
     lengths = zip(images.axes[:-2], images.shape[:-2], strict=True)
-    fitting = "".join(axis for axis, length in lengths if length == orientations * phases)
+    fitting = "".join(axis for axis, length in lengths if length == frames)
     if frame_axis is not None and frame_axis not in images.axes[:-2]:
         axes = ", ".join(images.axes[:-2]) or "Y and X alone"
-        raise IllegalValue("frame_axis", frame_axis, f"{path} has the axes {axes}")
-    planes, layout, frames_in_time = _find_frames(images, orientations, phases, frame_order, frame_axis)
+        raise IllegalValue("frame_axis", frame_axis, f"{images.source} has the axes {axes}")
+    planes, layout, frames_in_time = _find_frames(
+        images, orientations, phases, frame_order, frame_axis, widefield_frame
+    )
+    channels = _channels(images, planes, layout.channels)
+    planes = of_position[:, planes].reshape(-1, planes.shape[1])
     spacing_nm = _file_pixel_size_nm(images) if pixel_size_nm is None else _checked_pixel_size_nm(pixel_size_nm)
     interval = images.time_interval_s if layout.times > 1 else None
     interval = None if interval is None else interval * frames_in_time
-    return RawStack(images, planes, spacing_nm, interval, layout, range(len(planes)), fitting)
+    numbers, positions = range(len(planes)), len(of_position)
+    return RawStack(whole, planes, spacing_nm, interval, layout, numbers, fitting, channels, positions)
+
+
+def gather(paths: Sequence[str | Path], *, frames: int) -> list[Source]:
+    """The acquisitions of so many frames that paths are: each by itself, or all of them one.
+
+    The latter where each holds one image, and their number is a multiple of the frames.
+    """
+    files = [Path(path) for path in paths]
+    if len(files) > 1 and frames > 1 and len(files) % frames == 0 and all(map(_holds_one_image, files)):
+        return [tuple(files)]
+    return list(files)
+
+
+def _holds_one_image(path: Path) -> bool:
+    try:
+        return not path.is_dir() and math.prod(open_image_stack(path).shape[:-2]) == 1
+    except InputError:
+        return False
+
+
+def _one_position(images: ImageStack, frames: int) -> tuple[ImageStack, Int[np.ndarray, "positions planes"]]:
+    """Shape and axes of one position, and which planes of the file each has; all planes where positions are frames."""
+    *lengths, y, x = images.shape
+    planes = np.arange(math.prod(lengths))
+    at = images.axes.find("R")
+    if at < 0 or (len(planes) // lengths[at]) % frames:
+        return images, planes[None]
+    planes = np.moveaxis(planes.reshape(lengths), at, 0).reshape(lengths[at], -1)
+    shape, axes = (*lengths[:at], *lengths[at + 1 :], y, x), images.axes.replace("R", "")
+    return replace(images, shape=shape, axes=axes), planes
+
+
+def _channels(images: ImageStack, planes: Int[np.ndarray, "images frames"], count: int) -> tuple[Channel, ...]:
+    """What the file says of each channel: what the entries of C that its frames come from agree on."""
+    at = images.axes.find("C")
+    if at < 0 or len(images.channels) != images.shape[at]:
+        return (Channel.common(images.channels),) * count
+    entries = np.unravel_index(planes, images.shape[:-2])[at]
+    return tuple(
+        Channel.common([images.channels[entry] for entry in np.unique(entries[number::count])])
+        for number in range(count)
+    )
 
 
 def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawStack:
@@ -221,7 +301,12 @@ def open_images(path: str | Path, *, pixel_size_nm: float | None = None) -> RawS
 
 
 def _find_frames(
-    images: ImageStack, orientations: int, phases: int, frame_order: str, frame_axis: str | None
+    images: ImageStack,
+    orientations: int,
+    phases: int,
+    frame_order: str,
+    frame_axis: str | None,
+    widefield_frame: str | None,
 ) -> tuple[Int[np.ndarray, "images frames"], Layout, int]:
     """Finds the frame axes by the rules of the module docstring.
 
@@ -229,7 +314,7 @@ def _find_frames(
         The number of the plane of each frame of each image; what the images are; how many entries of the file's time
         axis make one image.
     """
-    frames = orientations * phases
+    frames = orientations * phases + (widefield_frame is not None)
     *lengths, ny, nx = images.shape
     if min(ny, nx) < _SMALLEST_SIDE:
         raise InputError(
@@ -241,16 +326,22 @@ def _find_frames(
     fitting_other = [axis for axis in fitting if axis in other]
     count = math.prod(lengths)
     if count == 0 or count % frames:
+        extra = "" if widefield_frame is None else " + 1 widefield frame"
         raise InputError(
             f"{images.source} holds {count} images (shape {images.shape}, axes {images.axes}), which is no multiple of "
-            f"{orientations} orientations x {phases} phases = {frames}; {_advice(images, orientations, phases, count)}"
+            f"{orientations} orientations x {phases} phases{extra} = {frames}; "
+            f"{_advice(images, orientations, phases, count)}"
         )
+    named = [images.axes.find(letter) for letter in "AP"]
+    has_roles = min(named) >= 0 and [lengths[axis] for axis in named] == [orientations, phases]
     chosen = [axis for axis in everything if images.axes[axis] == frame_axis]
     if chosen:
         if lengths[chosen[0]] % frames:
             legal = f"it has {lengths[chosen[0]]} entries, which are no multiple of {frames} frames"
             raise IllegalValue("frame_axis", frame_axis, legal)
         frame_axes = chosen
+    elif has_roles and widefield_frame is None:
+        frame_axes, frame_order = named, "paz"
     elif len(fitting_other) == 1:
         frame_axes = fitting_other
     elif math.prod(lengths[axis] for axis in other) % frames == 0:
@@ -267,8 +358,15 @@ def _find_frames(
     letters = [letter if letter in _IMAGE_AXES else "T" for _, letter in outer]
     order = sorted(range(len(outer)), key=lambda i: _IMAGE_AXES.index(letters[i]))
     planes = np.arange(count).reshape(lengths).transpose(*rest, *frame_axes)
-    planes = _in_order(planes.reshape(-1, left * frames), frame_order, orientations, phases)
-    planes = planes.reshape(*(n for n, _ in outer), frames).transpose(*order, len(outer)).reshape(-1, frames)
+    planes = planes.reshape(-1, left, frames)
+    if widefield_frame is not None:
+        if left > 1 and FRAME_ORDERS[frame_order][-1] != "z":
+            legal = f"in the frame order {frame_order}, slices lie between the frames; it takes one with z last"
+            raise IllegalValue("widefield_frame", widefield_frame, legal)
+        planes = planes[..., 1:] if widefield_frame == "first" else planes[..., :-1]
+    planes = _in_order(planes.reshape(len(planes), -1), frame_order, orientations, phases)
+    planes = planes.reshape(*(n for n, _ in outer), -1).transpose(*order, len(outer))
+    planes = planes.reshape(-1, orientations * phases)
     sizes = [math.prod(outer[i][0] for i in order if letters[i] == axis) for axis in _IMAGE_AXES]
     in_time = math.prod(lengths[axis] for axis in frame_axes if images.axes[axis] == "T")
     return planes, Layout(*sizes), in_time // left if slowest == "T" and left > 1 else max(in_time, 1)
@@ -278,10 +376,12 @@ def _advice(images: ImageStack, orientations: int, phases: int, count: int) -> s
     """What can be done about a number of images that does not fit."""
     y, x = images.shape[-2:]
     if count == 1:
-        words = "where each frame is a file, give their folder"
+        words = "where each frame is a file, give their folder or all of them"
         if y % orientations == 0 and x % phases == 0 and min(y // orientations, x // phases) >= _SMALLEST_SIDE:
             words += f"; where this is a montage of {orientations} x {phases} frames, give montage as `frame_order`"
         return words
+    if count % (orientations * phases + 1) == 0:
+        return "where a widefield frame stands before or after the frames, give first or last as `widefield_frame`"
     fitting = [n for n in range(2, 10) if count % (n * phases) == 0]
     hint = f" ({count} images would fit {', '.join(map(str, fitting[:3]))} orientations)" if fitting else ""
     return f"check the file, `orientations` and `phases`{hint}"

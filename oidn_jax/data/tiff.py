@@ -17,14 +17,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 from PIL import Image
 
-from oidn_jax.data.image_stack import ImageStack, check_memory, read_contiguous
+from oidn_jax.data.image_stack import Channel, ImageStack, check_memory, read_contiguous
 from oidn_jax.data.tiff_directories import check_complete, check_directories
 from oidn_jax.errors import InputError
 
@@ -55,6 +55,14 @@ _DENSEST, _SMALL = 1100, 2**20
 _MUCH = 2**16
 
 
+class _Ome(NamedTuple):
+    """What OME metadata say: attributes of the first Pixels element, its channels, NA of the objective."""
+
+    pixels: dict[str, str]
+    channels: tuple[Channel, ...] = ()
+    na: float | None = None
+
+
 def is_tiff(head: bytes) -> bool:
     """Tells from a file's first bytes whether it is a TIFF or BigTIFF file."""
     return head[:4] in _MAGICS
@@ -67,9 +75,9 @@ def open_tiff(path: Path) -> ImageStack:
         path: an existing file that `is_tiff` accepts.
 
     Returns:
-        Its images. Several series of one shape (a file saved page by page) become one more, slowest axis I. Samples of
-        a page that are no colours are frames on an axis S. Images that are flagged as reduced, and a thumbnail beside
-        larger images, are left out.
+        Its images. Several series of one shape become one more, slowest axis: R, positions, where they are the images
+        of OME metadata, else I (a file saved page by page). Samples of a page that are no colours are frames on an axis
+        S. Images that are flagged as reduced, and a thumbnail beside larger images, are left out.
 
     Raises:
         InputError: a truncated or damaged file, colour samples, images of different shapes, planes stored in absent
@@ -98,15 +106,18 @@ def open_tiff(path: Path) -> ImageStack:
                 for series, some in zip(all_series, pages, strict=True)
             ]
             planes = math.prod(shape[:-2])
+            together = "R" if tiff.is_ome else "I"
             return ImageStack(
                 source=path,
                 shape=(len(all_series), *shape) if several else shape,
-                axes="I" + axes if several else axes,
+                axes=together + axes if several else axes,
                 dtype=np.dtype(first.dtype).newbyteorder("="),
-                pixel_size_nm=_pixel_size_nm(tiff, ome),
-                time_interval_s=_time_interval_s(tiff, ome),
-                z_spacing_nm=_z_spacing_nm(tiff, ome),
+                pixel_size_nm=_pixel_size_nm(tiff, ome.pixels),
+                time_interval_s=_time_interval_s(tiff, ome.pixels),
+                z_spacing_nm=_z_spacing_nm(tiff, ome.pixels),
                 remarks=tuple(remarks),
+                channels=ome.channels if tiff.is_ome else _imagej_channels(tiff),
+                na=ome.na,
                 read_plane=lambda plane: readers[plane // planes](plane % planes),
             )
 
@@ -360,8 +371,8 @@ def _contiguous_end(tiff: tifffile.TiffFile) -> int:
     return 0 if series.dataoffset is None else series.dataoffset + series.nbytes
 
 
-def _read_ome(path: Path) -> tuple[dict[str, str], str | None]:
-    """Attributes of the first Pixels element of the OME metadata, and what is wrong with metadata that nobody can read.
+def _read_ome(path: Path) -> tuple[_Ome, str | None]:
+    """What the OME metadata say, and what is wrong with metadata that nobody can read.
 
     Raises:
         InputError: metadata that promise more images than any file has.
@@ -369,16 +380,16 @@ def _read_ome(path: Path) -> tuple[dict[str, str], str | None]:
     with tifffile.TiffFile(path) as tiff:
         text = tiff.ome_metadata
     if text is None:
-        return {}, None
+        return _Ome({}), None
     advice = "pages and tags of the file are used in their place; check the pixel size"
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return {}, f"its OME metadata define entities and are not read; {advice}"
+        return _Ome({}), f"its OME metadata define entities and are not read; {advice}"
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        return {}, f"its OME metadata are not well formed ({error}); {advice}"
+        return _Ome({}), f"its OME metadata are not well formed ({error}); {advice}"
     if not root.tag.startswith("{"):
-        return {}, f"its OME metadata have no namespace; {advice}"
+        return _Ome({}), f"its OME metadata have no namespace; {advice}"
     promised, pixels = 0, [element for element in root.iter() if element.tag.endswith("}Pixels")]
     for element in root.iter():
         if element.tag.endswith("}TiffData"):
@@ -389,7 +400,63 @@ def _read_ome(path: Path) -> tuple[dict[str, str], str | None]:
         raise InputError(
             f"{path} promises {promised} images in its OME metadata; they are damaged: copy the file again"
         )
-    return dict(pixels[0].attrib) if pixels else {}, None
+    if not pixels:
+        return _Ome({}), None
+    return _Ome(dict(pixels[0].attrib), _ome_channels(pixels[0]), _ome_na(root)), None
+
+
+def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
+    """The channels of a Pixels element, where there are as many as SizeC says."""
+    elements = [element for element in pixels if element.tag.endswith("}Channel")]
+    if len(elements) != _whole(pixels.get("SizeC")):
+        return ()
+    return tuple(
+        Channel(
+            name=element.get("Name") or None,
+            color=_ome_color(element.get("Color")),
+            emission_nm=_wavelength_nm(element, "Emission"),
+            excitation_nm=_wavelength_nm(element, "Excitation"),
+        )
+        for element in elements
+    )
+
+
+def _wavelength_nm(channel: ElementTree.Element, kind: str) -> float | None:
+    unit = channel.get(f"{kind}WavelengthUnit", "nm")
+    return _quantity(channel.get(f"{kind}Wavelength"), unit, _NM_PER_UNIT)
+
+
+def _ome_color(text: str | None) -> tuple[int, int, int] | None:
+    """OME's signed 32 bits, red, green, blue and alpha; black is no colour to show a channel in."""
+    try:
+        red, green, blue, _ = (int(text or "") % 2**32).to_bytes(4, "big")
+    except ValueError:
+        return None
+    return (red, green, blue) if red or green or blue else None
+
+
+def _ome_na(root: ElementTree.Element) -> float | None:
+    """NA of the objective that the first image names, or of the only one."""
+    objectives = {element.get("ID"): element for element in root.iter() if element.tag.endswith("}Objective")}
+    named = next((element.get("ID") for element in root.iter() if element.tag.endswith("}ObjectiveSettings")), None)
+    if named not in objectives and len(objectives) != 1:
+        return None
+    objective = objectives[named] if named in objectives else next(iter(objectives.values()))
+    return _quantity(objective.get("LensNA"), "", {"": 1.0})
+
+
+def _imagej_channels(tiff: tifffile.TiffFile) -> tuple[Channel, ...]:
+    """Names and colours of ImageJ: labels that all images of a channel share, and the ends of the look-up tables."""
+    metadata = tiff.imagej_metadata or {}
+    count = int(metadata.get("channels", 1))
+    labels, tables = metadata.get("Labels") or [], metadata.get("LUTs") or []
+    labels = labels if isinstance(labels, list) else [labels]
+    names = [set(labels[channel::count]) for channel in range(count)] if len(labels) % count == 0 else []
+    ends = [(int(r), int(g), int(b)) for r, g, b in (table[:, -1] for table in tables)]
+    colors = ends if len(ends) == count else [None] * count
+    named = [name.pop() if len(name) == 1 else None for name in names] or [None] * count
+    channels = [Channel(name=name or None, color=color) for name, color in zip(named, colors, strict=True)]
+    return tuple(channels) if any(channel != Channel() for channel in channels) else ()
 
 
 def _whole(text: str | None) -> int:

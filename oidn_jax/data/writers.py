@@ -16,6 +16,7 @@ import tifffile
 from jaxtyping import Shaped
 
 from oidn_jax.data.atomic import check_target, explained, partial_file, write_atomically
+from oidn_jax.data.image_stack import Channel
 from oidn_jax.data.raw_stack import Layout
 from oidn_jax.errors import IllegalValue, InputError
 
@@ -110,6 +111,7 @@ def open_sr_tiff(
     layout: Layout | None = None,
     time_interval_s: float | None = None,
     z_spacing_nm: float | None = None,
+    channels: Sequence[Channel] = (),
     provenance: Mapping[str, Any],
     overwrite: bool = False,
 ) -> Iterator[ImageWriter]:
@@ -127,6 +129,7 @@ def open_sr_tiff(
         layout: which images are time points, slices and channels; None for time points alone.
         time_interval_s: time between images in seconds, if known.
         z_spacing_nm: distance of two slices in nanometres, if known.
+        channels: what is known of each channel; ImageJ takes names as labels of the images, and colours of several.
         provenance: how the image was made, anything `json.dumps` takes.
         overwrite: replace an existing file.
 
@@ -142,8 +145,8 @@ def open_sr_tiff(
     is_ome = path.name.lower().endswith(_OME_SUFFIXES)
     images, y, x = shape
     layout = layout or Layout(images)
-    if math.prod(layout) != images:
-        raise ValueError(f"{images} images are not {layout}")
+    if math.prod(layout) != images or len(channels) not in (0, layout.channels):
+        raise ValueError(f"{images} images are not {layout}, or {len(channels)} channels are described")
     _check_positive(pixel_size_nm, time_interval_s)
     several = layout.slices * layout.channels > 1
     if is_ome:
@@ -151,11 +154,13 @@ def open_sr_tiff(
         metadata |= {"axes": "TZCYX"} if several else {}
         if z_spacing_nm is not None and layout.slices > 1:
             metadata |= {"PhysicalSizeZ": z_spacing_nm / 1000, "PhysicalSizeZUnit": "µm"}
+        metadata |= _ome_channels(channels)
     else:
         metadata = _imagej_metadata(pixel_size_nm, time_interval_s, provenance)
         metadata |= {"mode": "composite"} if layout.channels > 1 else {}
         if z_spacing_nm is not None and layout.slices > 1:
             metadata |= {"spacing": z_spacing_nm / 1000, "unit": "um"}
+        metadata |= _imagej_channels(channels, images)
     with _open_tiff(
         path,
         shape=shape,
@@ -327,6 +332,33 @@ def _imagej_metadata(
         metadata["unit"] = "um"
     if time_interval_s is not None:
         metadata["finterval"] = time_interval_s
+    return metadata
+
+
+def _ome_channels(channels: Sequence[Channel]) -> dict[str, Any]:
+    """Attributes of the Channel elements, where every channel has them: tifffile writes them for all or none."""
+    columns: dict[str, list[Any]] = {
+        "Name": [channel.name for channel in channels],
+        "Color": [
+            channel.color and int.from_bytes(bytes((*channel.color, 255)), "big", signed=True) for channel in channels
+        ],
+        "EmissionWavelength": [channel.emission_nm for channel in channels],
+        "ExcitationWavelength": [channel.excitation_nm for channel in channels],
+    }
+    known = {name: values for name, values in columns.items() if values and None not in values}
+    units = {f"{name}Unit": ["nm"] * len(values) for name, values in known.items() if name.endswith("Wavelength")}
+    return {"Channel": known | units} if known else {}
+
+
+def _imagej_channels(channels: Sequence[Channel], images: int) -> dict[str, Any]:
+    """Labels of all images, and look-up tables from black to the colour of each channel."""
+    names, colors = [channel.name for channel in channels], [channel.color for channel in channels]
+    metadata: dict[str, Any] = {}
+    if any(names):
+        metadata["Labels"] = [name or f"channel {i + 1}" for i, name in enumerate(names)] * (images // len(names))
+    if len(colors) > 1 and None not in colors:
+        ramp = np.arange(256)[None, :] / 255
+        metadata["LUTs"] = [np.rint(np.array(color)[:, None] * ramp).astype(np.uint8) for color in colors]
     return metadata
 
 

@@ -39,7 +39,7 @@ class GivenImage:
         open_images(self.path)
 
     def __call__(self, acquisition: Acquisition, time: int, *, progress: Progress = no_progress) -> Image:
-        """The image of the file, which must be that of the acquisition.
+        """The image of the file, which must be that of the acquisition, both as programs show them.
 
         Raises:
             InputError: a file that cannot be used, or of another size or number of time points.
@@ -54,6 +54,8 @@ class GivenImage:
                 f"{acquisition.microscope.scale} pixels per raw pixel"
             )
         pixels = images.read(acquisition.stack.numbers[time])[0].astype(np.float32)
+        if images.images.bottom_first != acquisition.stack.images.bottom_first:
+            pixels = pixels[::-1]
         check_image(pixels, self.path)
         progress(1, 1)
         return Image(

@@ -15,6 +15,7 @@ import numpy as np
 
 from oidn_jax.acquisition import Acquisition
 from oidn_jax.acquisition.illumination_file import write_illumination
+from oidn_jax.data.raw_stack import RawStack, gather
 from oidn_jax.data.writers import open_sr_tiff
 from oidn_jax.errors import InputError
 from oidn_jax.figures.preview import save_preview
@@ -28,11 +29,13 @@ from oidn_jax.reconstruction.jobs import (
     Outputs,
     Reading,
     Work,
+    channels_of,
     check_outputs,
     check_work,
     decide_frame_axis,
+    for_channel,
     inspect,
-    open_channels,
+    open_stack,
 )
 from oidn_jax.reconstruction.trust import TrustWriter, fits_better_moved, on_our_grid
 from oidn_jax.version import __version__
@@ -43,10 +46,10 @@ _CONTRADICTED = 1.1
 
 def reconstruct_files(
     inputs: Sequence[str | Path],
-    method: Method,
+    method: Method | Sequence[Method],
     out: str | Path,
     *,
-    microscope: Microscope,
+    microscope: Microscope | Sequence[Microscope],
     reading: Reading | None = None,
     outputs: Outputs | None = None,
     messages: Messages | None = None,
@@ -55,15 +58,18 @@ def reconstruct_files(
 
     `cell.mrc` becomes `cell_sr.tif` (ImageJ) and `cell.ome.tif` becomes `cell_sr.ome.tif`; an image beyond the 4 GB of
     the ImageJ format becomes an OME-TIFF. The pixel size is that of the raw file divided by the scale; time interval,
-    slices with their distance and channels are kept; software, method, frame order, source and optics are in the
-    metadata. Where the illumination is estimated it is written as `cell_sr_illumination.json`, for each channel of
-    several as `cell_sr_c1_illumination.json`.
+    slices with their distance, and channels with their names and colours are kept; software, method, frame order,
+    source and optics are in the metadata. Where the illumination is estimated it is written as
+    `cell_sr_illumination.json`, for each channel of several as `cell_sr_c1_illumination.json`. Each position of several
+    becomes a file, `cell_sr_p1.tif`.
 
     Args:
-        inputs: the raw files, each one acquisition or a time lapse.
-        method: a `NetworkMethod`, a `ClassicalMethod`, or a `GivenImage` to be judged.
+        inputs: the raw files, each one acquisition or a time lapse; or, where each holds one image and they are as many
+            as an acquisition has frames or a multiple, the frames of one.
+        method: a `NetworkMethod`, a `ClassicalMethod`, or a `GivenImage` to be judged; several are of one channel each.
         out: folder of the images; made if missing.
-        microscope: what recorded the frames; its pixel size holds where a file tells none.
+        microscope: what recorded the frames; its pixel size holds where a file tells none. Several are of one channel
+            each.
         reading: of the files.
         outputs: what to write besides the images.
         messages: where they go.
@@ -74,22 +80,30 @@ def reconstruct_files(
     Raises:
         InputError: a wrong input, setting or output; nothing is written then, unless the message names what is.
     """
-    work = Work(method, microscope, reading or Reading(), outputs or Outputs(), messages or Messages())
+    methods = tuple(method) if isinstance(method, Sequence) else (method,)
+    microscopes = (microscope,) if isinstance(microscope, Microscope) else tuple(microscope)
+    work = Work(methods, microscopes, reading or Reading(), outputs or Outputs(), messages or Messages())
     check_work(work)
-    jobs = [inspect(Path(path), work, Path(out)) for path in inputs]
+    frames = work.microscope.frames + (work.reading.widefield_frame is not None)
+    sources = gather(inputs, frames=1 if work.reading.frame_order == "montage" else frames)
+    jobs = [job for source in sources for job in inspect(source, work, Path(out))]
     check_outputs(jobs, Path(out), work)
-    for remark in work.reading.remarks:
-        work.messages.warn(remark)
+    missing = dict.fromkeys(text for job in jobs for text in job.missing)
+    if missing and work.needs_illumination:
+        work.messages.warn(
+            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` and "
+            "`otf_damping` (or a measured `otf`), or a `config`"
+        )
     done, total = 0, sum(job.pixels for job in jobs)
     for number, job in enumerate(jobs):
 
         def advance(fraction: float, job: Job = job, done: int = done) -> None:
-            work.messages.progress(job.source.name, (done + job.pixels * fraction) / total)
+            work.messages.progress(job.name.name, (done + job.pixels * fraction) / total)
 
         try:
             _run(job, work, advance)
         except (InputError, MemoryError) as error:
-            message = str(error) if isinstance(error, InputError) else f"{job.source} does not fit into memory"
+            message = str(error) if isinstance(error, InputError) else f"{job.name} does not fit into memory"
             if number:
                 written = ", ".join(str(job.result) for job in jobs[:number])
                 message += f" (images written before it, which stay: {written})"
@@ -99,38 +113,61 @@ def reconstruct_files(
 
 
 def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
-    """Reads, checks, reconstructs and writes the channels of one file."""
-    work = replace(work, reading=replace(work.reading, frame_axis=decide_frame_axis(job.source, work)))
-    channels = open_channels(job.source, work)
+    """Reads, checks, reconstructs and writes the channels of one position of a file."""
+    work = replace(work, reading=replace(work.reading, frame_axis=decide_frame_axis(job, work)))
+    stack = open_stack(job.source, work, work.reading.frame_axis).position(job.position or 0)
+    channels = channels_of(stack, work, job.position)
     _warn_of_pixel_size(channels[0], work)
-    if len(channels) > 1 and (work.needs_illumination or isinstance(work.method, NetworkMethod)):
-        microscope = work.microscope
-        channels[0].warn(
-            f"the file has {len(channels)} channels; each gets an illumination of its own, but all are taken with NA "
-            f"{microscope.na:g} and emission at {microscope.emission_wavelength_nm:g} nm"
-        )
+    _warn_of_optics(stack, channels, work)
     firsts = []
-    for acquisition in channels:
+    for number, acquisition in enumerate(channels):
         acquisition.check()
         if work.needs_illumination:
             _ = acquisition.estimate  # what is wrong with it must be said before anything is written
-        firsts.append(work.method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
-    provenances = [
-        {
-            "software": "oidn_jax",
-            "version": __version__,
-            "source": job.source.name,
-            "method": work.method.name,
-            "frame_order": work.reading.frame_order,
-            **({"frame_axis": work.reading.frame_axis} if work.reading.frame_axis else {}),
-            "optics_from": work.reading.optics_from,
-            **image.provenance,
-        }
-        for image in firsts
-    ]
+        acquisition.check_grouping()
+        method = for_channel(work.methods, number)
+        firsts.append(method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
+    provenances = [_provenance(job, work, stack, number) | image.provenance for number, image in enumerate(firsts)]
     _write_images(job, work, channels, firsts, provenances, advance)
-    for beside, acquisition, image in zip(job.channels, channels, firsts, strict=True):
-        _write_about_first(beside, work, acquisition, image)
+    for number, (beside, acquisition, image) in enumerate(zip(job.channels, channels, firsts, strict=True)):
+        method, source = for_channel(work.methods, number), provenances[number]["optics_from"]
+        _write_about_first(beside, work, method, acquisition, image, source)
+
+
+def _provenance(job: Job, work: Work, stack: RawStack, number: int) -> dict[str, Any]:
+    """How the image of a channel is made, as far as the method does not say; without what does not apply."""
+    reading = work.reading
+    entries = {
+        "software": "oidn_jax",
+        "version": __version__,
+        "source": job.name.name,
+        "files": [path.name for path in job.inputs] if len(job.inputs) > 1 else None,
+        "position": None if job.position is None else job.position + 1,
+        "channel": stack.channels[number].name,
+        "method": for_channel(work.methods, number).name,
+        "frame_order": reading.frame_order,
+        "frame_axis": reading.frame_axis,
+        "widefield_frame": reading.widefield_frame,
+        "flip_y": stack.images.bottom_first or None,
+        "optics_from": work.optics(stack, number).describe_sources(reading.optics_from),
+    }
+    return {name: value for name, value in entries.items() if value is not None}
+
+
+def _warn_of_optics(stack: RawStack, channels: Sequence[Acquisition], work: Work) -> None:
+    """Where the file contradicts the optics that are used, and where several channels have to share them."""
+    if not work.depends_on_optics:
+        return
+    for number, acquisition in enumerate(channels):
+        line = work.optics(stack, number).contradiction
+        if line is not None:
+            acquisition.warn(line)
+    first, told = channels[0].microscope, [work.optics(stack, number).told for number in range(len(channels))]
+    if len(channels) > 1 and len(work.microscopes) == 1 and not any("emission_wavelength_nm" in each for each in told):
+        channels[0].warn(
+            f"the file has {len(channels)} channels; each gets an illumination of its own, but all are taken with NA "
+            f"{first.na:g} and emission at {first.emission_wavelength_nm:g} nm; give one for each as `emission_nm`"
+        )
 
 
 def _write_images(
@@ -145,7 +182,9 @@ def _write_images(
     stack = channels[0].stack
     layout = stack.layout._replace(channels=len(channels))
     fine_nm = None if stack.pixel_size_nm is None else stack.pixel_size_nm / work.microscope.scale
-    provenance = dict(provenances[0]) if len(channels) == 1 else {**provenances[0], "channels": list(provenances)}
+    provenance = dict(provenances[0])
+    if len(channels) > 1:
+        provenance = {**provenance, "channel": "all", "channels": list(provenances)}
     moved = [
         isinstance(work.method, GivenImage) and fits_better_moved(first.pixels, acquisition)
         for first, acquisition in zip(firsts, channels, strict=True)
@@ -162,6 +201,7 @@ def _write_images(
                     layout=layout,
                     time_interval_s=stack.time_interval_s,
                     z_spacing_nm=stack.images.z_spacing_nm,
+                    channels=[acquisition.stack.channels[0] for acquisition in channels],
                     provenance=provenance,
                     overwrite=work.outputs.overwrite,
                 )
@@ -177,13 +217,14 @@ def _write_images(
             def count(part: int, parts: int, number: int = number) -> None:
                 advance((number + part / parts) / job.shape[0])
 
-            image = firsts[channel] if time == 0 else work.method(acquisition, time, progress=count)
+            method = for_channel(work.methods, channel)
+            image = firsts[channel] if time == 0 else method(acquisition, time, progress=count)
             for remark in image.remarks:
                 if (channel, remark) not in remarks:
                     acquisition.warn(remark)
                     remarks.add((channel, remark))
             if image_file is not None:
-                image_file.write(image.pixels)
+                image_file.write(stack.as_shown(image.pixels))
             if trusts:
                 pixels = on_our_grid(image.pixels, acquisition) if moved[channel] else image.pixels
                 trusts[channel].write(pixels, time)
@@ -202,15 +243,17 @@ def _write_images(
         work.messages.say(f"{beside.trust.maps}: {trust.verdict}")
 
 
-def _write_about_first(beside: Beside, work: Work, acquisition: Acquisition, image: Image) -> None:
+def _write_about_first(
+    beside: Beside, work: Work, method: Method, acquisition: Acquisition, image: Image, optics_from: str
+) -> None:
     """What is written about the first image of a channel: preview, illumination, diagnostics."""
     stack, overwrite = acquisition.stack, work.outputs.overwrite
     raw_nm = stack.pixel_size_nm
     if beside.preview is not None:
         save_preview(
             beside.preview,
-            stack.read(0).mean(axis=0, dtype=np.float64),
-            image.pixels,
+            stack.as_shown(stack.read(0).mean(axis=0, dtype=np.float64)),
+            stack.as_shown(image.pixels),
             pixel_size_nm=None if raw_nm is None else raw_nm / work.microscope.scale,
             overwrite=overwrite,
         )
@@ -224,19 +267,20 @@ def _write_about_first(beside: Beside, work: Work, acquisition: Acquisition, ima
             provenance={
                 "source": stack.source.name,
                 "optics": acquisition.microscope.describe(),
-                "optics_from": work.reading.optics_from,
+                "optics_from": optics_from,
             },
+            times=[acquisition.illumination(time) for time in range(acquisition.times)],
             warnings=acquisition.warnings,
             overwrite=overwrite,
         )
     if beside.diagnostics is not None:
-        options = work.method.options(acquisition.microscope) if isinstance(work.method, ClassicalMethod) else None
+        options = method.options(acquisition.microscope) if isinstance(method, ClassicalMethod) else None
         write_diagnostics(
             beside.diagnostics,
             acquisition,
             image.pixels,
-            method=work.method.name,
-            label=work.method.label,
+            method=method.name,
+            label=method.label,
             options=options,
             overwrite=overwrite,
         )

@@ -4,22 +4,27 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from oidn_jax.acquisition import Acquisition, CameraSettings, KnownIllumination
 from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.assessment import certain
 from oidn_jax.classical.consistency import BORDER
 from oidn_jax.data.atomic import check_target
+from oidn_jax.data.image_file import Source, common_name
 from oidn_jax.data.raw_stack import RawStack, open_raw_stack
 from oidn_jax.data.writers import fits_imagej, output_name
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.methods import Method
+from oidn_jax.methods import Method, NetworkMethod
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.reconstruction.optics import ChannelOptics
 from oidn_jax.reconstruction.trust import TrustFiles
 
 _SMALLEST_JUDGED = 2 * BORDER + 24
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,24 +52,35 @@ class Reading:
         frame_order: one of `data.raw_stack.FRAME_ORDERS`.
         frame_axis: letter of the axis of the file that the frames are on; None lets the file decide, and the stripes
             where two axes fit.
+        widefield_frame: "first" or "last" where each acquisition has a frame without stripes there, which is left out.
         pixel_size_nm: of the raw frames, in place of what the files say.
+        flip_y: write images bottom row first; None does so where other programs show the file so (MRC, DV).
         camera: what is known of the camera.
-        known: the illumination, where it need not be estimated.
+        known: the illumination, where it need not be estimated; several are of one channel each.
         pattern_period_nm: smallest and largest period of the stripes, where it is known.
         harmonic: of the phases, that the pattern is, as of `Acquisition`; None to find out.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
-        remarks: warnings about all this, one line each, given once the inputs are accepted.
+        assumed: those of them, by their names in `Microscope`, that nobody gave; what a file says goes before them.
     """
 
     frame_order: str = "paz"
     frame_axis: str | None = None
+    widefield_frame: str | None = None
     pixel_size_nm: float | None = None
+    flip_y: bool | None = None
     camera: CameraSettings = field(default_factory=CameraSettings)
-    known: KnownIllumination | None = None
+    known: KnownIllumination | tuple[KnownIllumination, ...] | None = None
     pattern_period_nm: tuple[float, float] | None = None
     harmonic: int | None = None
     optics_from: str = "given"
-    remarks: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def illuminations(self) -> tuple[KnownIllumination, ...]:
+        """Those that are known."""
+        if isinstance(self.known, KnownIllumination):
+            return (self.known,)
+        return self.known or ()
 
 
 def _ignore(_: str) -> None:
@@ -112,12 +128,33 @@ class Beside:
 
 @dataclass(frozen=True)
 class Job:
-    """One raw file: its shape (images, frames, y, x), and what is written for it and for each of its channels."""
+    """One position of a raw file, and what is written for it and for each of its channels.
 
-    source: Path
+    Attributes:
+        source: the file, a folder of files, or files that belong together.
+        position: its number, from 0; None of a file that has one.
+        shape: (images, frames, y, x).
+        missing: what of the optics nobody gave, not even the file.
+        image: to be written, if any.
+        channels: what is written beside it.
+    """
+
+    source: Source
+    position: int | None
     shape: tuple[int, int, int, int]
+    missing: tuple[str, ...]
     image: Path | None
     channels: tuple[Beside, ...]
+
+    @property
+    def name(self) -> Path:
+        """What messages call the source."""
+        return common_name(self.source) if isinstance(self.source, tuple) else self.source
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The paths that are read."""
+        return self.source if isinstance(self.source, tuple) else (self.source,)
 
     @property
     def pixels(self) -> int:
@@ -142,55 +179,87 @@ class Job:
 
 @dataclass(frozen=True)
 class Work:
-    """What is the same for all files: the arguments of `reconstruct_files`."""
+    """What is the same for all files: the arguments of `reconstruct_files`.
 
-    method: Method
-    microscope: Microscope
+    There is one method and one microscope for all channels, or one for each.
+    """
+
+    methods: tuple[Method, ...]
+    microscopes: tuple[Microscope, ...]
     reading: Reading
     outputs: Outputs
     messages: Messages
 
     @property
+    def method(self) -> Method:
+        """Of the first channel; the others are of its kind."""
+        return self.methods[0]
+
+    @property
+    def microscope(self) -> Microscope:
+        """Of the first channel; the others have as many frames, and the same scale."""
+        return self.microscopes[0]
+
+    @property
     def other_inputs(self) -> list[Path]:
         """Files besides the raw frames that are read."""
-        known = self.reading.known
-        return [*self.method.inputs, *([known.path] if known else [])]
+        methods = [path for method in self.methods for path in method.inputs]
+        return methods + [known.path for known in self.reading.illuminations]
 
     @property
     def needs_illumination(self) -> bool:
         """Whether the illumination must be known."""
         return self.method.needs_illumination or self.outputs.diagnostics or self.outputs.trust
 
+    @property
+    def depends_on_optics(self) -> bool:
+        """Whether another NA or emission would be another image, or another judgement."""
+        return self.needs_illumination or isinstance(self.method, NetworkMethod)
 
-def open_stack(source: Path, work: Work, frame_axis: str | None) -> RawStack:
-    """The raw stack of a file, its headers read and no pixels."""
-    return open_raw_stack(
+    def optics(self, stack: RawStack, number: int) -> ChannelOptics:
+        """Of a channel of a stack."""
+        return ChannelOptics.of_channel(stack, number, for_channel(self.microscopes, number), self.reading.assumed)
+
+
+def for_channel(values: Sequence[T], number: int) -> T:
+    """Of values that are one for all channels, or one for each."""
+    return values[number if len(values) > 1 else 0]
+
+
+def open_stack(source: Source, work: Work, frame_axis: str | None) -> RawStack:
+    """The raw stack of a file, all positions, its headers read and no pixels."""
+    stack = open_raw_stack(
         source,
         orientations=work.microscope.orientations,
         phases=work.microscope.phases,
         frame_order=work.reading.frame_order,
         frame_axis=frame_axis,
+        widefield_frame=work.reading.widefield_frame,
         pixel_size_nm=work.reading.pixel_size_nm,
     )
+    if work.reading.flip_y is None:
+        return stack
+    return replace(stack, images=replace(stack.images, bottom_first=work.reading.flip_y))
 
 
-def decide_frame_axis(source: Path, work: Work) -> str | None:
+def decide_frame_axis(job: Job, work: Work) -> str | None:
     """The axis of the frames where two axes of a file have their number: that on which all orientations have stripes.
 
     Returns:
         Its letter; None where the file leaves no doubt, has been told, or the stripes do not tell: then the rules of
         `data.raw_stack` hold.
     """
-    fitting = open_stack(source, work, None).frame_axes
+    fitting = open_stack(job.source, work, None).frame_axes
     if work.reading.frame_axis is not None or len(fitting) < 2 or work.microscope.phases < 3:
         return work.reading.frame_axis
-    striped = [axis for axis in fitting if _has_stripes(open_stack(source, work, axis), work)]
+    stacks = {axis: open_stack(job.source, work, axis).position(job.position or 0) for axis in fitting}
+    striped = [axis for axis, stack in stacks.items() if _has_stripes(stack, work)]
     if len(striped) == 1:
-        work.messages.warn(f"{source}: the frames are on the axis {striped[0]}, where every orientation has stripes")
+        work.messages.warn(f"{job.name}: the frames are on the axis {striped[0]}, where every orientation has stripes")
         return striped[0]
     work.messages.warn(
-        f"{source}: the axes {' and '.join(fitting)} could both be that of the frames, and the stripes do not tell; if "
-        "the image is wrong, name the axis as `frame_axis`"
+        f"{job.name}: the axes {' and '.join(fitting)} could both be that of the frames, and the stripes do not tell; "
+        "if the image is wrong, name the axis as `frame_axis`"
     )
     return None
 
@@ -198,36 +267,43 @@ def decide_frame_axis(source: Path, work: Work) -> str | None:
 def _has_stripes(stack: RawStack, work: Work) -> bool:
     period = work.reading.pattern_period_nm
     try:
-        estimate = Acquisition(stack.channel(0), work.microscope, pattern_period_nm=period).estimate
+        microscope = work.optics(stack, 0).microscope
+        estimate = Acquisition(stack.channel(0), microscope, pattern_period_nm=period).estimate
     except InputError:
         return False
     return bool(certain(estimate).all())
 
 
-def open_channels(source: Path, work: Work) -> list[Acquisition]:
-    """The acquisition of each channel of a raw file, whose headers are read and no pixels.
+def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acquisition]:
+    """The acquisition of each channel of one position of a raw file.
 
     Raises:
-        InputError: what `open_raw_stack` refuses; one known illumination for several channels.
+        InputError: one known illumination for several channels, or other numbers of methods, wavelengths or
+            illuminations than of channels.
     """
-    stack = open_stack(source, work, work.reading.frame_axis)
-    microscope, reading = work.microscope, work.reading
-    count = stack.layout.channels
-    if count > 1 and reading.known is not None:
+    reading, count = work.reading, stack.layout.channels
+    known = reading.illuminations
+    if count > 1 and len(known) == 1:
         raise InputError(
-            f"{source} has {count} channels, and each has stripes of its own, but {reading.known.path} holds those of "
-            "one; leave `illumination` out, or save the channels as files of their own"
+            f"{stack.source} has {count} channels, and each has stripes of its own, but {known[0].path} holds those of "
+            "one; give one for each channel as `illumination`, or leave it out"
         )
+    given = {"illumination": known, "workdir": work.methods, "emission_nm": work.microscopes}
+    for name, values in given.items():
+        if len(values) not in (0, 1, count):
+            legal = f"{stack.source} has {count} channel{'s' * (count > 1)}; give one for all, or one for each"
+            raise InputError(f"{len(values)} values of `{name}` are given, but {legal}")
 
     def opened(number: int) -> Acquisition:
         def warn(line: str) -> None:
-            work.messages.warn(line if count == 1 else f"channel {number + 1} of {line}")
+            line = line if count == 1 else f"channel {number + 1} of {line}"
+            work.messages.warn(line if position is None else f"position {position + 1}, {line}")
 
         return Acquisition(
             stack.channel(number),
-            microscope,
+            work.optics(stack, number).microscope,
             camera=reading.camera,
-            known=reading.known,
+            known=for_channel(known, number) if known else None,
             pattern_period_nm=reading.pattern_period_nm,
             harmonic=reading.harmonic,
             warn=warn,
@@ -236,22 +312,39 @@ def open_channels(source: Path, work: Work) -> list[Acquisition]:
     return [opened(number) for number in range(count)]
 
 
-def inspect(source: Path, work: Work, out: Path) -> Job:
-    """Checks an input by its headers and names its outputs."""
-    outputs, channels = work.outputs, open_channels(source, work)
+def inspect(source: Source, work: Work, out: Path) -> list[Job]:
+    """Checks an input by its headers and names its outputs: a job for each position."""
+    stack = open_stack(source, work, work.reading.frame_axis)
+    if stack.positions == 1:
+        return [_inspect_position(source, stack, None, work, out)]
+    if not work.method.writes_image:
+        raise InputError(
+            f"{stack.source} has {stack.positions} positions, and an image is judged against one: save it alone"
+        )
+    return [
+        _inspect_position(source, stack.position(position), position, work, out) for position in range(stack.positions)
+    ]
+
+
+def _inspect_position(source: Source, stack: RawStack, position: int | None, work: Work, out: Path) -> Job:
+    outputs, channels = work.outputs, channels_of(stack, work, position)
     microscope, (times, frames, h, w) = channels[0].microscope, channels[0].stack.shape
     images = times * len(channels)
     if work.needs_illumination:
-        microscope.otf()  # refuses pixels that the objective does not go with
+        for acquisition in channels:
+            acquisition.microscope.otf()  # refuses pixels that the objective does not go with
     if outputs.trust and min(h, w) < _SMALLEST_JUDGED:
         raise InputError(
-            f"{source} has frames of {h} x {w} pixels; trust maps leave out {BORDER} at each edge and need at least "
-            f"{_SMALLEST_JUDGED} x {_SMALLEST_JUDGED}"
+            f"{stack.source} has frames of {h} x {w} pixels; trust maps leave out {BORDER} at each edge "
+            f"and need at least {_SMALLEST_JUDGED} x {_SMALLEST_JUDGED}"
         )
-    name = output_name(source)
+    name = output_name(stack.source)
     stem = re.sub(r"(\.ome)?\.tiff?$", "", name)
-    if not fits_imagej((images, microscope.scale * h, microscope.scale * w)) and name.endswith("_sr.tif"):
-        name = f"{name.removesuffix('.tif')}.ome.tif"
+    if position is not None:
+        name = f"{stem}_p{position + 1}{name.removeprefix(stem)}"
+        stem = f"{stem}_p{position + 1}"
+    if not fits_imagej((images, microscope.scale * h, microscope.scale * w)) and name == f"{stem}.tif":
+        name = f"{stem}.ome.tif"
 
     def beside(stem: str) -> Beside:
         return Beside(
@@ -264,7 +357,9 @@ def inspect(source: Path, work: Work, out: Path) -> Job:
     stems = [stem] if len(channels) == 1 else [f"{stem}_c{number + 1}" for number in range(len(channels))]
     return Job(
         source,
+        position,
         (images, frames, h, w),
+        missing=tuple(line for number in range(len(channels)) for line in work.optics(stack, number).missing),
         image=out / name if work.method.writes_image else None,
         channels=tuple(map(beside, stems)),
     )
@@ -273,10 +368,15 @@ def inspect(source: Path, work: Work, out: Path) -> Job:
 def check_work(work: Work) -> None:
     """Refuses what does not go together, before a file is looked at."""
     microscope = work.microscope
-    work.method.check(microscope)
-    if work.reading.known is not None:
+    for name in ("orientations", "phases", "scale"):
+        values = {getattr(each, name) for each in work.microscopes}
+        if len(values) > 1:
+            raise IllegalValue(f"microscope.{name}", sorted(values), "it must be the same for all channels")
+    for method in work.methods:
+        method.check(microscope)
+    for known in work.reading.illuminations:
         read_illumination(
-            work.reading.known.path,
+            known.path,
             orientations=microscope.orientations,
             phases=microscope.phases,
             pixel_size_nm=work.reading.pixel_size_nm,
@@ -289,15 +389,15 @@ def check_work(work: Work) -> None:
 
 def check_outputs(jobs: Sequence[Job], out: Path, work: Work) -> None:
     """Refuses what could not be written, or would destroy something, before anything is computed."""
-    inputs = {job.source.resolve() for job in jobs} | {path.resolve() for path in work.other_inputs}
+    inputs = {path.resolve() for job in jobs for path in job.inputs} | {path.resolve() for path in work.other_inputs}
     owner: dict[Path, Path] = {}
     for job in jobs:
         for path in job.outputs:
             if path in owner:
                 raise InputError(
-                    f"{owner[path]} and {job.source} would both become {path}; reconstruct them into different folders"
+                    f"{owner[path]} and {job.name} would both become {path}; reconstruct them into different folders"
                 )
-            owner[path] = job.source
+            owner[path] = job.name
             if path.resolve() in inputs or path.resolve().parent in inputs:
                 raise InputError(f"{path} is one of the inputs and would be replaced; choose another output folder")
             check_target(path, overwrite=work.outputs.overwrite)

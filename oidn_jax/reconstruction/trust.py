@@ -164,8 +164,9 @@ class TrustWriter:
         """Judges the image of the next time point and writes its maps."""
         consistency = judge(image, self._acquisition, time)
         every = consistency.residual if self._every_frame else []
-        self._maps.write(np.stack([consistency.chi_square, consistency.evidence]))
-        self._residual.write(np.stack([*every, consistency.mean_residual]))
+        as_shown = self._acquisition.stack.as_shown
+        self._maps.write(as_shown(np.stack([consistency.chi_square, consistency.evidence])))
+        self._residual.write(as_shown(np.stack([*every, consistency.mean_residual])))
         self._numbers.append(_numbers(consistency))
         self.worst_chi_square = max(self.worst_chi_square, float(consistency.reduced_chi_square))
         if self._first is None:
@@ -181,16 +182,16 @@ class TrustWriter:
         summary = _summary(self._numbers, self._acquisition, self._provenance)
         self.verdict = summary["verdict"]
         write_json(self._files.numbers, summary)
-        image, consistency = self._first
+        (image, consistency), as_shown = self._first, self._acquisition.stack.as_shown
         raw_nm = self._acquisition.stack.pixel_size_nm
         page = TrustPage(
             title=self.verdict,
-            image=image,
-            evidence=np.asarray(consistency.evidence),
+            image=as_shown(image),
+            evidence=as_shown(np.asarray(consistency.evidence)),
             threshold=float(consistency.threshold),
-            chi_square=np.asarray(consistency.chi_square),
-            mean_residual=np.asarray(consistency.mean_residual),
-            residual=np.asarray(consistency.residual),
+            chi_square=as_shown(np.asarray(consistency.chi_square)),
+            mean_residual=as_shown(np.asarray(consistency.mean_residual)),
+            residual=as_shown(np.asarray(consistency.residual)),
             reduced_chi_square=float(consistency.reduced_chi_square),
             pixel_size_nm=None if raw_nm is None else raw_nm / self._acquisition.microscope.scale,
         )

@@ -36,6 +36,28 @@ def test_what_is_read_is_what_was_written(path):
     assert stored.frame_size == (64, 80)
 
 
+def test_phases_and_brightness_of_time_points(tmp_path):
+    times = [GIVEN, GIVEN._replace(phase=GIVEN.phase + 0.5, brightness=jnp.full((3, 3), 0.5))]
+    options = {"frame_size": (64, 80), "pixel_size_nm": 60.0, "provenance": {}}
+    path = write_illumination(tmp_path / "a.json", ESTIMATE, times=times, **options)
+    stored = read_illumination(path, **LAYOUT)
+    for time, given in enumerate(times):
+        np.testing.assert_allclose(stored.time_phase[time], given.phase, rtol=1e-5)
+        np.testing.assert_allclose(stored.time_brightness[time], given.brightness, rtol=1e-6)
+    content = json.loads(path.read_text())
+    for name, value, message in (
+        ("brightness", [[1.0] * 3] * 2, "brightness of time points of the shape|inhomogeneous"),
+        ("brightness", [[1.0, 0.0, 1.0]] * 3, "brightness above 0"),
+        ("phases_deg", [[0.0, 0.0, 0.0]] * 3, "the phases of an orientation must differ"),
+        ("phases_deg", [[float("nan")] * 3] * 3, "finite"),
+    ):
+        changed = json.loads(json.dumps(content))
+        changed["times"][1][name] = value
+        (tmp_path / "b.json").write_text(json.dumps(changed))
+        with pytest.raises(InputError, match=message):
+            read_illumination(tmp_path / "b.json", **LAYOUT)
+
+
 def test_an_existing_file_is_kept(path):
     def write(overwrite):
         other = {"frame_size": (8, 8), "pixel_size_nm": 1.0}

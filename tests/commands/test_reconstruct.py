@@ -198,20 +198,21 @@ def test_the_progress_bar_leaves_stdout_alone(capsys, monkeypatch):
 
 @pytest.fixture
 def optics(command, monkeypatch):
-    """A function that gives the microscope, where it comes from and what is said of it, of the flags."""
+    """A function that gives the microscope, where it comes from and what nobody gave of it, of the flags."""
 
     def optics(*words):
         given = {}
 
         def keep(inputs, method, out, *, microscope, reading, **rest):
-            given.update(microscope=microscope, source=reading.optics_from, remarks=reading.remarks)
+            (only,) = microscope
+            given.update(microscope=only, source=reading.optics_from, assumed=reading.assumed)
 
         with monkeypatch.context() as patch:
             patch.setattr("oidn_jax.reconstruction.reconstruct_files", keep)
             code, _, err = command("reconstruct", "spots.tif", "--out=out", *words)
         assert code == 0, err
         assert err == ""
-        return given["microscope"], given["source"], given["remarks"]
+        return given["microscope"], given["source"], given["assumed"]
 
     return optics
 
@@ -225,43 +226,68 @@ def test_one_flag_changes_one_number(optics):
     assert optics("--method=wiener", "--otf-damping=1")[0] == replace(Microscope(), otf_damping=1.0)
 
 
-def test_optics_that_nobody_gave_are_said_in_one_line(optics):
-    _, source, (line,) = optics("--method=wiener")
-    assert "NA 1.49, emission at 525 nm, an OTF damping of 0.175" in line
-    assert source == "assumed: NA 1.49, emission at 525 nm, an OTF damping of 0.175"
-    _, source, (line,) = optics("--method=wiener", "--na=1.3", "--emission-nm=600")
-    assert "assumed: an OTF damping of 0.175" in line
-    assert source == "flags and assumed: an OTF damping of 0.175"
-    _, source, remarks = optics("--method=wiener", "--na=1.3", "--emission-nm=600", "--otf-damping=0.5")
-    assert (source, remarks) == ("flags", ())
+ALL = ("na", "emission_wavelength_nm", "otf_damping")
+
+
+def test_optics_that_nobody_gave(optics):
+    assert optics("--method=wiener")[1:] == ("", ALL)
+    assert optics("--method=wiener", "--na=1.3", "--emission-nm=600")[1:] == ("flags", ALL[2:])
+    assert optics("--method=wiener", "--na=1.3", "--emission-nm=600", "--otf-damping=0.5")[1:] == ("flags", ())
+
+
+def test_optics_that_nobody_gave_are_said_in_one_line(folder, command):
+    code, _, err = command("reconstruct", "spots.tif", "--method=wiener", "--na=1.3", "--out=out")
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "assumed" in line]
+    assert "these are assumed: emission at 525 nm, an OTF damping of 0.175; give --na, --emission-nm" in line
     # Widefield needs none.
-    assert optics("--method=widefield")[2] == ()
+    assert "assumed" not in command("reconstruct", "spots.tif", "--method=widefield", "--out=wide").err
+
+
+def test_what_the_file_says_of_the_optics_is_used(folder, command):
+    """540 nm in the file: used where nobody gives another, named where somebody gives one far from it."""
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.0626, "PhysicalSizeY": 0.0626}
+    metadata["Channel"] = {"Name": ["GFP"], "EmissionWavelength": [540.0]}
+    tifffile.imwrite("told.ome.tif", counts(), ome=True, metadata=metadata)
+    words = "told.ome.tif", "--method=wiener", "--na=1.3"
+
+    def sources(out):
+        return json.loads((folder / out / "told_sr_illumination.json").read_text())
+
+    code, _, err = command("reconstruct", *words, "--out=out")
+    assert code == 0
+    assert "are assumed: an OTF damping of 0.175; give" in err
+    assert sources("out")["optics"]["emission_wavelength_nm"] == 540
+    assert sources("out")["optics_from"] == "flags and the file (emission) and assumed: an OTF damping of 0.175"
+    assert "emission" not in command("reconstruct", *words, "--emission-nm=530", "--out=near").err.replace("--em", "")
+    code, _, err = command("reconstruct", *words, "--emission-nm=610", "--out=far")
+    assert "the file tells of an emission of 540 nm, but 610 is used (--emission-nm)" in err
+    assert sources("far")["optics"]["emission_wavelength_nm"] == 610
 
 
 def test_the_optics_of_a_configuration(optics):
-    microscope, source, remarks = optics("--method=wiener", "--config=er:quick,560", "--config.microscope.na=1.4")
+    microscope, source, assumed = optics("--method=wiener", "--config=er:quick,560", "--config.microscope.na=1.4")
     assert (microscope.na, microscope.emission_wavelength_nm) == (1.4, 607.0)
-    assert (source, remarks) == ("configuration er:quick,560", ())
-    microscope, source, remarks = optics("--method=hifi", "--config=er:quick,560", "--na=1.2")
+    assert (source, assumed) == ("configuration er:quick,560", ())
+    microscope, source, assumed = optics("--method=hifi", "--config=er:quick,560", "--na=1.2")
     assert (microscope.na, microscope.emission_wavelength_nm) == (1.2, 607.0)
-    assert (source, remarks) == ("configuration er:quick,560 and flags", ())
+    assert (source, assumed) == ("configuration er:quick,560 and flags", ())
 
 
 def test_the_optics_of_a_model(folder, optics):
     model = untrained()
     weights.write_model(folder / "model", model)
     assert optics("--workdir=model") == (model.microscope, "the model's training", ())
-    microscope, source, remarks = optics("--workdir=model", "--trust", "--na=1.2")
+    microscope, source, assumed = optics("--workdir=model", "--trust", "--na=1.2")
     assert microscope == replace(model.microscope, na=1.2)
-    assert (source, remarks) == ("the model's training and flags", ())
+    assert (source, assumed) == ("the model's training and flags", ())
 
 
 def test_a_measured_otf(optics, measured_otf_file):
-    microscope, source, remarks = optics("--method=wiener", f"--otf={measured_otf_file}")
+    microscope, source, assumed = optics("--method=wiener", f"--otf={measured_otf_file}")
     assert microscope.measured_otf.name == measured_otf_file.name
     # Its damping is its own; NA and wavelength say where it ends.
-    assert source == "flags and assumed: NA 1.49, emission at 525 nm"
-    assert len(remarks) == 1
+    assert (source, assumed) == ("flags", ALL[:2])
 
 
 @pytest.fixture

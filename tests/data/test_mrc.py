@@ -125,6 +125,27 @@ def test_priism_time_and_waves(tmp_path, fields, stored):
     np.testing.assert_array_equal([stack.read(time) for time in range(stack.shape[0])], expected)
 
 
+@pytest.mark.parametrize(
+    ("fields", "emission"),
+    [
+        ({}, [525.0]),
+        ({"waves": 2, "wavelengths": (528, 608)}, [528.0, 608.0]),
+        ({"waves": 2, "wavelengths": (528, 0)}, [None, None]),
+        ({"wavelengths": (0,)}, [None]),
+        # Seven waves do not divide the sections: then they mean nothing, as their wavelengths.
+        ({"waves": 7}, [None]),
+    ],
+)
+def test_the_emission_of_each_wave(tmp_path, fields, emission):
+    fields = dict(fields)
+    content = bytearray(priism(TWICE.reshape(18, 20, 24), waves=fields.pop("waves", 1)))
+    if "wavelengths" in fields:
+        struct.pack_into("<5h", content, 198, *(*fields["wavelengths"], 0, 0, 0, 0)[:5])
+    stack = open_raw_stack(save(tmp_path / "cell.dv", content))
+    assert [channel.emission_nm for channel in stack.channels] == emission
+    assert stack.images.bottom_first
+
+
 def test_an_implausible_spacing_is_no_pixel_size(tmp_path):
     for spacing in ((0, 0, 0), (1, 1, 1), (1e-4, 1e-4, 1e-4), (62.6, 62.6, 160), (float("nan"),) * 3):
         path = save(tmp_path / "cell.mrc", priism(FRAMES, spacing=spacing))

@@ -8,6 +8,8 @@ import pytest
 import tifffile
 
 from oidn_jax.data import InputError, RawStack, check_image, open_images, open_raw_stack
+from oidn_jax.data.image_file import common_name
+from oidn_jax.data.raw_stack import gather
 from oidn_jax.errors import IllegalValue
 
 FRAMES = np.random.default_rng(0).integers(0, 60000, (3, 9, 20, 24)).astype(np.uint16)
@@ -192,3 +194,130 @@ def test_a_folder_of_frames_in_natural_order(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="folder without TIFF or MRC files"):
         open_raw_stack(tmp_path / "empty")
+
+
+def test_files_of_one_frame_each_are_one_acquisition(tmp_path):
+    paths = [tmp_path / f"cell_{i + 1}.tif" for i in range(18)]
+    for path, frame in zip(paths, FRAMES.reshape(27, 20, 24), strict=False):
+        tifffile.imwrite(path, frame)
+    (together,) = gather(sorted(map(str, paths)), frames=9)  # 1, 10, 11, ..., as a shell gives them
+    stack = open_raw_stack(together)
+    assert stack.source == tmp_path / "cell.tif"
+    np.testing.assert_array_equal([stack.read(0), stack.read(1)], FRAMES[:2])
+    assert "its 18 files, cell_1.tif to cell_18.tif, are taken as one acquisition" in stack.images.remarks[0]
+    # Any other number, files of several images, and files that cannot be read stand by themselves.
+    assert gather(paths[:17], frames=9) == paths[:17]
+    assert gather(paths, frames=1) == paths
+    tifffile.imwrite(paths[3], FRAMES[0])
+    assert gather(paths, frames=9) == paths
+    paths[3].write_bytes(b"nothing")
+    assert gather(paths, frames=9) == paths
+    (tmp_path / "1.tif").touch()
+    assert common_name([tmp_path / "1.tif", tmp_path / "2.tif"]) == tmp_path / f"{tmp_path.name}.tif"
+
+
+@pytest.mark.parametrize("position", ["first", "last"])
+def test_a_widefield_frame_is_left_out(tmp_path, position):
+    wide = np.full((3, 1, 20, 24), 7, np.uint16)
+    frames = np.concatenate([wide, FRAMES] if position == "first" else [FRAMES, wide], axis=1)
+    path = tmp_path / "cell.tif"
+    tifffile.imwrite(path, frames.reshape(30, 20, 24), imagej=True, metadata={"axes": "TYX", "finterval": 0.01})
+    with pytest.raises(InputError, match="give first or last as `widefield_frame`"):
+        open_raw_stack(path)
+    stack = open_raw_stack(path, widefield_frame=position)
+    assert (stack.layout, stack.time_interval_s) == ((3, 1, 1), pytest.approx(0.1))
+    np.testing.assert_array_equal([stack.read(time) for time in range(3)], FRAMES)
+    other = FRAMES.reshape(3, 3, 3, 20, 24).swapaxes(1, 2).reshape(FRAMES.shape)
+    frames = np.concatenate([wide, other] if position == "first" else [other, wide], axis=1)
+    tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TCYX"})
+    stack = open_raw_stack(path, widefield_frame=position, frame_order="apz")
+    np.testing.assert_array_equal([stack.read(time) for time in range(3)], FRAMES)
+    tifffile.imwrite(path, frames.reshape(30, 20, 24))
+    for name, order in (("middle", "paz"), (position, "pza")):
+        with pytest.raises(IllegalValue, match="`widefield_frame` is"):
+            open_raw_stack(path, widefield_frame=name, frame_order=order)
+    tifffile.imwrite(path, FRAMES[0])
+    with pytest.raises(InputError, match=r"3 orientations x 3 phases \+ 1 widefield frame = 10"):
+        open_raw_stack(path, widefield_frame=position)
+
+
+def test_axes_of_orientations_and_phases_go_before_the_frame_order(tmp_path):
+    path = tmp_path / "cell.ome.tif"
+    tifffile.imwrite(path, PLANES.transpose(2, 1, 0, 3, 4), ome=True, metadata={"axes": "PAZYX"})
+    stack = open_raw_stack(path)
+    assert stack.layout == (1, 5, 1)
+    np.testing.assert_array_equal([stack.read(z) for z in range(5)], PLANES.reshape(5, 9, 20, 24))
+
+
+def several_images(path, images, **channel):
+    with tifffile.TiffWriter(path) as file:
+        for number, image in enumerate(images):
+            file.write(image, metadata={"axes": "TZYX", "Name": f"field {number}", "Channel": channel})
+
+
+def test_positions_are_acquisitions_of_their_own(tmp_path):
+    """Two fields of view of two time points each."""
+    images = np.stack([FRAMES[:2], FRAMES[1:]])
+    several_images(tmp_path / "cell.ome.tif", images)
+    stack = open_raw_stack(tmp_path / "cell.ome.tif")
+    assert (stack.positions, stack.layout) == (2, (2, 1, 1))
+    for number in range(2):
+        field = stack.position(number)
+        assert (field.positions, field.layout, field.shape) == (1, (2, 1, 1), (2, 9, 20, 24))
+        np.testing.assert_array_equal([field.read(time) for time in range(2)], images[number])
+    with pytest.raises(IndexError, match="positions 0 to 1, not 2"):
+        stack.position(2)
+
+
+def test_images_that_are_frames_are_no_positions(tmp_path):
+    several_images(tmp_path / "cell.ome.tif", FRAMES.reshape(27, 1, 1, 20, 24)[:9])
+    stack = open_raw_stack(tmp_path / "cell.ome.tif")
+    assert (stack.positions, stack.layout) == (1, (1, 1, 1))
+    np.testing.assert_array_equal(stack.read(0), FRAMES[0])
+
+
+COLORS = [(0, 255, 0), (255, 0, 16)]
+
+
+@pytest.mark.parametrize("axes", ["ZCYX", "CZYX"])
+def test_what_ome_says_of_channels(tmp_path, axes):
+    frames = FRAMES[:2] if axes[0] == "C" else FRAMES[:2].swapaxes(0, 1)
+    channel = {
+        "Name": ["GFP", "mCherry"],
+        "EmissionWavelength": [525.0, 0.61],
+        "EmissionWavelengthUnit": ["nm", "µm"],
+        "ExcitationWavelength": [488.0, 561.0],
+        "Color": [int.from_bytes(bytes((*color, 255)), "big", signed=True) for color in COLORS],
+    }
+    path = tmp_path / "cell.ome.tif"
+    tifffile.imwrite(path, frames, ome=True, metadata={"axes": axes, "Channel": channel})
+    with tifffile.TiffFile(path) as tiff:
+        xml = tiff.ome_metadata
+    instrument = '<Instrument ID="Instrument:0"><Objective ID="Objective:0" LensNA="1.42"/></Instrument><Image'
+    tifffile.tiffcomment(path, xml.replace("<Image", instrument, 1).encode())
+    stack = open_raw_stack(path)
+    assert stack.images.na == 1.42
+    assert [(c.name, c.color, c.emission_nm, c.excitation_nm) for c in stack.channels] == [
+        ("GFP", COLORS[0], 525.0, 488.0),
+        ("mCherry", COLORS[1], pytest.approx(610.0), 561.0),
+    ]
+    assert stack.channel(1).channels == stack.channels[1:]
+
+
+def test_what_imagej_says_of_channels(tmp_path):
+    tables = [np.outer(color, np.arange(256) / 255).round().astype(np.uint8) for color in COLORS]
+    metadata = {"axes": "ZCYX", "mode": "composite", "LUTs": tables, "Labels": ["GFP", "mCherry"] * 9}
+    tifffile.imwrite(tmp_path / "cell.tif", FRAMES[:2].swapaxes(0, 1), imagej=True, metadata=metadata)
+    stack = open_raw_stack(tmp_path / "cell.tif")
+    assert [(c.name, c.color) for c in stack.channels] == [("GFP", COLORS[0]), ("mCherry", COLORS[1])]
+    # Labels that differ from image to image are no names.
+    metadata |= {"Labels": [f"image {n}" for n in range(18)]}
+    tifffile.imwrite(tmp_path / "cell.tif", FRAMES[:2].swapaxes(0, 1), imagej=True, metadata=metadata)
+    assert [c.name for c in open_raw_stack(tmp_path / "cell.tif").channels] == [None, None]
+
+
+def test_frames_on_the_axis_of_channels_share_what_all_have(tmp_path):
+    channel = {"Name": [f"frame {n}" for n in range(9)], "EmissionWavelength": [525.0] * 9}
+    tifffile.imwrite(tmp_path / "cell.ome.tif", FRAMES[0], ome=True, metadata={"axes": "CYX", "Channel": channel})
+    (only,) = open_raw_stack(tmp_path / "cell.ome.tif").channels
+    assert (only.name, only.emission_nm) == (None, 525.0)

@@ -11,12 +11,22 @@ import tifffile
 from matplotlib.image import imread
 
 from oidn_jax.acquisition import CameraSettings, KnownIllumination
-from oidn_jax.data import InputError, open_images, writers
+from oidn_jax.data import InputError, open_images, open_raw_stack, writers
 from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod, reconstruct
 from oidn_jax.reconstruction import Messages, Outputs, Reading, files, reconstruct_files
 from oidn_jax.version import __version__
 from tests.acquisition import simulated
-from tests.methods.fakes import MICROSCOPE, ORIGIN, Identity, fake, frames_last, raw_counts, untrained, upsampled
+from tests.methods.fakes import (
+    MICROSCOPE,
+    ORIGIN,
+    Constant,
+    Identity,
+    fake,
+    frames_last,
+    raw_counts,
+    untrained,
+    upsampled,
+)
 
 STACK = raw_counts()
 
@@ -79,7 +89,9 @@ def test_one_acquisition(tmp_path, run, name, written):
     result = open_images(tmp_path / "out" / written)
     assert result.dtype == np.float32
     assert result.pixel_size_nm == pytest.approx(30, rel=1e-5)
-    np.testing.assert_allclose(result.read(0)[0], upsampled(STACK[0].mean(0)), atol=2e-6 * STACK.max())
+    expected = upsampled(STACK[0].mean(0))
+    expected = expected[::-1] if name.endswith(".mrc") else expected  # whose first row is the bottom one
+    np.testing.assert_allclose(result.read(0)[0], expected, atol=2e-6 * STACK.max())
     assert run.said == [f"{tmp_path / 'out' / written}: 80 x 96 pixels, 30 nm per pixel"]
     assert run.warned == []
 
@@ -141,9 +153,160 @@ def test_each_channel_has_its_own_stripes(tmp_path, run):
             own["orientations"]
             == json.loads((tmp_path / "out" / f"{number}_sr_illumination.json").read_text())["orientations"]
         )
-    known = Reading(known=KnownIllumination(tmp_path / "out" / "0_sr_illumination.json"))
-    with pytest.raises(InputError, match="has 2 channels, and each has stripes of its own"):
-        run(path, method=method, microscope=microscope, reading=known, overwrite=True)
+    files = [KnownIllumination(tmp_path / "out" / f"{number}_sr_illumination.json") for number in range(2)]
+    with pytest.raises(InputError, match=r"has 2 channels, and each has stripes of its own.*one for each channel"):
+        run(path, method=method, microscope=microscope, reading=Reading(known=files[0]), overwrite=True)
+    with pytest.raises(InputError, match=r"3 values of `illumination` are given, but .* has 2 channels"):
+        run(path, method=method, microscope=microscope, reading=Reading(known=(*files, files[0])), overwrite=True)
+    recalled = run(path, method=method, microscope=microscope, reading=Reading(known=tuple(files)), overwrite=True)
+    np.testing.assert_allclose(tifffile.imread(recalled[0]), both, rtol=0, atol=1e-3 * both.max())
+
+
+def two_colours(path, *, axes="ZCYX"):
+    """Two channels of the same frames, called and coloured, of other wavelengths where the format has them."""
+    frames = np.stack([STACK[0], STACK[0][::-1]], 1)
+    colors = [(0, 255, 0), (255, 0, 16)]
+    if path.name.endswith(".ome.tif"):
+        channel = {
+            "Name": ["GFP", "mCherry"],
+            "Color": [int.from_bytes(bytes((*color, 255)), "big", signed=True) for color in colors],
+            "EmissionWavelength": [525.0, 610.0],
+            "ExcitationWavelength": [488.0, 561.0],
+        }
+        metadata = {"axes": axes, "PhysicalSizeX": 0.06, "PhysicalSizeY": 0.06, "Channel": channel}
+        tifffile.imwrite(path, frames, ome=True, metadata=metadata)
+    else:
+        tables = [np.outer(color, np.arange(256) / 255).round().astype(np.uint8) for color in colors]
+        metadata = {"axes": axes, "unit": "um", "mode": "composite", "LUTs": tables, "Labels": ["GFP", "mCherry"] * 9}
+        tifffile.imwrite(path, frames, imagej=True, metadata=metadata, resolution=(1000 / 60,) * 2)
+    return path
+
+
+@pytest.mark.parametrize("name", ["cell.tif", "cell.ome.tif"])
+def test_channels_keep_names_and_colours(tmp_path, run, name):
+    source = two_colours(tmp_path / name)
+    (path,) = run(source)
+    raw, result = open_raw_stack(source), open_images(path)
+    assert [channel.name for channel in raw.channels] == ["GFP", "mCherry"]
+    assert (result.layout.channels, result.channels) == (2, raw.channels)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == "CYX"
+        if "ome" in name:
+            pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
+            assert [channel["EmissionWavelength"] for channel in pixels["Channel"]] == [525, 610]
+        else:
+            assert tiff.imagej_metadata["Labels"] == ["GFP", "mCherry"]
+            np.testing.assert_array_equal(tiff.imagej_metadata["LUTs"][1][:, -1], [255, 0, 16])
+
+
+def test_each_channel_has_its_own_emission_and_network(tmp_path, run):
+    """The model was trained at 525 nm: the second channel of the file is another colour, and may have its own model."""
+    source = two_colours(tmp_path / "cell.ome.tif")
+    alone = tifffile.imread(run(source)[0])[0]
+    assert [line for line in run.warned if "emission" in line] == [
+        f"channel 2 of {source}: the file tells of an emission of 610 nm, but 525 is used (`emission_nm`)"
+    ]
+    run.warned.clear()
+    red = replace(fake(Constant, value=0.5), microscope=replace(MICROSCOPE, emission_wavelength_nm=610.0))
+    methods = [NetworkMethod(fake(Identity)), NetworkMethod(red)]
+    (both,) = run(source, method=methods, microscope=[MICROSCOPE, red.microscope], overwrite=True)
+    assert run.warned == []
+    first, second = tifffile.imread(both)
+    np.testing.assert_array_equal(first, alone)
+    assert np.ptp(second) == 0
+    with tifffile.TiffFile(both) as tiff:
+        told = json.loads(tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Description"])
+    assert [each["channel"] for each in told["channels"]] == ["GFP", "mCherry"]
+    assert [each["optics"]["emission_wavelength_nm"] for each in told["channels"]] == [525, 610]
+    run.said.clear()
+    message = "2 values of `workdir` are given, but .* has 1 channel; give one for all"
+    refused(tmp_path, run, write(tmp_path / "one.tif"), message=message, method=methods)
+    message = r"`microscope.scale` is \[2, 3\]"
+    refused(tmp_path, run, source, message=message, microscope=[MICROSCOPE, replace(MICROSCOPE, scale=3)])
+
+
+def test_the_optics_of_a_file_go_before_those_that_are_assumed(tmp_path, run):
+    source = two_colours(tmp_path / "cell.ome.tif")
+    assumed = ("na", "emission_wavelength_nm", "otf_damping")
+    reading = Reading(optics_from="", assumed=assumed)
+    run(source, method=ClassicalMethod("wiener"), reading=reading)
+    for number, emission in enumerate((525, 610), start=1):
+        told = json.loads((tmp_path / "out" / f"cell_sr_c{number}_illumination.json").read_text())
+        assert told["optics"]["emission_wavelength_nm"] == emission
+        assert told["optics_from"] == "the file (emission) and assumed: NA 1.3, an OTF damping of 1"
+    assert sum("these are assumed: NA 1.3, an OTF damping of 1; give" in line for line in run.warned) == 1
+
+
+def test_positions_become_files_of_their_own(tmp_path, run):
+    stacks = [raw_counts(seed=number) for number in range(2)]
+    source = tmp_path / "cell.ome.tif"
+    with tifffile.TiffWriter(source) as file:
+        for stack in stacks:
+            metadata = {"axes": "TCYX", "PhysicalSizeX": 0.06, "PhysicalSizeY": 0.06}
+            file.write(stack, metadata=metadata)
+    written = run(source, preview=True)
+    assert [path.name for path in written] == ["cell_sr_p1.ome.tif", "cell_sr_p2.ome.tif"]
+    for path, stack in zip(written, stacks, strict=True):
+        np.testing.assert_allclose(tifffile.imread(path), upsampled(stack[0].mean(0)), atol=2e-6 * stack.max())
+    assert {"cell_sr_p1.png", "cell_sr_p2.png"} < set(listed(tmp_path / "out"))
+    run.said.clear()
+    message = "has 2 positions, and an image is judged against one"
+    method = GivenImage(written[0])
+    refused(tmp_path, run, source, message=message, method=method, out=tmp_path / "judged", trust=True)
+
+
+def test_files_of_one_frame_each_are_one_acquisition(tmp_path, run):
+    paths = [tmp_path / f"cell{number + 1}.tif" for number in range(9)]
+    for path, frame in zip(paths, STACK[0], strict=True):
+        tifffile.imwrite(path, frame, imagej=True, metadata={"unit": "um"}, resolution=(1000 / 60,) * 2)
+    (written,) = run(*paths)
+    assert written.name == "cell_sr.tif"
+    np.testing.assert_allclose(tifffile.imread(written), upsampled(STACK[0].mean(0)), atol=2e-6 * STACK.max())
+    (line,) = run.warned
+    assert "its 9 files, cell1.tif to cell9.tif, are taken as one acquisition" in line
+    assert provenance_of(written)["files"] == [path.name for path in paths]
+    run.said.clear()
+    refused(tmp_path, run, *paths[:8], message="holds 1 images.*give their folder or all of them")
+    message = "is one of the inputs and would be replaced"
+    paths[0].rename(tmp_path / "cell_sr.tif")
+    refused(tmp_path, run, tmp_path / "cell_sr.tif", *paths[1:], message=message, out=tmp_path, overwrite=True)
+
+
+def test_a_widefield_frame_is_left_out(tmp_path, run):
+    path = write(tmp_path / "cell.tif", np.concatenate([STACK, STACK[:, :1] * 0 + 7], axis=1))
+    (written,) = run(path, reading=Reading(widefield_frame="last"))
+    np.testing.assert_allclose(tifffile.imread(written), upsampled(STACK[0].mean(0)), atol=2e-6 * STACK.max())
+    assert provenance_of(written)["widefield_frame"] == "last"
+
+
+@pytest.mark.parametrize(
+    ("name", "flip_y", "flipped"),
+    [("a.mrc", None, True), ("a.mrc", False, False), ("a.tif", None, False), ("a.tif", True, True)],
+)
+def test_images_are_written_as_other_programs_show_the_frames(tmp_path, run, name, flip_y, flipped):
+    """Bio-Formats shows the first row of an MRC or DV file at the bottom, and that of a TIFF at the top."""
+    source, reading = write(tmp_path / name), Reading(flip_y=flip_y)
+    (written,) = run(source, reading=reading)
+    expected = upsampled(STACK[0].mean(0))
+    np.testing.assert_allclose(
+        tifffile.imread(written), expected[::-1] if flipped else expected, atol=2e-6 * STACK.max()
+    )
+    assert provenance_of(written).get("flip_y", False) is flipped
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.tif"])
+def test_an_image_is_judged_as_it_is_shown(tmp_path, run, name):
+    """What is written of an MRC file, rows the other way round, fits it; and its maps lie as the image does."""
+    counts = simulated.counts()
+    source = write(tmp_path / name, counts[None], pixel_size_nm=simulated.PIXEL_NM)
+    (written,) = run(source, method=ClassicalMethod("wiener"), microscope=simulated.MICROSCOPE, trust=True)
+    (maps,) = run(source, method=GivenImage(written), microscope=simulated.MICROSCOPE, out=tmp_path / "b", trust=True)
+    own = tifffile.imread(tmp_path / "out" / "a_sr_trust.tif")
+    np.testing.assert_allclose(tifffile.imread(maps), own, atol=1e-2)
+    other = source.with_suffix(".mrc" if name == "a.tif" else ".tif")
+    write(other, counts[None], pixel_size_nm=simulated.PIXEL_NM)
+    run(other, method=ClassicalMethod("wiener"), microscope=simulated.MICROSCOPE, out=tmp_path / "c", trust=True)
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "c" / "a_sr_trust.tif")[..., ::-1, :], own, atol=1e-3)
 
 
 def test_the_stripes_decide_where_two_axes_fit(tmp_path, run):
@@ -173,6 +336,33 @@ def test_the_stripes_decide_where_two_axes_fit(tmp_path, run):
         run(tmp_path / "cell.tif", method=method, microscope=microscope, reading=Reading(frame_axis="C"))
 
 
+@pytest.mark.parametrize("name", ["network", "widefield"])
+def test_stripes_that_contradict_the_grouping_are_refused_whatever_the_method(tmp_path, run, name):
+    """Three acquisitions of four orientations are as many images as four of three."""
+    counts = simulated.counts()
+    quadruples = np.concatenate([counts, counts[3:6].swapaxes(1, 2)])
+    source = simulated.write_frames(tmp_path / "cell.tif", np.tile(quadruples, (3, 1, 1)).reshape(4, 9, 64, 64))
+    network = name == "network"
+    method = NetworkMethod(untrained(microscope=simulated.MICROSCOPE)) if network else ClassicalMethod(name)
+    message = (
+        "times 1 and 2 show stripes of different directions.*36 images would also be 2 or 4 or 6 orientations of 3"
+    )
+    refused(tmp_path, run, source, message=message, method=method, microscope=simulated.MICROSCOPE)
+    twice = simulated.write_frames(tmp_path / "twice.tif", counts[[0, 1, 2, 0, 1, 2, 3, 4, 5]])
+    message = "orientations 1 and 2 show the same stripes"
+    refused(tmp_path, run, twice, message=message, method=method, microscope=simulated.MICROSCOPE)
+    swapped = simulated.write_frames(tmp_path / "apz.tif", counts[[0, 3, 6, 1, 4, 7, 2, 5, 8]])
+    message = "the stripes show better with phases and orientations exchanged"
+    refused(tmp_path, run, swapped, message=message, method=method, microscope=simulated.MICROSCOPE)
+
+
+def test_weak_stripes_contradict_nothing(tmp_path, run):
+    noise = np.random.default_rng(0).poisson(300, (2, 9, 64, 64))
+    source = simulated.write_frames(tmp_path / "cell.tif", noise)
+    run(source, method=ClassicalMethod("widefield"), microscope=simulated.MICROSCOPE)
+    assert run.warned == []
+
+
 def test_files_give_what_arrays_give(tmp_path, run):
     model = untrained()
     (path,) = run(write(tmp_path / "cell.tif"), method=NetworkMethod(model, tile=32, overlap=8))
@@ -187,7 +377,7 @@ CAMERA = CameraSettings(camera_gain=1.0, camera_offset=100.0)
 def test_a_time_lapse_gives_what_its_time_points_give_alone(tmp_path, run, name):
     """The camera is given, and for Wiener SIM the patterns, which one time point would tell otherwise than another."""
     counts = simulated.counts()
-    lapse = np.stack([counts, np.round(100 + (counts - 100.0) * 0.7), counts[:, ::-1]]).astype(np.uint16)
+    lapse = np.stack([counts, np.round(100 + (counts - 100.0) * 0.7), np.roll(counts, 5, axis=2)]).astype(np.uint16)
     network = name == "network"
     method = NetworkMethod(untrained(microscope=simulated.MICROSCOPE)) if network else ClassicalMethod(name)
     known = None
@@ -212,6 +402,24 @@ def test_a_time_lapse_gives_what_its_time_points_give_alone(tmp_path, run, name)
         # Of a later time point only the brightness is measured, relative to the first.
         tolerance = 2e-3 * np.abs(alone).max() if name == "wiener" and time else 0
         np.testing.assert_allclose(together[time], alone, rtol=0, atol=tolerance)
+
+
+def test_an_illumination_file_holds_all_time_points(tmp_path, run):
+    """Patterns that move, and light that fades: with the file of a lapse its image comes out again."""
+    counts = simulated.counts()
+    moved = counts[[1, 2, 0, 3, 4, 5, 8, 6, 7]]
+    faded = (100 + (moved - 100.0) * np.repeat([0.6, 0.5, 0.4], 3)[:, None, None]).round().astype(np.uint16)
+    source = simulated.write_frames(tmp_path / "lapse.tif", np.stack([counts, moved, faded]))
+    method = ClassicalMethod("wiener")
+    first = tifffile.imread(run(source, method=method, microscope=simulated.MICROSCOPE)[0])
+    known = KnownIllumination(tmp_path / "out" / "lapse_sr_illumination.json")
+    times = json.loads(known.path.read_text())["times"]
+    phase = np.array([time["phases_deg"][0][0] for time in times])
+    assert len(times) == 3
+    assert abs(abs((phase[1] - phase[0] + 180) % 360 - 180) - 120) < 5
+    out, reading = tmp_path / "again", Reading(known=known)
+    again = tifffile.imread(run(source, method=method, microscope=simulated.MICROSCOPE, reading=reading, out=out)[0])
+    np.testing.assert_allclose(again, first, rtol=0, atol=1e-4 * np.abs(first).max())
 
 
 @pytest.mark.parametrize("name", ["network", "widefield"])
