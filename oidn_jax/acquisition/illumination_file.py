@@ -69,7 +69,7 @@ def write_illumination(
         **provenance,
         "frame_size": list(frame_size),
         "pixel_size_nm": pixel_size_nm,
-        "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), rows counted as stored",
+        "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), rows as stored",
         "orientations": [
             _orientation(estimate, i, pixel_size_nm=pixel_size_nm) for i in range(len(estimate.confidence))
         ],
