@@ -4,7 +4,7 @@ Contract: `Acquisition`, of a file or of arrays, is what methods, trust maps, ev
 it is computed before it is asked for.
 """
 
-from oidn_jax.acquisition.acquisition import Acquisition, KnownIllumination
+from oidn_jax.acquisition.acquisition import Acquisition, GroupingError, KnownIllumination
 from oidn_jax.acquisition.camera import CameraSettings
 
-__all__ = ["Acquisition", "CameraSettings", "KnownIllumination"]
+__all__ = ["Acquisition", "CameraSettings", "GroupingError", "KnownIllumination"]

@@ -75,6 +75,10 @@ def _second_harmonic_apart(phases: int) -> bool:
     return phases >= 5 and phases % 2 == 1
 
 
+class GroupingError(InputError):
+    """Certain stripes contradict the number of orientations and phases, or the order of the frames."""
+
+
 class Acquisition:
     """One raw acquisition, or several of the same field in time.
 
@@ -346,7 +350,7 @@ class Acquisition:
         """The illumination of the reference and how sure it is; warnings are given once.
 
         Raises:
-            InputError: stripes that contradict the grouping of the frames, as `check_grouping` says.
+            GroupingError: stripes that contradict the grouping of the frames, as `check_grouping` says.
         """
         estimate, doubts = self._found
         for doubt in doubts:
@@ -360,8 +364,9 @@ class Acquisition:
         vouches for the grouping.
 
         Raises:
-            InputError: two orientations with the same stripes; stripes that are those of the other order of phases and
-                orientations; other directions at one of the next time points than at the reference.
+            GroupingError: two orientations with the same stripes; other directions at one of the next time points than
+                at the reference.
+            InputError: stripes that are those of the other order of phases and orientations.
         """
         if self.known is not None or self.microscope.phases < 3:
             return
@@ -387,7 +392,7 @@ class Acquisition:
         estimate = self._stripes if self.known is None else self._recall(light, self.known)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
         if same is not None:
-            raise InputError(
+            raise GroupingError(
                 f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
                 f"show the same stripes, so the frames {self._not_grouped}"
             )
@@ -421,13 +426,9 @@ class Acquisition:
 
     @property
     def _not_grouped(self) -> str:
-        orientations, phases, images = self.microscope.orientations, self.microscope.phases, self.times
-        images *= orientations * phases
-        others = [str(n) for n in range(2, 7) if n != orientations and images % (n * phases) == 0]
-        words = f" ({images} images would also be {' or '.join(others)} orientations of {phases} phases)"
         return (
-            f"are not grouped as {orientations} orientations of {phases} phases; check `orientations`, `phases`, "
-            f"`frame_order` and what the axes of the file are{words if others else ''}"
+            f"are not grouped as {self.microscope.orientations} orientations of {self.microscope.phases} phases; check "
+            "`orientations`, `phases`, `frame_order` and what the axes of the file are"
         )
 
     @cached_property
@@ -523,13 +524,13 @@ class Acquisition:
         """Refuses a time point that shows other stripes than the reference, of which this was measured there.
 
         Raises:
-            InputError: certain stripes of other directions.
+            GroupingError: certain stripes of other directions.
         """
         if certain(measured).all():
             return
         alone = self._estimate(light, harmonic=int(measured.harmonic))
         if other_stripes(self._found[0], alone, self.frame_size):
-            raise InputError(
+            raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"
             )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from oidn_jax.acquisition import Acquisition
+from oidn_jax.acquisition import Acquisition, GroupingError
 from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.data.raw_stack import RawStack, gather
 from oidn_jax.data.writers import open_sr_tiff
@@ -33,6 +33,7 @@ from oidn_jax.reconstruction.jobs import (
     check_outputs,
     check_work,
     decide_frame_axis,
+    fitting_groupings,
     for_channel,
     inspect,
     open_stack,
@@ -122,9 +123,14 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
     firsts = []
     for number, acquisition in enumerate(channels):
         acquisition.check()
-        if work.needs_illumination:
-            _ = acquisition.estimate  # what is wrong with it must be said before anything is written
-        acquisition.check_grouping()
+        try:
+            if work.needs_illumination:
+                _ = acquisition.estimate  # what is wrong with it must be said before anything is written
+            acquisition.check_grouping()
+        except GroupingError as error:
+            fitting = fitting_groupings(job, work)
+            words = f"; the stripes agree with {' and with '.join(fitting)}" if fitting else ""
+            raise InputError(f"{error}{words}") from error
         method = for_channel(work.methods, number)
         firsts.append(method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
     provenances = [_provenance(job, work, stack, number) | image.provenance for number, image in enumerate(firsts)]

@@ -14,7 +14,7 @@ from oidn_jax.classical.assessment import certain
 from oidn_jax.classical.consistency import BORDER
 from oidn_jax.data.atomic import check_target
 from oidn_jax.data.image_file import Source, common_name
-from oidn_jax.data.raw_stack import RawStack, open_raw_stack
+from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack, open_raw_stack
 from oidn_jax.data.writers import fits_imagej, output_name
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods import Method, NetworkMethod
@@ -272,6 +272,38 @@ def _has_stripes(stack: RawStack, work: Work) -> bool:
     except InputError:
         return False
     return bool(certain(estimate).all())
+
+
+def fitting_groupings(job: Job, work: Work) -> list[str]:
+    """The other frame order, and other numbers of orientations, that the stripes of the first channel agree with."""
+    reading, orders, fitting = work.reading, dict[str, float](), list[str]()
+    seen = {open_stack(job.source, work, reading.frame_axis).planes.tobytes()}
+    for order in dict.fromkeys(FRAME_ORDERS.values()) if reading.frame_order != "montage" else ():
+        other = replace(work, reading=replace(reading, frame_order=order))
+        planes = open_stack(job.source, other, reading.frame_axis).planes.tobytes()
+        if planes not in seen:
+            orders[order] = _agreement(job, other)
+        seen.add(planes)
+    if max(orders.values(), default=0.0) > 0:
+        # Phases of other slices make stripes too, but weaker ones.
+        fitting.append(f"{max(orders, key=orders.__getitem__)} as `frame_order`")
+    for orientations in range(2, 7):
+        microscopes = tuple(replace(microscope, orientations=orientations) for microscope in work.microscopes)
+        if orientations != work.microscope.orientations and _agreement(job, replace(work, microscopes=microscopes)):
+            fitting.append(f"{orientations} as `orientations`")
+    return fitting
+
+
+def _agreement(job: Job, work: Work) -> float:
+    """Sum of the confidences of all orientations; 0 where the file cannot be grouped so, or one is not certain."""
+    try:
+        stack = open_stack(job.source, work, work.reading.frame_axis).position(job.position or 0)
+        acquisition = Acquisition(stack.channel(0), work.optics(stack, 0).microscope)
+        acquisition.check_grouping()
+        confidence = acquisition.estimate.confidence
+    except InputError:
+        return 0.0
+    return float(confidence.sum()) if confidence.min() >= CONFIDENT else 0.0
 
 
 def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acquisition]:
