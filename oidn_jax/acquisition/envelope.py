@@ -72,7 +72,7 @@ def assess_envelopes(envelopes: Float[np.ndarray, "orientations bins_y bins_x"] 
         return []
     return [
         f"the orientations differ in brightness over the field by up to {100 * spread:.0f} % (beams that do not "
-        "overlap, or a dye that answers to polarisation); smooth differences are corrected in classical images and trust maps"
+        "overlap, or a dye that answers to polarisation); classical images and trust maps are corrected for it"
     ]
 
 
