@@ -300,10 +300,10 @@ def _agreement(job: Job, work: Work) -> float:
         stack = open_stack(job.source, work, work.reading.frame_axis).position(job.position or 0)
         acquisition = Acquisition(stack.channel(0), work.optics(stack, 0).microscope)
         acquisition.check_grouping()
-        confidence = acquisition.estimate.confidence
+        estimate = acquisition.estimate
     except InputError:
         return 0.0
-    return float(confidence.sum()) if confidence.min() >= CONFIDENT else 0.0
+    return float(estimate.confidence.sum()) if certain(estimate).all() else 0.0
 
 
 def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acquisition]:
