@@ -162,7 +162,8 @@ def _parser() -> OneLineParser:
         "--otf-damping",
         type=float,
         metavar="A",
-        help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: 0.175, or the model's",
+        help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: the model's, or else that of "
+        "the frames, 0.175 where they do not tell it",
     )
     add_otf(raw)
     raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")
@@ -188,7 +189,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
 
     method = _method(options)
-    microscope, optics_from, remarks = _microscope(options, method)
+    microscope, optics_from, remarks, fit_damping = _microscope(options, method)
     known = (
         KnownIllumination(Path(options.illumination), options.refit_phases)
         if options.illumination is not None
@@ -202,6 +203,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         known=known,
         pattern_period_nm=options.pattern_period,
         harmonic=options.harmonic,
+        fit_damping=fit_damping,
         optics_from=optics_from,
         remarks=remarks,
     )
@@ -235,8 +237,11 @@ def _method(options: argparse.Namespace) -> "Method":
     )
 
 
-def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microscope", str, tuple[str, ...]]:
-    """The microscope, where its numbers come from, and what to say of those that nobody gave, where they matter."""
+def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microscope", str, tuple[str, ...], bool]:
+    """The microscope, where its numbers come from, what to say of those that nobody gave, where they matter.
+
+    And whether nobody gave the damping of its OTF, so that the frames are to say it.
+    """
     from oidn_jax.config import measured_otf, microscope_of
     from oidn_jax.methods import NetworkMethod
     from oidn_jax.optics.microscope import Microscope
@@ -265,16 +270,16 @@ def _microscope(options: argparse.Namespace, method: "Method") -> tuple["Microsc
         words = {
             "na": f"NA {microscope.na:g}",
             "emission_wavelength_nm": f"emission at {microscope.emission_wavelength_nm:g} nm",
-            "otf_damping": f"an OTF damping of {microscope.otf_damping:g}",
         }
-        if microscope.measured_otf is not None:
-            del words["otf_damping"]
         missing = [text for name, text in words.items() if given[name] is None]
         if missing:
             sources.append(f"assumed: {', '.join(missing)}")
         if missing and options.needs_optics:
             remarks = (
-                f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` "
-                "and `otf_damping` (or a measured `otf`), or a `config`",
+                f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na` and "
+                "`emission_nm`, or a `config`",
             )
-    return microscope, " and ".join(sources), remarks
+    fit_damping = assumed and given["otf_damping"] is None and microscope.measured_otf is None
+    if fit_damping:
+        sources.append(f"assumed unless the frames tell it: an OTF damping of {microscope.otf_damping:g}")
+    return microscope, " and ".join(sources), remarks, fit_damping

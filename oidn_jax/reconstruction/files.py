@@ -223,7 +223,7 @@ def _write_about_first(beside: Beside, work: Work, acquisition: Acquisition, ima
             pixel_size_nm=acquisition.microscope.pixel_size_nm,
             provenance={
                 "source": stack.source.name,
-                "optics": acquisition.microscope.describe(),
+                "optics": acquisition.optics.describe(),
                 "optics_from": work.reading.optics_from,
             },
             warnings=acquisition.warnings,

@@ -52,6 +52,7 @@ class Reading:
         known: the illumination, where it need not be estimated.
         pattern_period_nm: smallest and largest period of the stripes, where it is known.
         harmonic: of the phases, that the pattern is, as of `Acquisition`; None to find out.
+        fit_damping: whether the microscope's `otf_damping` is a guess, as of `Acquisition`.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
         remarks: warnings about all this, one line each, given once the inputs are accepted.
     """
@@ -63,6 +64,7 @@ class Reading:
     known: KnownIllumination | None = None
     pattern_period_nm: tuple[float, float] | None = None
     harmonic: int | None = None
+    fit_damping: bool = False
     optics_from: str = "given"
     remarks: tuple[str, ...] = ()
 
@@ -230,6 +232,7 @@ def open_channels(source: Path, work: Work) -> list[Acquisition]:
             known=reading.known,
             pattern_period_nm=reading.pattern_period_nm,
             harmonic=reading.harmonic,
+            fit_damping=reading.fit_damping,
             warn=warn,
         )
 

@@ -227,11 +227,12 @@ def test_one_flag_changes_one_number(optics):
 
 def test_optics_that_nobody_gave_are_said_in_one_line(optics):
     _, source, (line,) = optics("--method=wiener")
-    assert "NA 1.49, emission at 525 nm, an OTF damping of 0.175" in line
-    assert source == "assumed: NA 1.49, emission at 525 nm, an OTF damping of 0.175"
-    _, source, (line,) = optics("--method=wiener", "--na=1.3", "--emission-nm=600")
-    assert "assumed: an OTF damping of 0.175" in line
-    assert source == "flags and assumed: an OTF damping of 0.175"
+    assert "NA 1.49, emission at 525 nm; give `na` and `emission_nm`" in line
+    guess = "assumed unless the frames tell it: an OTF damping of 0.175"
+    assert source == f"assumed: NA 1.49, emission at 525 nm and {guess}"
+    # The damping is the frames' to say, or not, once they are read.
+    _, source, remarks = optics("--method=wiener", "--na=1.3", "--emission-nm=600")
+    assert (source, remarks) == (f"flags and {guess}", ())
     _, source, remarks = optics("--method=wiener", "--na=1.3", "--emission-nm=600", "--otf-damping=0.5")
     assert (source, remarks) == ("flags", ())
     # Widefield needs none.
@@ -283,16 +284,19 @@ def test_what_is_written_says_which_optics_and_where_from(folder, command):
     words = "--method=wiener", "--trust", "--na=1.3", "--emission-nm=525"
     code, _, err = command("reconstruct", "spots.tif", "--out=out", *words)
     assert code == 0
-    (line,) = [line for line in err.splitlines() if "assumed" in line]
+    (line,) = [line for line in err.splitlines() if "damping" in line]
     assert line.startswith("warning: ")
-    assert "--na, --emission-nm and --otf-damping" in line
+    assert "is taken, as nobody gave --otf-damping" in line
     with tifffile.TiffFile("out/spots_sr.tif") as tiff:
         image = json.loads(tiff.imagej_metadata["Info"])
     others = [json.loads((folder / f"out/spots_sr_{end}.json").read_text()) for end in ("illumination", "trust")]
     for record in (image, *others):
-        assert record["optics"] == replace(Microscope(), na=1.3).describe()
-        assert "damping 0.175" in record["optics"]["otf"]
-        assert record["optics_from"] == "flags and assumed: an OTF damping of 0.175"
+        assert record["optics"] == image["optics"]
+        # The frames are of an ideal objective.
+        words = record["optics"]["otf"].replace("undamped", "damping 1")
+        assert float(words.split("damping ")[1]) > 0.8
+        assert record["optics_from"] == "flags and assumed unless the frames tell it: an OTF damping of 0.175"
+    assert others[1]["otf_damping"]["taken"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
