@@ -21,6 +21,7 @@ from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, c
 from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
+from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.classical.assessment import (
     assess,
     certain,
@@ -30,6 +31,7 @@ from oidn_jax.classical.assessment import (
     repeated_stripes,
     second_harmonic_shows,
 )
+from oidn_jax.classical.damping import Damping, fit_damping
 from oidn_jax.classical.estimation import (
     Estimate,
     estimate_illumination,
@@ -100,6 +102,7 @@ class Acquisition:
         known: KnownIllumination | None = None,
         pattern_period_nm: tuple[float, float] | None = None,
         harmonic: int | None = None,
+        fit_damping: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         """Computes nothing yet.
@@ -113,6 +116,8 @@ class Acquisition:
                 beyond. None for all that a microscope may have.
             harmonic: of the phases, that the pattern is: 1, or of an odd number of phases from 5 on 2, the fine pattern
                 of three beams; None to find out.
+            fit_damping: whether the microscope's `otf_damping` is a guess, for which that of the frames is taken where
+                they tell it.
             warn: called with each line of `warnings`, after the name of the source.
         """
         if stack.shape[1] != microscope.frames:
@@ -132,6 +137,7 @@ class Acquisition:
         self._camera, self._callback = camera or CameraSettings(), warn
         self.pattern_period_nm = pattern_period_nm
         self.searched = self._range_of(pattern_period_nm)
+        self._fit_damping = fit_damping and microscope.measured_otf is None
         self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
         self._illuminations: dict[int, Illumination] = {}
         self._told: set[int] = set()  # time points that a warning was given of
@@ -146,6 +152,7 @@ class Acquisition:
         known: KnownIllumination | None = None,
         pattern_period_nm: tuple[float, float] | None = None,
         harmonic: int | None = None,
+        fit_damping: bool = False,
         warn: Callable[[str], None] | None = None,
         source: str = "frames",
     ) -> "Acquisition":
@@ -158,6 +165,7 @@ class Acquisition:
             known: as in the constructor.
             pattern_period_nm: as in the constructor.
             harmonic: as in the constructor.
+            fit_damping: as in the constructor.
             warn: as in the constructor.
             source: what messages call them.
 
@@ -178,6 +186,7 @@ class Acquisition:
             known=known,
             pattern_period_nm=pattern_period_nm,
             harmonic=harmonic,
+            fit_damping=fit_damping,
             warn=warn,
         )
 
@@ -249,19 +258,21 @@ class Acquisition:
         if self.microscope.phases < 3:
             return False
         try:
-            _ = self.otf
+            _ = self.given_otf
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
         return bool(certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
 
-    def _estimate(self, light: Float[np.ndarray, "frames h w"], *, harmonic: int = 1) -> Estimate:
+    def _estimate(
+        self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
+    ) -> Estimate:
         count = self.microscope.orientations
-        return jax.device_get(_estimate(light, self.otf, orientations=count, searched=self.searched, harmonic=harmonic))
+        return jax.device_get(_estimate(light, otf, orientations=count, searched=self.searched, harmonic=harmonic))
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
-        return other_order_preference(estimate, self._estimate(other, harmonic=int(estimate.harmonic)))
+        return other_order_preference(estimate, self._estimate(other, self.given_otf, harmonic=int(estimate.harmonic)))
 
     @cached_property
     def reference(self) -> int:
@@ -281,9 +292,37 @@ class Acquisition:
         )
 
     @cached_property
-    def otf(self) -> TransferFunction:
-        """Of a raw frame."""
+    def given_otf(self) -> TransferFunction:
+        """Of a raw frame, as the microscope has it; good enough to find the illumination."""
         return self.microscope.otf()
+
+    @cached_property
+    def otf(self) -> TransferFunction:
+        """Of a raw frame, that of `optics`."""
+        return self.optics.otf()
+
+    @cached_property
+    def optics(self) -> Microscope:
+        """The microscope; where its damping is a guess and the frames tell it, with theirs."""
+        fitted = believable_damping(self.microscope, self.damping) if self._fit_damping else None
+        return self.microscope if fitted is None else replace(self.microscope, otf_damping=fitted)
+
+    @cached_property
+    def damping(self) -> Damping | None:
+        """What the overlap of the bands says of the damping of `given_otf`; None where the stripes are not certain."""
+        estimate = self._as_given
+        if not certain(estimate).all():
+            return None
+        return fit_damping(self.light(self.reference), estimate.illumination, self.given_otf)
+
+    def _damping_remark(self) -> str | None:
+        """What the user should know of the damping."""
+        misfit = misfit_remark(self.microscope, self.damping)
+        if not self._fit_damping:
+            return misfit
+        if self.damping is not None and self.optics != self.microscope:
+            return taken_remark(self.optics.otf_damping, self.damping)
+        return misfit or unknown_remark(self.microscope)
 
     @cached_property
     def defects(self) -> Bool[np.ndarray, "h w"]:
@@ -371,7 +410,7 @@ class Acquisition:
         if self.known is not None or self.microscope.phases < 3:
             return
         try:
-            _ = self.otf
+            _ = self.given_otf
         except InputError:
             return
         estimate, _ = self._found
@@ -389,7 +428,12 @@ class Acquisition:
     def _found(self) -> tuple[Estimate, list[str]]:
         """The illumination of the reference, on the host, and what is doubtful about it."""
         light = self.light(self.reference)
-        estimate = self._stripes if self.known is None else self._recall(light, self.known)
+        if self.optics == self.microscope:
+            estimate = self._as_given
+        elif self.known is None:
+            estimate = self._estimate(light, self.otf, harmonic=int(self._stripes.harmonic))
+        else:
+            estimate = self._recall(light, self.known, self.otf)
         same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
         if same is not None:
             raise GroupingError(
@@ -405,16 +449,25 @@ class Acquisition:
                 raise InputError(f"{self.stack.source}: {line}")
             if other > 1 and not certain(estimate).all():
                 doubts.insert(0, line)
-        return jax.device_get(estimate), doubts + assess_envelopes(self.envelopes)
+        damping = self._damping_remark()
+        doubts += ([] if damping is None else [damping]) + assess_envelopes(self.envelopes)
+        return jax.device_get(estimate), doubts
+
+    @cached_property
+    def _as_given(self) -> Estimate:
+        """The illumination of the reference, with the OTF as given."""
+        if self.known is None:
+            return self._stripes
+        return jax.device_get(self._recall(self.light(self.reference), self.known, self.given_otf))
 
     @cached_property
     def _stripes(self) -> Estimate:
         """Those of the reference, whatever is known."""
         light = self.light(self.reference)
-        estimate = self._estimate(light, harmonic=self.harmonic or 1)
+        estimate = self._estimate(light, self.given_otf, harmonic=self.harmonic or 1)
         if self.harmonic is not None or not _second_harmonic_apart(self.microscope.phases):
             return estimate
-        second = self._estimate(light, harmonic=2)
+        second = self._estimate(light, self.given_otf, harmonic=2)
         if not second_harmonic_shows(estimate, second, self.frame_size):
             return estimate
         periods = ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(second.illumination.wave_vector))
@@ -449,9 +502,11 @@ class Acquisition:
             )
         return stored
 
-    def _recall(self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination) -> Estimate:
+    def _recall(
+        self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination, otf: TransferFunction
+    ) -> Estimate:
         stored = self._stored
-        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), self.otf, harmonic=stored.harmonic)
+        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), otf, harmonic=stored.harmonic)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -528,7 +583,7 @@ class Acquisition:
         """
         if certain(measured).all():
             return
-        alone = self._estimate(light, harmonic=int(measured.harmonic))
+        alone = self._estimate(light, self.otf, harmonic=int(measured.harmonic))
         if other_stripes(self._found[0], alone, self.frame_size):
             raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "

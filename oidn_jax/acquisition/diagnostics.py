@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from oidn_jax.classical.bands import Transfer, fine_frequencies, move_bands, repeat_spectrum
@@ -22,6 +23,7 @@ from oidn_jax.optics.fourier import fft2, frequencies
 from oidn_jax.optics.illumination import phase_matrix
 from oidn_jax.optics.transfer import TransferFunction
 
+GHOSTS = 3.0  # times its surroundings in the spectrum of an image, the pattern's frequencies are ghosts
 _SCALE = 2
 _LARGEST_BANDS = 512  # raw pixels: a picture shows no more
 _PSF_GRID, _PSF_REACH = 64, 8.0  # raw pixels: period, and how far from the centre
@@ -134,6 +136,23 @@ def _band_spectra(raw_frames: Array, estimate: Estimate, otf: TransferFunction) 
 
     vector = estimate.illumination.wave_vector
     return jax.vmap(supported)(bands.at_rest, jnp.zeros_like(vector)), jax.vmap(supported)(bands.moved, -vector)
+
+
+@partial(jax.jit, static_argnames="scale")
+def pattern_left(
+    sr_image: Float[Array, "h2 w2"] | Float[np.ndarray, "h2 w2"],
+    wave_vector: Float[Array, "orientations 2"] | Float[np.ndarray, "orientations 2"],
+    *,
+    scale: int,
+) -> Float[Array, ""]:
+    """How far an image holds the patterns' frequencies: the geometric mean of `residual_peak` over the orientations.
+
+    An object may have a peak at one of them; what is left by bands that do not agree, as with a wrong OTF, is at all of
+    them. In 324 images of simulated acquisitions with the right OTF it is 0.4 to 2.7; above `GHOSTS` all is not well.
+    """
+    spectrum = jnp.abs(fft2(taper(jnp.asarray(sr_image))))
+    peaks = jax.vmap(partial(_over_ring, spectrum))(jnp.asarray(wave_vector) / scale)
+    return jnp.exp(jnp.log(peaks).mean())
 
 
 def _over_ring(modulus: Float[Array, "h w"], vector: Float[Array, "2"]) -> Float[Array, ""]:

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from oidn_jax.optics.fourier import frequency_radius
 
@@ -29,13 +29,17 @@ def tukey(size: tuple[int, int], *, width: float = TAPER, inset: float = 0.0) ->
     return along[0][:, None] * along[1][None, :]
 
 
+def outside_support(size: tuple[int, int], *, cutoff: float | Array) -> Bool[Array, "h w"]:
+    """Where the OTF passes nothing; where its support fills the spectrum, the corners."""
+    return jnp.asarray(frequency_radius(*size), jnp.float32) > jnp.minimum(_NOISE_FROM * cutoff, 0.6)
+
+
 def noise_power(power: Float[Array, "orientations h w"], *, cutoff: float | Array) -> Float[Array, "orientations"]:
     """White-noise level of power spectra, zero frequency first: exp(<ln power> + gamma) where the OTF passes nothing.
 
     The power of white noise is exponentially distributed, whose geometric mean is exp(-gamma) of its mean; streaks from
-    the image's border hardly change a geometric mean. Where the support fills the spectrum, its corners are taken.
+    the image's border hardly change a geometric mean.
     """
-    radius = jnp.asarray(frequency_radius(*power.shape[1:]), jnp.float32)
-    outside = radius > jnp.minimum(_NOISE_FROM * cutoff, 0.6)
+    outside = outside_support((power.shape[1], power.shape[2]), cutoff=cutoff)
     logarithm = jnp.where(outside[None], jnp.log(jnp.maximum(power, 1e-30)), 0.0)
     return jnp.exp(logarithm.sum((1, 2)) / outside.sum() + EULER_GAMMA)

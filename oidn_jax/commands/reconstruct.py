@@ -180,7 +180,8 @@ def _parser() -> OneLineParser:
         "--otf-damping",
         type=float,
         metavar="A",
-        help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: 0.175, or the model's",
+        help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: the model's, or else that of "
+        "the frames, 0.175 where they do not tell it",
     )
     add_otf(raw)
     raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")

@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from oidn_jax.acquisition.acquisition import Acquisition
+from oidn_jax.acquisition.diagnostics import GHOSTS, pattern_left
 from oidn_jax.classical.images import CLASSICAL_METHODS, ClassicalOptions, compiled_image, with_published_notch
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.classical.wiener import Attenuation
@@ -110,8 +112,21 @@ class ClassicalMethod:
         else:
             pixels = _widefield(light, scale=microscope.scale)
         progress(1, 1)
-        image = Image(np.asarray(pixels), dark=0.0, provenance=self._provenance(acquisition))
+        judged = self.needs_illumination and time == acquisition.reference
+        remarks = self._remarks(pixels, acquisition) if judged else ()
+        image = Image(np.asarray(pixels), dark=0.0, provenance=self._provenance(acquisition), remarks=remarks)
         return check_finite(image, acquisition)
+
+    def _remarks(self, pixels: Array, acquisition: Acquisition) -> tuple[str, ...]:
+        vectors = acquisition.estimate.illumination.wave_vector
+        left = float(pattern_left(pixels, vectors, scale=acquisition.microscope.scale))
+        if left < GHOSTS:
+            return ()
+        return (
+            f"the image holds ghosts of the pattern's period: its frequencies stand out by a factor of {left:.1f} "
+            f"(above {GHOSTS:g}): check the OTF (`otf_damping`, `na`, `emission_nm`), phases and movement, or try "
+            "`attenuation`",
+        )
 
     def _provenance(self, acquisition: Acquisition) -> dict[str, Any]:
         """Numbers, optics and camera offset."""
@@ -130,6 +145,6 @@ class ClassicalMethod:
             numbers["pattern_period_nm"] = list(acquisition.pattern_period_nm)
         return {
             **numbers,
-            "optics": acquisition.microscope.describe(),
+            "optics": (acquisition.optics if self.needs_illumination else acquisition.microscope).describe(),
             "camera_offset": [float(offset) for offset in np.asarray(acquisition.noise.offset)],
         }

@@ -92,8 +92,8 @@ def reconstruct_files(
     missing = dict.fromkeys(text for job in jobs for text in job.missing)
     if missing and work.needs_illumination:
         work.messages.warn(
-            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na`, `emission_nm` and "
-            "`otf_damping` (or a measured `otf`), or a `config`"
+            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na` and "
+            "`emission_nm`, or a `config`"
         )
     done, total = 0, sum(job.pixels for job in jobs)
     for number, job in enumerate(jobs):
@@ -272,7 +272,7 @@ def _write_about_first(
             pixel_size_nm=acquisition.microscope.pixel_size_nm,
             provenance={
                 "source": stack.source.name,
-                "optics": acquisition.microscope.describe(),
+                "optics": acquisition.optics.describe(),
                 "optics_from": optics_from,
             },
             times=[acquisition.illumination(time) for time in range(acquisition.times)],

@@ -338,6 +338,7 @@ def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acqui
             known=for_channel(known, number) if known else None,
             pattern_period_nm=reading.pattern_period_nm,
             harmonic=reading.harmonic,
+            fit_damping="otf_damping" in reading.assumed,
             warn=warn,
         )
 

@@ -42,11 +42,10 @@ class ChannelOptics:
 
     @property
     def missing(self) -> list[str]:
-        """What neither anybody nor the file gave, in words."""
+        """What neither anybody nor the file gave, in words; but the damping, which the frames may tell."""
         words = {
             "na": f"NA {self.given.na:g}",
             "emission_wavelength_nm": f"emission at {self.given.emission_wavelength_nm:g} nm",
-            "otf_damping": f"an OTF damping of {self.given.otf_damping:g}",
         }
         return [text for name, text in words.items() if name in self.assumed and name not in self.told]
 
@@ -57,6 +56,8 @@ class ChannelOptics:
         sources = [given_by] if given_by else []
         sources += [f"the file ({', '.join(told)})"] if told else []
         sources += [f"assumed: {', '.join(self.missing)}"] if self.missing else []
+        if "otf_damping" in self.assumed:
+            sources.append(f"assumed unless the frames tell it: an OTF damping of {self.given.otf_damping:g}")
         return " and ".join(sources)
 
     @property

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from oidn_jax.acquisition import Acquisition
+from oidn_jax.acquisition.diagnostics import GHOSTS, pattern_left
 from oidn_jax.classical.consistency import Consistency, check_consistency
 from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.writers import fits_imagej, open_map_tiff
@@ -121,7 +122,7 @@ class TrustWriter:
             )
         self._files, self._acquisition = files, acquisition
         # The optics are those that judge; a network has its own.
-        self._provenance = {**provenance, "optics": acquisition.microscope.describe()}
+        self._provenance = {**provenance, "optics": acquisition.optics.describe()}
         self._overwrite = overwrite
         self._numbers: list[dict[str, float]] = []
         self._first: tuple[Float32[np.ndarray, "h2 w2"], Consistency] | None = None
@@ -167,7 +168,9 @@ class TrustWriter:
         as_shown = self._acquisition.stack.as_shown
         self._maps.write(as_shown(np.stack([consistency.chi_square, consistency.evidence])))
         self._residual.write(as_shown(np.stack([*every, consistency.mean_residual])))
-        self._numbers.append(_numbers(consistency))
+        vectors = self._acquisition.estimate.illumination.wave_vector
+        left = float(pattern_left(image, vectors, scale=self._acquisition.microscope.scale))
+        self._numbers.append({**_numbers(consistency), "pattern_left": left})
         self.worst_chi_square = max(self.worst_chi_square, float(consistency.reduced_chi_square))
         if self._first is None:
             self._first = image, consistency
@@ -220,18 +223,34 @@ def _numbers(consistency: Consistency) -> dict[str, float]:
     }
 
 
+def _damping(acquisition: Acquisition) -> dict[str, float | bool] | None:
+    """What the frames say of the damping: how much more than that of the OTF as given, and whether that is taken."""
+    fit = acquisition.damping
+    if fit is None or not np.isfinite(fit.error):
+        return None
+    return {
+        "further": float(np.exp(fit.logarithm)),
+        "error_of_logarithm": fit.error,
+        "taken": acquisition.optics != acquisition.microscope,
+    }
+
+
 def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenance: dict[str, Any]) -> dict[str, Any]:
     chi_square = float(np.mean([n["reduced_chi_square"] for n in numbers]))
     area = float(np.mean([n["suspect_area"] for n in numbers]))
     period = float(np.mean([n["confirmed_period_pixels"] for n in numbers]))
+    left = float(np.mean([n["pattern_left"] for n in numbers]))
+    ghosts = f", ghosts of the pattern ({left:.1f} times its surroundings)" if left > GHOSTS else ""
     period_nm = acquisition.microscope.pixel_size_nm * period
     gain, offset, dark_variance = (np.asarray(part).tolist() for part in acquisition.noise)
     return {
         "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
-        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm",
+        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}",
         "confirmed_period_nm": period_nm,
         "reduced_chi_square": chi_square,
         "suspect_area": area,
+        "pattern_left": left,
+        "otf_damping": _damping(acquisition),
         "times": numbers,
         "noise": {
             "gain_counts_per_electron": gain,

@@ -11,6 +11,7 @@ from oidn_jax.acquisition import Acquisition, KnownIllumination, acquisition
 from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.data import InputError, RawStack, open_raw_stack
 from oidn_jax.methods import ClassicalMethod
+from oidn_jax.optics.microscope import MeasuredOtf
 from tests.acquisition.simulated import MICROSCOPE, PIXEL_NM, SIZE, counts, scene, write_frames
 
 
@@ -251,3 +252,53 @@ def test_stripes_are_looked_for_where_their_period_is():
 def test_periods_that_no_microscope_has_are_refused(period):
     with pytest.raises(InputError, match=r"`pattern_period_nm` is .* nm, in the sample"):
         of_counts(counts(), pattern_period_nm=period)
+
+
+def damped(damping, **settings):
+    microscope = replace(MICROSCOPE, otf_damping=damping)
+    return Acquisition.of_frames(np.moveaxis(counts(), 0, -1), microscope, **settings)
+
+
+def test_a_damping_that_is_a_guess_is_taken_from_the_frames():
+    guessed, right = damped(0.175, fit_damping=True), damped(MICROSCOPE.otf_damping)
+    assert guessed.optics == replace(MICROSCOPE, otf_damping=guessed.optics.otf_damping)
+    assert guessed.optics.otf_damping == pytest.approx(MICROSCOPE.otf_damping, abs=0.15)
+    depths = [np.asarray(each.estimate.illumination.modulation_depth) for each in (guessed, right)]
+    np.testing.assert_allclose(*depths, atol=0.03)
+    np.testing.assert_allclose(guessed.otf.values, right.otf.values, atol=0.02)
+    (line,) = guessed.warnings
+    assert "the damping of the OTF at its cutoff is" in line
+    assert "nobody gave `otf_damping`" in line
+    assert right.warnings == []
+
+
+def test_a_wrong_damping_that_was_given_is_said_with_the_right_one_and_used():
+    wrong = damped(0.1)
+    assert wrong.optics == wrong.microscope
+    _ = wrong.estimate
+    (line,) = wrong.warnings
+    assert "not 0.1, so that modulation depths come out wrong" in line
+    asked = float(line.split("a damping of ")[1].split(" ")[0])
+    assert asked == pytest.approx(MICROSCOPE.otf_damping, abs=0.2)
+
+
+def test_a_measured_otf_that_does_not_fit_is_said():
+    samples = MICROSCOPE.cutoff * 1000.0 / PIXEL_NM * np.linspace(0.0, 1.0, 60)
+    wrong = replace(MICROSCOPE, otf_damping=0.1).otf().at(jax.numpy.asarray(samples * PIXEL_NM / 1000.0))
+    measured = MeasuredOtf(tuple(np.asarray(wrong, float).tolist()), float(samples[1]), "beads.otf")
+    frames = np.moveaxis(counts(), 0, -1)
+    acquisition = Acquisition.of_frames(frames, replace(MICROSCOPE, measured_otf=measured), fit_damping=True)
+    _ = acquisition.estimate
+    assert acquisition.optics == acquisition.microscope
+    (line,) = acquisition.warnings
+    assert "times as much there as measured" in line
+
+
+def test_frames_without_stripes_leave_a_guess_a_guess():
+    still = np.repeat(counts().mean(0, keepdims=True), 9, axis=0)
+    noisy = np.random.default_rng(1).poisson(still)
+    acquisition = Acquisition.of_frames(np.moveaxis(noisy, 0, -1), MICROSCOPE, fit_damping=True)
+    _ = acquisition.estimate
+    assert acquisition.optics == acquisition.microscope
+    guess = "do not tell the damping of the OTF, so 1 at its cutoff is assumed"
+    assert sum(guess in line for line in acquisition.warnings) == 1

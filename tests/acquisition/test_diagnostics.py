@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.acquisition.diagnostics import diagnose, transfer_profiles
+from oidn_jax.acquisition.diagnostics import GHOSTS, diagnose, pattern_left, transfer_profiles
 from oidn_jax.classical.images import transfer_of_image
 from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.figures.diagnostics import width_at_half_maximum
@@ -66,3 +66,15 @@ def test_the_effective_psf_is_narrower(scene, method):
     widths = [width_at_half_maximum(np.asarray(profiles.position), np.asarray(row)) for row in profiles.psf]
     assert widths[0] == pytest.approx(1.03 / CUTOFF, rel=0.01)
     assert max(widths[1:]) < 0.75 * widths[0]
+
+
+def test_ghosts_are_at_all_patterns_frequencies():
+    """A peak of the object at one of them, however high, is none."""
+    generator = np.random.default_rng(2)
+    noise = generator.normal(size=(160, 160)).astype(np.float32)
+    vectors = np.array([[0.3, 0.1], [-0.1, 0.3], [0.25, -0.2]], np.float32)
+    y, x = np.mgrid[:160, :160] / 2.0
+    waves = [np.cos(2 * np.pi * (p[0] * y + p[1] * x)).astype(np.float32) for p in vectors]
+    assert pattern_left(noise, vectors, scale=2) < GHOSTS
+    assert pattern_left(noise + waves[0], vectors, scale=2) < 10
+    assert pattern_left(noise + 0.3 * sum(waves), vectors, scale=2) > 10

@@ -239,7 +239,7 @@ def test_optics_that_nobody_gave_are_said_in_one_line(folder, command):
     code, _, err = command("reconstruct", "spots.tif", "--method=wiener", "--na=1.3", "--out=out")
     assert code == 0
     (line,) = [line for line in err.splitlines() if "assumed" in line]
-    assert "these are assumed: emission at 525 nm, an OTF damping of 0.175; give --na, --emission-nm" in line
+    assert "these are assumed: emission at 525 nm; give --na and --emission-nm" in line
     # Widefield needs none.
     assert "assumed" not in command("reconstruct", "spots.tif", "--method=widefield", "--out=wide").err
 
@@ -256,9 +256,12 @@ def test_what_the_file_says_of_the_optics_is_used(folder, command):
 
     code, _, err = command("reconstruct", *words, "--out=out")
     assert code == 0
-    assert "are assumed: an OTF damping of 0.175; give" in err
+    assert "are assumed:" not in err
     assert sources("out")["optics"]["emission_wavelength_nm"] == 540
-    assert sources("out")["optics_from"] == "flags and the file (emission) and assumed: an OTF damping of 0.175"
+    assert (
+        sources("out")["optics_from"]
+        == "flags and the file (emission) and assumed unless the frames tell it: an OTF damping of 0.175"
+    )
     assert "emission" not in command("reconstruct", *words, "--emission-nm=530", "--out=near").err.replace("--em", "")
     code, _, err = command("reconstruct", *words, "--emission-nm=610", "--out=far")
     assert "the file tells of an emission of 540 nm, but 610 is used (--emission-nm)" in err
@@ -309,16 +312,19 @@ def test_what_is_written_says_which_optics_and_where_from(folder, command):
     words = "--method=wiener", "--trust", "--na=1.3", "--emission-nm=525"
     code, _, err = command("reconstruct", "spots.tif", "--out=out", *words)
     assert code == 0
-    (line,) = [line for line in err.splitlines() if "assumed" in line]
+    (line,) = [line for line in err.splitlines() if "damping" in line]
     assert line.startswith("warning: ")
-    assert "--na, --emission-nm and --otf-damping" in line
+    assert "is taken, as nobody gave --otf-damping" in line
     with tifffile.TiffFile("out/spots_sr.tif") as tiff:
         image = json.loads(tiff.imagej_metadata["Info"])
     others = [json.loads((folder / f"out/spots_sr_{end}.json").read_text()) for end in ("illumination", "trust")]
     for record in (image, *others):
-        assert record["optics"] == replace(Microscope(), na=1.3).describe()
-        assert "damping 0.175" in record["optics"]["otf"]
-        assert record["optics_from"] == "flags and assumed: an OTF damping of 0.175"
+        assert record["optics"] == image["optics"]
+        # The frames are of an ideal objective.
+        words = record["optics"]["otf"].replace("undamped", "damping 1")
+        assert float(words.split("damping ")[1]) > 0.8
+        assert record["optics_from"] == "flags and assumed unless the frames tell it: an OTF damping of 0.175"
+    assert others[1]["otf_damping"]["taken"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

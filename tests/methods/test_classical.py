@@ -42,6 +42,16 @@ def test_an_image_is_zero_without_light(wiener):
     assert wiener.remarks == ()
 
 
+def test_ghosts_of_the_pattern_are_said(acquisition):
+    """Stripes of the patterns' periods that are the same in all frames."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    vectors = acquisition.estimate.illumination.wave_vector
+    stripes = sum(np.cos(2 * np.pi * (p[0] * y + p[1] * x)) for p in vectors)
+    (remark,) = ClassicalMethod("wiener")(acquired(counts() + np.round(400.0 + 100.0 * stripes)), 0).remarks
+    assert "ghosts of the pattern's period" in remark
+    assert "check the OTF (`otf_damping`" in remark
+
+
 def test_options_change_the_image(acquisition, wiener):
     for method in (ClassicalMethod("wiener", wiener=0.5), ClassicalMethod("wiener", attenuation=0.9)):
         assert np.abs(method(acquisition, 0).pixels - wiener.pixels).max() > 1.0

@@ -11,6 +11,7 @@ import tifffile
 from matplotlib.image import imread
 
 from oidn_jax.acquisition import KnownIllumination
+from oidn_jax.acquisition.diagnostics import GHOSTS
 from oidn_jax.data import InputError, write_sr_tiff
 from oidn_jax.figures.diagnostics import numbers_in_words
 from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod
@@ -64,6 +65,10 @@ def image_of(result):
 
 def numbers_of(result):
     return json.loads((result.folder / "cell_sr_trust.json").read_text())
+
+
+def illumination_of(result):
+    return json.loads((result.folder / "cell_sr_illumination.json").read_text())
 
 
 def listed(folder):
@@ -140,6 +145,10 @@ def test_trust_of_a_reconstruction_of_the_same_frames(wiener):
     assert numbers["noise"]["gain_known"]
     np.testing.assert_allclose(numbers["noise"]["gain_counts_per_electron"], 1.0, atol=0.15)
     assert numbers["verdict"] in wiener.lines[1]
+    assert numbers["pattern_left"] == numbers["times"][0]["pattern_left"] < GHOSTS
+    assert "ghosts" not in numbers["verdict"]
+    assert numbers["otf_damping"]["further"] == pytest.approx(1.0, abs=0.25)  # few structures in a small field
+    assert not numbers["otf_damping"]["taken"]
     with tifffile.TiffFile(wiener.folder / "cell_sr_trust.tif") as tiff:
         assert tiff.series[0].shape == (2, 2 * SIZE, 2 * SIZE)
         assert tiff.imagej_metadata["Labels"] == ["reduced chi-square", "evidence"]
@@ -147,6 +156,17 @@ def test_trust_of_a_reconstruction_of_the_same_frames(wiener):
     residual = tifffile.imread(wiener.folder / "cell_sr_residual.tif")
     assert residual.shape == (10, SIZE, SIZE)
     assert residual[:9, 16:-16, 16:-16].std() == pytest.approx(1.0, abs=0.15)
+
+
+def test_ghosts_of_the_pattern_show_in_the_trust_report(judged, wiener):
+    """Stripes of the patterns' periods that are added to an image are named, whoever made it."""
+    vectors = [one["wave_vector_cycles_per_pixel"] for one in illumination_of(wiener)["orientations"]]
+    y, x = np.mgrid[: 2 * SIZE, : 2 * SIZE] / 2.0
+    stripes = sum(np.cos(2 * np.pi * (p[0] * y + p[1] * x)) for p in vectors)
+    image = image_of(wiener)
+    numbers = numbers_of(judged(image + 0.2 * image.std() * stripes.astype(np.float32)))
+    assert numbers["pattern_left"] > GHOSTS
+    assert f"ghosts of the pattern ({numbers['pattern_left']:.1f} times its surroundings)" in numbers["verdict"]
 
 
 def test_maps_of_a_time_lapse_are_those_of_its_time_points(run, tmp_path, wiener):
