@@ -4,7 +4,7 @@ Contract:
 - `open_raw_stack` gives a `RawStack`: frames (time, frames, y, x) as stored on disk (no flips, no scaling), orientation
   slow and phase fast, with the pixel size in nanometres or None where the file does not say. All that headers tell is
   checked when a file is opened, and no pixel is read; `RawStack.read` reads one time point. `RawStack.of_array` is the
-  same over frames in memory.
+  same over frames in memory. `gather` tells which files belong together.
 - `open_images` opens super-resolved images of any program the same way; `check_image` refuses those that tell nothing.
 - `open_sr_tiff` and `open_map_tiff` write what ImageJ and OME readers open with the right pixel size, one time point at
   a time: float32, atomic, never over an existing file unless told to. `output_name` gives the usual name for it.

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
+import tifffile
 
 from oidn_jax.commands import inspect, laws
 from oidn_jax.commands.main import COMMANDS, main
@@ -94,6 +96,22 @@ def test_inspect_tells_what_a_raw_file_says(tmp_path, golden, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "--orientations and --phases" in err
+
+
+def test_inspect_tells_of_positions_and_channels(tmp_path, golden, capsys):
+    frames = golden("sim_acquisition_crop")["raw_mid"]
+    channel = {"Name": ["GFP", "mCherry"], "EmissionWavelength": [525.0, 610.0]}
+    metadata = {"axes": "CZYX", "PhysicalSizeX": 0.0626, "PhysicalSizeY": 0.0626, "Channel": channel}
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        for _ in range(2):
+            file.write(np.stack([frames, frames]), metadata=metadata)
+    assert ended(inspect.main, [str(tmp_path / "a.ome.tif")]) == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if "frames of" in line]
+    told = ("1 (GFP, emission 525 nm)", "2 (mCherry, emission 610 nm)")
+    names = [f"position {position}, channel {channel}" for position in (1, 2) for channel in told]
+    assert titles == [
+        f"{tmp_path / 'a.ome.tif'}, {name}: 9 frames of 128 x 128 pixels, 62.6 nm per pixel" for name in names
+    ]
 
 
 def test_laws_are_checked_and_a_broken_one_is_told(monkeypatch, capsys):

@@ -89,6 +89,19 @@ WRONG = {
         ["cell.tif", "--method=wiener", "--emission-nm=-5", "--out=out"],
         "--emission-nm is",
     ),
+    "no wavelengths": (["cell.tif", "--method=wiener", "--emission-nm=525,", "--out=out"], "--emission-nm: invalid"),
+    "wavelengths of channels that there are not": (
+        ["cell.tif", "--method=wiener", "--emission-nm=525,610", "--out=out"],
+        "2 values of --emission-nm are given, but cell.tif has 1 channel",
+    ),
+    "two networks and a configuration": (
+        ["cell.tif", "--workdir=a", "--workdir=b", "--config=er", "--out=out"],
+        "several --workdir bring their own",
+    ),
+    "no such place": (
+        ["cell.tif", "--method=widefield", "--widefield-frame=middle", "--out=out"],
+        "--widefield-frame: invalid choice",
+    ),
     "a setting of the file": (
         ["cell.tif", "--method=widefield", "--pixel-size-nm=0", "--out=out"],
         "--pixel-size-nm is",
@@ -266,6 +279,36 @@ def test_what_the_file_says_of_the_optics_is_used(folder, command):
     code, _, err = command("reconstruct", *words, "--emission-nm=610", "--out=far")
     assert "the file tells of an emission of 540 nm, but 610 is used (--emission-nm)" in err
     assert sources("far")["optics"]["emission_wavelength_nm"] == 610
+
+
+def test_each_channel_has_its_own_wavelength_and_illumination(folder, command):
+    metadata, resolution = {"axes": "ZCYX", "unit": "um"}, (1000 / PIXEL_NM, 1000 / PIXEL_NM)
+    frames = np.stack([counts(), counts()], 1)
+    tifffile.imwrite("two.tif", frames, imagej=True, metadata=metadata, resolution=resolution)
+    words = "two.tif", "--method=wiener", "--na=1.3", "--emission-nm=525,610"
+    assert command("reconstruct", *words, "--out=out").code == 0
+    files = [f"out/two_sr_c{number}_illumination.json" for number in (1, 2)]
+    emissions = [json.loads((folder / file).read_text())["optics"]["emission_wavelength_nm"] for file in files]
+    assert emissions == [525, 610]
+    known = [f"--illumination={file}" for file in files]
+    code, _, err = command("reconstruct", *words, *known, "--out=again")
+    assert code == 0, err
+    first, second = (tifffile.imread(f"{out}/two_sr.tif") for out in ("out", "again"))
+    np.testing.assert_allclose(second, first, rtol=0, atol=1e-3 * np.abs(first).max())
+
+
+def test_flags_of_the_file(folder, command):
+    """A widefield frame, and rows the other way round."""
+    wide = np.full((1, 64, 64), 300, np.uint16)
+    write_raw_tiff("ten.tif", np.concatenate([counts(), wide]), pixel_size_nm=PIXEL_NM)
+    code, _, err = command("reconstruct", "ten.tif", "--method=widefield", "--out=out")
+    assert code == 2
+    assert "give first or last as --widefield-frame" in err
+    words = "--method=widefield", "--widefield-frame=last"
+    assert command("reconstruct", "ten.tif", *words, "--flip-y", "--out=out").code == 0
+    assert command("reconstruct", "spots.tif", "--method=widefield", "--out=out").code == 0
+    image, flipped = tifffile.imread("out/spots_sr.tif"), tifffile.imread("out/ten_sr.tif")
+    np.testing.assert_allclose(flipped[::-1], image, rtol=0, atol=1e-3 * image.max())
 
 
 def test_the_optics_of_a_configuration(optics):
