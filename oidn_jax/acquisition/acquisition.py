@@ -22,6 +22,7 @@ from oidn_jax.acquisition.defects import find_defects, repair
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
+from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.assessment import (
     assess,
     certain,
@@ -85,7 +86,7 @@ class Acquisition:
     """One raw acquisition, or several of the same field in time.
 
     Attributes:
-        stack: its frames.
+        stack: its frames, read without time stamps of the camera.
         microscope: what recorded it, with the pixel size of the frames where they tell it.
         known: its illumination, where it need not be estimated.
         pattern_period_nm: smallest and largest period of its stripes, where it is known.
@@ -132,7 +133,7 @@ class Acquisition:
         if harmonic is not None and known is not None:
             raise IllegalValue("harmonic", harmonic, "a given illumination says it already; leave it out")
         self.harmonic = harmonic
-        self.stack, self.known, self.warnings = stack, known, list[str]()
+        self.stack, self.known, self.warnings = unstamped(stack), known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
         self.pattern_period_nm = pattern_period_nm

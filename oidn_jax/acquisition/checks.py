@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Real
 
+from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.errors import InputError
 
@@ -42,11 +43,12 @@ class PixelSurvey:
 
 
 def survey_pixels(stack: RawStack) -> PixelSurvey:
-    """Looks at every pixel of a stack, one time point at a time.
+    """Looks at every pixel of a stack but those of time stamps, one time point at a time.
 
     Raises:
         InputError: pixels that `check_frames` refuses.
     """
+    stack = unstamped(stack)
     means = np.zeros(stack.shape[:2])
     is_integer = stack.dtype.kind in "ui"
     largest, at_largest, darkest = None, 0, math.inf
@@ -101,6 +103,7 @@ def check_pixels(
 
     Warnings are given for
 
+    - a time stamp of the camera in the frames, of which no other check sees anything;
     - saturation: more than 1e-4 of the pixels of an integer stack at full scale;
     - doubtful frame order, judged at the first time point in the central 512 x 512 pixels. Evenly spaced phases sum to
       the widefield image, the same for every orientation; in the wrong order the sums keep stripes. So the detail
@@ -128,9 +131,21 @@ def check_pixels(
             f"the stack has {count} frames per time point, but `orientations` is {orientations} and `phases` is "
             f"{phases}; give the numbers it was opened with"
         )
+    stack = unstamped(stack)
     survey = survey_pixels(stack) if survey is None else survey
-    warnings = (_saturation(stack, survey), _frame_order(stack, orientations, phases))
+    first, stamp = stack.read_and_tell(0)
+    warnings = (_stamp(stamp), _saturation(stack, survey), _frame_order(first, orientations, phases))
     return [warning for warning in warnings if warning is not None]
+
+
+def _stamp(stamp: Bool[np.ndarray, "y x"]) -> str | None:
+    if not stamp.any():
+        return None
+    height, width = (int(np.flatnonzero(stamp.any(axis=axis))[-1]) + 1 for axis in (1, 0))
+    return (
+        f"the camera's time stamp, in the upper {height} rows as far as column {width}, is replaced by the mirror "
+        "image of what is below it; nothing there is real"
+    )
 
 
 def _saturation(stack: RawStack, survey: PixelSurvey) -> str | None:
@@ -142,10 +157,10 @@ def _saturation(stack: RawStack, survey: PixelSurvey) -> str | None:
     )
 
 
-def _frame_order(stack: RawStack, orientations: int, phases: int) -> str | None:
+def _frame_order(first: Real[np.ndarray, "frames y x"], orientations: int, phases: int) -> str | None:
     if orientations < 2 or phases < 2:
         return None
-    frames = central(stack.read(0), _ORDER_CHECK_SIDE).astype(np.float64)
+    frames = central(first, _ORDER_CHECK_SIDE).astype(np.float64)
     detail = (frames - _local_mean(frames)).reshape(len(frames), -1)
     frames = frames.reshape(len(frames), -1)
     index = np.arange(len(frames))

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from oidn_jax.acquisition.checks import central, check_pixels, survey_pixels
 from oidn_jax.acquisition.photon_transfer import PhotonTransfer, fit_photon_transfer, noise_curve, smoothed
+from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.data.raw_stack import RawStack
 
 # Two standard errors of <|F_1|^2> - noise, in units of noise / sqrt(pixels); from simulated noise of 3 and 5 phases.
@@ -105,6 +106,7 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         InputError: what `check_pixels` refuses.
         ValueError: the stack does not have orientations * phases frames.
     """
+    stack = unstamped(stack)
     survey = survey_pixels(stack)
     warnings = [*stack.images.remarks, *check_pixels(stack, orientations=orientations, phases=phases, survey=survey)]
     first = central(stack.read(0), _JUDGED_SIDE).astype(np.float64)

@@ -3,10 +3,13 @@
 The library names a setting in backticks (`pixel_size_nm`, `train.patch`); here it becomes the flag that sets it.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
 from oidn_jax.errors import InputError
+
+_PIPE_CLOSED = 141
 
 
 def flag(setting: str) -> str | None:
@@ -23,6 +26,8 @@ def flag(setting: str) -> str | None:
 
 def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) -> None:
     """Runs a command: a user's mistake prints `error: ...` on stderr and exits with 2, Ctrl-C exits with 130.
+
+    Where nobody reads its lines any more it exits with 141, as a program does that SIGPIPE ends.
 
     Anything else is a bug of ours and keeps its traceback.
 
@@ -42,6 +47,10 @@ def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) 
         reason = str(error).partition("\n")[0] or "the operating system gives no more"
         print(f"error: this does not fit into memory ({reason}); take smaller images or fewer at once", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # Who reads our lines has enough, as `| head` does; Python's own last words must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_PIPE_CLOSED)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -34,6 +34,8 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     """
     try:
         is_folder, exists = path.is_dir(), path.exists()
+        # A name too long is found out in a folder that is there.
+        next(folder for folder in path.absolute().parents if folder.exists()).joinpath(path.name).exists()
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another folder or name") from error
     if is_folder:

@@ -43,7 +43,8 @@ def check_directories(path: Path) -> None:
 
     Raises:
         InputError: a file that ends before what its directories point at (a directory beyond the end cannot be
-            followed, so the number of bytes in the message is a lower bound); strips or tiles without a byte.
+            followed, so the number of bytes in the message is a lower bound); strips or tiles without a byte;
+            directories that lead back to an earlier one.
         OSError: a file that cannot be read.
     """
     size = path.stat().st_size
@@ -70,7 +71,9 @@ def _ends(path: Path, file: BinaryIO, size: int) -> Iterator[int]:
     layout = _Layout(order, "Q", "HHQQ", "Q", 8) if b"+" in head[2:4] else _Layout(order, "H", "HHII", "I", 4)
     pointer, seen, number = layout.first, set(), 0
     yield pointer + layout.bytes_of(layout.offset)
-    while (directory := _unpack(file, layout, layout.offset, pointer)[0]) and directory not in seen:
+    while directory := _unpack(file, layout, layout.offset, pointer)[0]:
+        if directory in seen:  # tifffile would follow them for ever
+            raise InputError(f"{path} is damaged: its images lead back to an earlier one; copy or save it again")
         seen.add(directory)
         start = directory + layout.bytes_of(layout.entries)
         yield start

@@ -98,6 +98,16 @@ def test_reconstruct_is_stopped_by_ctrl_c_and_leaves_nothing(tmp_path):
     assert list(out.iterdir()) == []
 
 
+def test_a_reader_that_has_enough_is_no_bug(tmp_path):
+    source = tmp_path / "cell.tif"
+    write_raw_tiff(source, raw_counts(32, 32)[0], pixel_size_nm=62.6)
+    command = [sys.executable, "-m", "oidn_jax.commands.main", "inspect", *[str(source)] * 3]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        started.stdout.close()
+        err = started.stderr.read()
+    assert (started.returncode, err) == (141, "")
+
+
 def test_evaluate_succeeds(tmp_path, tiny_flags):
     words = "evaluate.py", *tiny_flags, f"--out={tmp_path / 'out'}", "--methods=widefield"
     assert_fine(process(*words))

@@ -44,6 +44,8 @@ def test_targets_are_refused_before_the_work(tmp_path):
         check_target(tmp_path, overwrite=True)
     with pytest.raises(InputError, match="File name too long"):
         check_target(tmp_path / ("x" * 300), overwrite=True)
+    with pytest.raises(InputError, match="File name too long"):
+        check_target(tmp_path / "of" / "no folder" / ("x" * 300), overwrite=True)
     write_text(tmp_path / ("x" * 255), "")  # as long as a name can be
     with pytest.raises(InputError, match=r"folder .* cannot be made"):
         write_text(path / "deeper" / "file", "")

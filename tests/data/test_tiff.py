@@ -501,6 +501,18 @@ def change_entry(path, page, tag, *, kind=None, value=None, new_tag=None):
             file.write(struct.pack(f"{order}{'H' if int(entry.dtype) == 3 else 'I'}", value))
 
 
+@pytest.mark.parametrize("back_to", [0, 4])
+def test_directories_in_a_circle_end(tmp_path, back_to):
+    path = save(tmp_path / "cell.tif", FRAMES, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        offsets = [page.offset for page in tiff.pages]
+    content = bytearray(path.read_bytes())
+    pointer = offsets[-1] + 2 + 12 * struct.unpack_from("<H", content, offsets[-1])[0]
+    struct.pack_into("<I", content, pointer, offsets[back_to])
+    path.write_bytes(content)
+    assert "lead back to an earlier one" in refusal(path)
+
+
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"compression": "zlib", "rowsperstrip": 3}])
 @pytest.mark.parametrize("page", [0, 3])
 def test_strips_that_are_absent_are_not_filled_with_zeros(tmp_path, options, page):
