@@ -14,11 +14,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Real, Shaped
+from jaxtyping import Array, Float, Real, Shaped
 
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
-from oidn_jax.acquisition.defects import find_defects, repair
+from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
@@ -285,7 +285,7 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self._read(self.reference),
+            self.counts(self.reference),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
@@ -326,15 +326,15 @@ class Acquisition:
         return misfit or unknown_remark(self.microscope)
 
     @cached_property
-    def defects(self) -> Bool[np.ndarray, "h w"]:
-        """Hot and dead pixels of the reference; a warning says how many."""
+    def defects(self) -> Defects:
+        """Hot and dead pixels, columns and rows of the reference; warnings name them."""
         defects = find_defects(self._read(self.reference))
-        if defects.any():
-            self.warn(f"{np.count_nonzero(defects)} hot or dead pixels are replaced by the median of their neighbours")
+        for line in defects.describe():
+            self.warn(line)
         return defects
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point as stored, with hot and dead pixels replaced; the latest ones are kept.
+        """The frames of a time point as stored, with defects of the camera mended; the latest ones are kept.
 
         Raises:
             IndexError: a time point that there is not.
