@@ -95,7 +95,7 @@ WRONG = {
         "2 values of --emission-nm are given, but cell.tif has 1 channel",
     ),
     "two networks and a configuration": (
-        ["cell.tif", "--workdir=a", "--workdir=b", "--config=er", "--out=out"],
+        ["cell.tif", "--workdir=a", "--workdir=b", "--config=er", "--trust", "--out=out"],
         "several --workdir bring their own",
     ),
     "no such place": (
