@@ -451,6 +451,8 @@ def _imagej_channels(tiff: tifffile.TiffFile) -> tuple[Channel, ...]:
     count = int(metadata.get("channels", 1))
     labels, tables = metadata.get("Labels") or [], metadata.get("LUTs") or []
     labels = labels if isinstance(labels, list) else [labels]
+    if not 0 < count <= max(len(labels), len(tables)):  # nothing is said of them, however many there are
+        return ()
     names = [set(labels[channel::count]) for channel in range(count)] if len(labels) % count == 0 else []
     ends = [(int(r), int(g), int(b)) for r, g, b in (table[:, -1] for table in tables)]
     colors = ends if len(ends) == count else [None] * count
