@@ -79,20 +79,22 @@ class Defects:
 
     def describe(self) -> list[str]:
         """One line of warning for each kind that there is."""
-        said, alone = [], self.pixels.copy()
+        warnings, alone = [], self.pixels.copy()
         for line in self.lines:
             alone[line.where] = False
         if alone.any():
-            said.append(f"{np.count_nonzero(alone)} hot or dead pixels are replaced by the median of their neighbours")
+            warnings.append(
+                f"{np.count_nonzero(alone)} hot or dead pixels are replaced by the median of their neighbours"
+            )
         for follows, remedy in ((True, "this is subtracted"), (False, "they are replaced by their neighbours")):
             lines = [str(line) for line in self.lines if line.follows == follows]
             if lines:
                 more = f" and {len(lines) - 6} more" if len(lines) > 6 else ""
-                said.append(
+                warnings.append(
                     "of the camera's columns and rows (counted from 0) some differ from their neighbours, in counts: "
                     f"{', '.join(lines[:6])}{more}; {remedy}"
                 )
-        return said
+        return warnings
 
 
 def find_defects(frames: Real[np.ndarray, "frames y x"]) -> Defects:
@@ -158,13 +160,13 @@ def _find_clusters(level: Float[np.ndarray, "y x"], noise: float) -> Bool[np.nda
     drop = level - np.sort(_neighbours(level[None])[:, 0], axis=0)[_SHARP_SIDES - 1]
     seeds = (drop > _SHARP * height) & (height > 2 * _TIMES_NOISE * noise)
     seeds[[0, -1]] = seeds[:, [0, -1]] = False
-    found = np.zeros(level.shape, bool)
+    defective = np.zeros(level.shape, bool)
     for y, x in np.argwhere(seeds).tolist():
         seed = y, x
-        cluster = None if found[seed] else _grow(level, seed, noise)
+        cluster = None if defective[seed] else _grow(level, seed, noise)
         if cluster is not None:
-            found[tuple(np.transpose(cluster))] = True
-    return found
+            defective[tuple(np.transpose(cluster))] = True
+    return defective
 
 
 def _grow(level: Float[np.ndarray, "y x"], seed: tuple[int, int], noise: float) -> list[tuple[int, int]] | None:
@@ -189,7 +191,7 @@ def _grow(level: Float[np.ndarray, "y x"], seed: tuple[int, int], noise: float) 
 
 
 def _find_lines(frames: Real[np.ndarray, "frames y x"], mean: Float[np.ndarray, "y x"]) -> list[DefectiveLine]:
-    found = []
+    defective = []
     for kind, turned, stack in (("column", mean, frames), ("row", mean.T, frames.swapaxes(1, 2))):
         length, count = turned.shape
         if count < _NEARBY:
@@ -205,8 +207,8 @@ def _find_lines(frames: Real[np.ndarray, "frames y x"], mean: Float[np.ndarray, 
                     for inner in set(range(index, index + width)) - judged:
                         judged.add(inner)
                         beside = (index - 1, index + width)
-                        found.append(_judge_line(kind, inner, beside, window, stack, turned))
-    return sorted((line for line in found if line is not None), key=lambda line: (line.kind, line.index))
+                        defective.append(_judge_line(kind, inner, beside, window, stack, turned))
+    return sorted((line for line in defective if line is not None), key=lambda line: (line.kind, line.index))
 
 
 def _odd_lines(part: Float[np.ndarray, "y x"], width: int, *, errors: float, times: float) -> list[int]:

@@ -120,8 +120,8 @@ def test_two_lines_side_by_side_and_half_a_line(wires):
     frames = exposed(wires)
     frames[:, 78:80] += 60
     frames[:, 40:, 8] += 60
-    found = [(line.kind, line.index, line.start > 30, line.stop) for line in find_defects(frames).lines]
-    assert found == [("column", 8, True, 96), ("row", 78, False, 96), ("row", 79, False, 96)]
+    lines = [(line.kind, line.index, line.start > 30, line.stop) for line in find_defects(frames).lines]
+    assert lines == [("column", 8, True, 96), ("row", 78, False, 96), ("row", 79, False, 96)]
 
 
 @pytest.mark.parametrize("value", [0, 60000])

@@ -35,6 +35,10 @@ def ended(process):
 
 def assert_stopped(process):
     _, err = ended(process)
+    check_stopped(process, err)
+
+
+def check_stopped(process, err):
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "stopped"
     assert "Traceback" not in err
@@ -67,7 +71,11 @@ def test_every_command_ends(tmp_path, words, name, seconds):
     process = start("-m", "oidn_jax.commands.main", name, *words[name], *output)
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    assert_stopped(process)
+    out, err = ended(process)
+    if name == "train" and "stopped after step" in out:  # it had begun: it has saved, and can go on
+        assert process.returncode == 0
+    else:
+        check_stopped(process, err)
     assert [path for path in tmp_path.rglob("*") if ".partial" in path.name] == []
 
 
