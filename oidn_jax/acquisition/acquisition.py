@@ -23,6 +23,7 @@ from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelop
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.acquisition.time_stamp import unstamped
+from oidn_jax.classical.aliases import AMBIGUOUS
 from oidn_jax.classical.assessment import (
     assess,
     certain,
@@ -55,7 +56,7 @@ _PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
 # A grouping of another number of frames comes round after as many images as that number has orientations, at most.
 _COMPARED_TIMES = 3
 
-_estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic"))
+_estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic", "aliased"))
 _measure = jax.jit(measure_patterns, static_argnames=("harmonic",))
 _brightness = jax.jit(measure_brightness, static_argnames=("orientations",))
 
@@ -269,7 +270,16 @@ class Acquisition:
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
     ) -> Estimate:
         count = self.microscope.orientations
-        return jax.device_get(_estimate(light, otf, orientations=count, searched=self.searched, harmonic=harmonic))
+        return jax.device_get(
+            _estimate(
+                light,
+                otf,
+                orientations=count,
+                searched=self.searched,
+                harmonic=harmonic,
+                aliased=self.microscope.aliased,
+            )
+        )
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
@@ -295,12 +305,12 @@ class Acquisition:
     @cached_property
     def given_otf(self) -> TransferFunction:
         """Of a raw frame, as the microscope has it; good enough to find the illumination."""
-        return self.microscope.otf()
+        return self.microscope.otf(aliased=True)
 
     @cached_property
     def otf(self) -> TransferFunction:
         """Of a raw frame, that of `optics`."""
-        return self.optics.otf()
+        return self.optics.otf(aliased=True)
 
     @cached_property
     def optics(self) -> Microscope:
@@ -441,7 +451,7 @@ class Acquisition:
                 f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
                 f"show the same stripes, so the frames {self._not_grouped}"
             )
-        doubts = assess(estimate)
+        doubts = [*self._coarse_pixels(estimate), *assess(estimate)]
         # A wrong order is never free of warnings: what then passes for stripes has no common length and angle.
         if doubts and self.known is None:
             other = self._other_order(light, estimate)
@@ -453,6 +463,32 @@ class Acquisition:
         damping = self._damping_remark()
         doubts += ([] if damping is None else [damping]) + assess_envelopes(self.envelopes)
         return jax.device_get(estimate), doubts
+
+    def _coarse_pixels(self, estimate: Estimate) -> list[str]:
+        """What pixels that are too coarse for the objective do to the image.
+
+        Raises:
+            InputError: stripes that cannot be told from others.
+        """
+        microscope, other = self.microscope, np.asarray(estimate.other_copy)
+        if not microscope.aliased:
+            return []
+        pixels = (
+            f"the pixels of {microscope.pixel_size_nm:g} nm are "
+            f"{100 * (microscope.pixel_size_nm / microscope.coarsest_pixel_nm - 1):.0f} % larger than the "
+            f"{microscope.coarsest_pixel_nm:.1f} nm that hold all that the objective passes"
+        )
+        if other.max() > AMBIGUOUS:
+            raise InputError(
+                f"{self.stack.source}: {pixels}, and the stripes of orientation {int(other.argmax()) + 1} cannot be "
+                f"told from others that look the same to the camera (which have an evidence {other.max():.2f} of "
+                f"theirs, {AMBIGUOUS:g} at most will do); record smaller pixels, or give an `illumination`"
+            )
+        lengths = np.linalg.norm(np.asarray(estimate.illumination.wave_vector), axis=-1)
+        line = f"{pixels}: its finest periods are mixed with others and hardly used"
+        if microscope.cutoff + lengths.mean() > microscope.scale / 2.0:
+            line += f"; the image's pixels do not hold all of the rest, a `scale` of {microscope.scale + 1} does"
+        return [line]
 
     @cached_property
     def _as_given(self) -> Estimate:

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import chi2
 
+from oidn_jax.classical.aliases import choose_copies
 from oidn_jax.classical.chance import SURE, alignment, false_alarm
 from oidn_jax.classical.peaks import SEARCHED, Peaks, find_peaks, peaks_at, product_of_bands
 from oidn_jax.classical.regression import credible_share, phase_error, regress, wrapped
@@ -47,6 +48,8 @@ class Estimate(NamedTuple):
         single_phases: (orientations, phases), each frame's own phase, whatever the illumination uses.
         overlap: pixels of the spectrum.
         harmonic: scalar, of which harmonic of the phases' steps the illumination is (`estimate_illumination`).
+        other_copy: (orientations,), of coarse pixels the evidence of another copy of the wave vector, over that of the
+            one taken (`classical.aliases`); 0 for fine ones.
     """
 
     illumination: Illumination
@@ -59,6 +62,7 @@ class Estimate(NamedTuple):
     single_phases: Array
     overlap: Array
     harmonic: Array | int = 1
+    other_copy: Array | float = 0.0
 
 
 def estimate_illumination(
@@ -68,6 +72,7 @@ def estimate_illumination(
     orientations: int = 3,
     searched: tuple[float | Array, float | Array] = SEARCHED,
     harmonic: int = 1,
+    aliased: bool = False,
 ) -> Estimate:
     """Everything about the illumination from one acquisition.
 
@@ -78,12 +83,17 @@ def estimate_illumination(
         searched: range of |p| in parts of the cutoff.
         harmonic: 1, or 2 for the fine pattern of three beams, whose phase runs twice as fast. The illumination is that
             pattern alone, of even steps of twice a period over the number of phases, which must be odd.
+        aliased: whether the pixels are too coarse for the objective, so that wave vectors have copies to choose from.
     """
     raw_frames = _in_order(raw_frames, orientations, harmonic)
     frames, _ = _equalise(raw_frames, otf, orientations)
     peaks = find_peaks(frames, cutoff=otf.cutoff, searched=searched)
-    estimate = _describe(raw_frames, peaks, otf, ring=(searched[0] * otf.cutoff, searched[1] * otf.cutoff))
-    return _as_recorded(estimate, harmonic)
+    ring = searched[0] * otf.cutoff, searched[1] * otf.cutoff
+    if not aliased:
+        return _as_recorded(_describe(raw_frames, peaks, otf, ring=ring), harmonic)
+    vector, other_copy = choose_copies(taper(frames), peaks.wave_vector, otf, ring=ring)
+    estimate = _describe(raw_frames, peaks._replace(wave_vector=vector), otf, ring=ring)
+    return _as_recorded(estimate._replace(other_copy=other_copy), harmonic)
 
 
 def measure_patterns(

@@ -86,7 +86,7 @@ class ClassicalMethod:
         options = with_published_notch(
             ClassicalOptions(wiener=self.wiener),
             pixel_size_nm=microscope.pixel_size_nm,
-            cutoff=microscope.otf().cutoff,
+            cutoff=microscope.otf(aliased=True).cutoff,
         )
         hifi = options.hifi
         if self.attenuation is not None:

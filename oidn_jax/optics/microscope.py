@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -15,6 +16,7 @@ from oidn_jax.optics.otf import airy_otf, airy_psf, cropped_psf, otf_cutoff, rad
 from oidn_jax.optics.transfer import TransferFunction
 
 _SMALLEST_CUTOFF = 0.05  # cycles per raw pixel
+_LARGEST_CUTOFF, _LARGEST_ALIASED = 0.5, 0.65
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,23 @@ class Microscope:
         """Of the super-resolved image."""
         return self.pixel_size_nm / self.scale
 
-    def otf(self) -> TransferFunction:
+    @property
+    def aliased(self) -> bool:
+        """Whether the pixels are too coarse for the objective: the camera mixes its finest periods with others."""
+        return self.cutoff >= _LARGEST_CUTOFF
+
+    @property
+    def coarsest_pixel_nm(self) -> float:
+        """The pixels that hold all that the objective passes, 2 for its finest period."""
+        return _LARGEST_CUTOFF * self.emission_wavelength_nm / (2.0 * self.na)
+
+    def otf(self, *, aliased: bool = False) -> TransferFunction:
         """The OTF of raw frames, the camera pixel included, in cycles per raw pixel.
+
+        Args:
+            aliased: whether pixels up to 30 % too large will do. Their OTF is used only where what the camera mixes
+                with a frequency k is weaker, about 3 times: up to 1/2 - (cutoff - 1/2) / 3 along each axis. Its alias
+                at 1 - k is then that far beyond 1/2.
 
         Raises:
             InputError: pixels too small or too large for the objective: SIM needs 2 pixels per period.
@@ -124,12 +141,20 @@ class Microscope:
                 "cameras have 2 to 10: check that `microscope.pixel_size_nm` and `microscope.emission_wavelength_nm` "
                 "are in nm"
             )
-        if cutoff >= 0.5:
-            largest = self.emission_wavelength_nm / (4.0 * self.na)
+        largest = _LARGEST_ALIASED if aliased else _LARGEST_CUTOFF
+        if cutoff >= largest:
+            stretched = self.coarsest_pixel_nm * _LARGEST_ALIASED / _LARGEST_CUTOFF
+            still = f", and up to {stretched:.1f} nm does with a warning" if aliased else ""
             raise InputError(
-                f"the microscope: {pixels} are too large; SIM needs less than {largest:.1f} nm: check "
-                "`microscope.pixel_size_nm`, `microscope.na` and `microscope.emission_wavelength_nm`"
+                f"the microscope: {pixels} are too large; SIM needs less than {self.coarsest_pixel_nm:.1f} nm{still}: "
+                "check `microscope.pixel_size_nm`, `microscope.na` and `microscope.emission_wavelength_nm`"
             )
+        otf = self._otf_up_to(cutoff)
+        if not self.aliased:
+            return otf
+        return otf._replace(unmixed=jnp.float32(_LARGEST_CUTOFF - (cutoff - _LARGEST_CUTOFF) / 3.0))
+
+    def _otf_up_to(self, cutoff: float) -> TransferFunction:
         if self.measured_otf is not None:
             step = self.measured_otf.step_per_um * self.pixel_size_nm / 1000.0
             return TransferFunction.measured(np.asarray(self.measured_otf.values), step=step, cutoff=cutoff)

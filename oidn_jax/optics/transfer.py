@@ -18,11 +18,14 @@ class TransferFunction(NamedTuple):
         values: (samples,), evenly spaced from zero frequency on.
         step: scalar, their spacing in cycles per raw pixel.
         cutoff: scalar, cycles per raw pixel.
+        unmixed: scalar, the largest component of a frequency that is used; None for no limit. From half a cycle per
+            pixel on the camera mixes a frequency with a stronger one.
     """
 
     values: Array
     step: Array
     cutoff: Array
+    unmixed: Array | None = None
 
     @classmethod
     def theoretical(
@@ -65,7 +68,10 @@ class TransferFunction(NamedTuple):
 
     def __call__(self, ky: Float[Array, "..."], kx: Float[Array, "..."]) -> Float[Array, "..."]:
         """H at the frequencies (k_y, k_x), cycles per raw pixel, arrays that broadcast; linearly interpolated."""
-        return self.at(jnp.hypot(ky, kx))
+        otf = self.at(jnp.hypot(ky, kx))
+        if self.unmixed is None:
+            return otf
+        return jnp.where(jnp.maximum(jnp.abs(ky), jnp.abs(kx)) < self.unmixed, otf, 0.0)
 
     def at(self, radius: Float[Array, "..."]) -> Float[Array, "..."]:
         """H at frequencies of this modulus."""

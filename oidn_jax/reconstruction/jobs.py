@@ -365,7 +365,7 @@ def _inspect_position(source: Source, stack: RawStack, position: int | None, wor
     images = times * len(channels)
     if work.needs_illumination:
         for acquisition in channels:
-            acquisition.microscope.otf()  # refuses pixels that the objective does not go with
+            acquisition.microscope.otf(aliased=True)  # refuses pixels that the objective does not go with
     if outputs.trust and min(h, w) < _SMALLEST_JUDGED:
         raise InputError(
             f"{stack.source} has frames of {h} x {w} pixels; trust maps leave out {BORDER} at each edge "
