@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Real, Shaped
 from oidn_jax.acquisition.camera import CameraSettings, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import Defects, find_defects, repair
+from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
@@ -105,6 +106,7 @@ class Acquisition:
         pattern_period_nm: tuple[float, float] | None = None,
         harmonic: int | None = None,
         fit_damping: bool = False,
+        correct_drift: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         """Computes nothing yet.
@@ -120,6 +122,7 @@ class Acquisition:
                 of three beams; None to find out.
             fit_damping: whether the microscope's `otf_damping` is a guess, for which that of the frames is taken where
                 they tell it.
+            correct_drift: move the frames of each orientation onto those of the middle one, before all else.
             warn: called with each line of `warnings`, after the name of the source.
         """
         if stack.shape[1] != microscope.frames:
@@ -133,12 +136,17 @@ class Acquisition:
             )
         if harmonic is not None and known is not None:
             raise IllegalValue("harmonic", harmonic, "a given illumination says it already; leave it out")
+        if correct_drift and known is not None and not known.refit_phases:
+            raise InputError(
+                f"{known.path} holds phases of frames that were not moved; with `correct_drift` give `refit_phases` too"
+            )
         self.harmonic = harmonic
         self.stack, self.known, self.warnings = unstamped(stack), known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
         self.pattern_period_nm = pattern_period_nm
         self.searched = self._range_of(pattern_period_nm)
+        self.correct_drift = correct_drift
         self._fit_damping = fit_damping and microscope.measured_otf is None
         self._latest: tuple[int, Real[np.ndarray, "frames h w"]] | None = None
         self._illuminations: dict[int, Illumination] = {}
@@ -155,6 +163,7 @@ class Acquisition:
         pattern_period_nm: tuple[float, float] | None = None,
         harmonic: int | None = None,
         fit_damping: bool = False,
+        correct_drift: bool = False,
         warn: Callable[[str], None] | None = None,
         source: str = "frames",
     ) -> "Acquisition":
@@ -168,6 +177,7 @@ class Acquisition:
             pattern_period_nm: as in the constructor.
             harmonic: as in the constructor.
             fit_damping: as in the constructor.
+            correct_drift: as in the constructor.
             warn: as in the constructor.
             source: what messages call them.
 
@@ -189,6 +199,7 @@ class Acquisition:
             pattern_period_nm=pattern_period_nm,
             harmonic=harmonic,
             fit_damping=fit_damping,
+            correct_drift=correct_drift,
             warn=warn,
         )
 
@@ -247,15 +258,16 @@ class Acquisition:
         orientations, phases = self.microscope.orientations, self.microscope.phases
         for line in self.stack.images.remarks:
             self.warn(line)
+        moved = self.drift.largest >= SAID_FROM
         for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
-            if not (line.startswith(ORDER_DOUBT) and self._shows_stripes):
+            if not (line.startswith(ORDER_DOUBT) and self._order_shows(moved=moved)):
                 self.warn(line)
 
-    @property
-    def _shows_stripes(self) -> bool:
+    def _order_shows(self, *, moved: bool) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.
 
-        Phases that are not even make the widefield images of orientations differ, which looks like a wrong order.
+        Phases that are not even make the widefield images of orientations differ, which looks like a wrong order; so
+        does a sample that `moved`, and then weaker stripes are enough.
         """
         if self.microscope.phases < 3:
             return False
@@ -264,7 +276,7 @@ class Acquisition:
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
-        return bool(certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
+        return bool(moved or certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
 
     def _estimate(
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
@@ -295,7 +307,7 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self.counts(self.reference),
+            self._mended(self.reference),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
@@ -343,17 +355,37 @@ class Acquisition:
             self.warn(line)
         return defects
 
+    @cached_property
+    def drift(self) -> Drift:
+        """Of the reference, between its orientations; a warning says it from 0.3 pixels on."""
+        drift = self._measure_drift(self._mended(self.reference))
+        if drift.largest >= SAID_FROM:
+            remedy = "this is undone" if self.correct_drift else "give `correct_drift` to undo it"
+            self.warn(
+                f"the sample moved between the orientations: against the middle one by (y, x) {drift} pixels; {remedy}"
+            )
+        return drift
+
+    def _measure_drift(self, frames: Real[np.ndarray, "frames h w"]) -> Drift:
+        return measure_drift(frames, orientations=self.microscope.orientations, cutoff=self.microscope.cutoff)
+
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point as stored, with defects of the camera mended; the latest ones are kept.
+        """The frames of a time point as stored, but for defects and drift; the latest ones are kept.
 
         Raises:
             IndexError: a time point that there is not.
             InputError: pixels that `checks.check_frames` refuses.
         """
         if self._latest is None or self._latest[0] != time:
-            defects = self.defects
-            self._latest = time, repair(self._read(time), defects)
+            frames = self._mended(time)
+            if self.correct_drift:
+                frames = undo_drift(frames, self.drift if time == self.reference else self._measure_drift(frames))
+            self._latest = time, frames
         return self._latest[1]
+
+    def _mended(self, time: int) -> Real[np.ndarray, "frames h w"]:
+        defects = self.defects
+        return repair(self._read(time), defects)
 
     def _read(self, time: int) -> Real[np.ndarray, "frames h w"]:
         """As stored. Checked here too: who calls a method need not have called `check`."""

@@ -125,6 +125,8 @@ def measure(options: argparse.Namespace) -> None:
             sectors=options.sectors or 0,
             progress=lambda fraction: bar("rolling FRC", fraction),
         )
+    for line in measurement.remarks:
+        warn(line)
     if options.json:
         print(json.dumps(resolution.to_json(measurement), indent=1, allow_nan=False), flush=True)
     else:

@@ -184,6 +184,9 @@ def _parser() -> OneLineParser:
         "the frames, 0.175 where they do not tell it",
     )
     add_otf(raw)
+    raw.add_argument(
+        "--correct-drift", action="store_true", help="undo movement of the sample between the orientations"
+    )
     raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")
     raw.add_argument("--camera-offset", type=float, metavar="C", help="counts without light; default: estimated")
     raw.add_argument("--read-noise", type=float, metavar="E", help="electrons, with --camera-gain; default: 1.6")
@@ -218,6 +221,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         known=tuple(KnownIllumination(Path(path), options.refit_phases) for path in options.illumination or ()),
         pattern_period_nm=options.pattern_period,
         harmonic=options.harmonic,
+        correct_drift=options.correct_drift,
         optics_from=optics_from,
         assumed=assumed,
     )

@@ -133,11 +133,19 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
             raise InputError(f"{error}{words}") from error
         method = for_channel(work.methods, number)
         firsts.append(method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
-    provenances = [_provenance(job, work, stack, number) | image.provenance for number, image in enumerate(firsts)]
+    provenances = [
+        _provenance(job, work, stack, number) | _drift(channels[number]) | image.provenance
+        for number, image in enumerate(firsts)
+    ]
     _write_images(job, work, channels, firsts, provenances, advance)
     for number, (beside, acquisition, image) in enumerate(zip(job.channels, channels, firsts, strict=True)):
         method, source = for_channel(work.methods, number), provenances[number]["optics_from"]
         _write_about_first(beside, work, method, acquisition, image, source)
+
+
+def _drift(acquisition: Acquisition) -> dict[str, Any]:
+    """For the provenance: the drift that was undone, of the brightest time point."""
+    return {"drift_undone_px": acquisition.drift.shift.tolist()} if acquisition.correct_drift else {}
 
 
 def _provenance(job: Job, work: Work, stack: RawStack, number: int) -> dict[str, Any]:
@@ -274,6 +282,7 @@ def _write_about_first(
                 "source": stack.source.name,
                 "optics": acquisition.optics.describe(),
                 "optics_from": optics_from,
+                **_drift(acquisition),
             },
             times=[acquisition.illumination(time) for time in range(acquisition.times)],
             warnings=acquisition.warnings,

@@ -59,6 +59,7 @@ class Reading:
         known: the illumination, where it need not be estimated; several are of one channel each.
         pattern_period_nm: smallest and largest period of the stripes, where it is known.
         harmonic: of the phases, that the pattern is, as of `Acquisition`; None to find out.
+        correct_drift: undo the sample's drift between the orientations.
         optics_from: where the numbers of the microscope come from, for the provenance of images.
         assumed: those of them, by their names in `Microscope`, that nobody gave; what a file says goes before them.
     """
@@ -72,6 +73,7 @@ class Reading:
     known: KnownIllumination | tuple[KnownIllumination, ...] | None = None
     pattern_period_nm: tuple[float, float] | None = None
     harmonic: int | None = None
+    correct_drift: bool = False
     optics_from: str = "given"
     assumed: tuple[str, ...] = ()
 
@@ -339,6 +341,7 @@ def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acqui
             pattern_period_nm=reading.pattern_period_nm,
             harmonic=reading.harmonic,
             fit_damping="otf_damping" in reading.assumed,
+            correct_drift=reading.correct_drift,
             warn=warn,
         )
 

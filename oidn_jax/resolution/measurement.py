@@ -23,6 +23,9 @@ from oidn_jax.metrics.single_image import (
 )
 from oidn_jax.resolution.image import MeasuredImage
 
+_SHIFTED = 0.5  # pixels
+_LOWERED = 0.02  # of the mean correlation of all rings
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -38,6 +41,7 @@ class Measurement:
         no_map: why there is no map though one was asked for; empty where there is one or none was asked for.
         options: of the map.
         drift_px: (y, x) of the second image that was undone, or None.
+        shift_px: (y, x) of the second image that was not undone and lowers the ring correlation, or None.
     """
 
     measured: MeasuredImage
@@ -49,6 +53,7 @@ class Measurement:
     no_map: str
     options: RollingFrcOptions
     drift_px: tuple[float, float] | None
+    shift_px: tuple[float, float] | None = None
 
     @property
     def unit(self) -> str:
@@ -75,10 +80,24 @@ class Measurement:
 
     @property
     def reliable(self) -> bool:
-        """Whether a single image is coarse enough for its quarters: finer detail folds over, to any period."""
+        """Whether a single image is coarse enough for its quarters: finer detail folds over, to any period.
+
+        Not where its ring correlation has no value, which shows nothing.
+        """
         coarsest = 2.0 / float(self.decorrelation.cutoff) if self.decorrelation.cutoff > 0 else np.inf
         by_rings = self.ring_resolutions.get(CALIBRATED_THRESHOLD, np.nan) / self.length_per_pixel
-        return self.other is not None or bool(min(coarsest, by_rings) >= FINEST_PIXELS)
+        return self.other is not None or bool(np.isfinite(by_rings) and min(coarsest, by_rings) >= FINEST_PIXELS)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know, a line each; settings in backticks."""
+        if self.shift_px is None or self.other is None:
+            return []
+        y, x = self.shift_px
+        return [
+            f"{self.other.path} lies ({y:.2f}, {x:.2f}) pixels (y, x) beside {self.measured.path}, which lowers the "
+            "ring correlation; give `correct_drift` to align them"
+        ]
 
 
 def measure(
@@ -106,7 +125,7 @@ def measure(
     """
     options = options or RollingFrcOptions()
     image = measured.image
-    rings = drift_px = None
+    rings = drift_px = shift_px = None
     if other is not None:
         _check_pair(measured, other)
         first, second = image, other.image
@@ -116,6 +135,8 @@ def measure(
             first, second = first[seen], np.asarray(aligned)[seen]
             drift_px = (float(drift[0]), float(drift[1]))
         rings = fourier_ring_correlation(first, second)
+        if not options.correct_drift:
+            shift_px = _lowering_shift(image, other.image, rings)
     elif min(image.shape) >= 2 * SMALLEST_IMAGE:
         rings = single_image_frc(image)
     local, no_map = _map(measured, other, options, progress) if rolling else (None, "")
@@ -129,7 +150,23 @@ def measure(
         no_map=no_map,
         options=options,
         drift_px=drift_px,
+        shift_px=shift_px,
     )
+
+
+def _lowering_shift(image: np.ndarray, other: np.ndarray, rings: RingCorrelation) -> tuple[float, float] | None:
+    """By how much the other image lies beside the first, where that is more than 0.5 pixels and lowers their FRC.
+
+    Noise alone has its highest correlation anywhere; so aligned they must have structure in common, and more of it.
+    """
+    aligned, drift = align(other, image)
+    y, x = np.asarray(drift, float).tolist()
+    seen = overlap(np.asarray(drift), (image.shape[0], image.shape[1]))
+    if not np.hypot(y, x) > _SHIFTED or min(image[seen].shape) < SMALLEST_IMAGE:
+        return None
+    better = fourier_ring_correlation(image[seen], np.asarray(aligned)[seen])
+    rises = float(better.correlation.mean() - rings.correlation.mean()) > _LOWERED
+    return (y, x) if rises and np.isfinite(better.cutoff(threshold="3-sigma")) else None
 
 
 def _map(

@@ -97,7 +97,9 @@ def format_lines(measurement: Measurement) -> list[str]:
     h, w = measured.image.shape
     kind = "FRC" if measurement.other is not None else "single-image FRC"
     rolling_kind = "rolling FRC" if measurement.other is not None else "single-image rolling FRC"
-    unreliable = "" if measurement.reliable else f" (not reliable: {UNRELIABLE})"
+    crossed = all(map(np.isfinite, measurement.ring_resolutions.values()))
+    why = UNRELIABLE if crossed else "the ring correlation of the whole image has no value"
+    unreliable = "" if measurement.reliable else f" (not reliable: {why})"
 
     lines = [f"{measured.path}: {h} x {w} pixels, {pixel}"]
     lines.append(f"decorrelation analysis   {_words(measurement, measurement.decorrelation)}")

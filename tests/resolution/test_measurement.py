@@ -119,6 +119,26 @@ def test_noise_has_no_resolution():
     assert result["kc"] > 0
 
 
+def test_a_shifted_pair_is_noticed(pair, together):
+    assert together.remarks == []
+    assert together.shift_px is None
+    moved = measured(np.roll(pair[1], (1, -2), (0, 1)), "b.tif")
+    shifted = measure(measured(pair[0]), other=moved, rolling=False)
+    assert shifted.shift_px == pytest.approx((1, -2), abs=0.1)
+    assert "b.tif lies (1" in shifted.remarks[0]
+    assert "give `correct_drift`" in shifted.remarks[0]
+    options = RollingFrcOptions(correct_drift=True)
+    assert measure(measured(pair[0]), other=moved, rolling=False, options=options).remarks == []
+
+
+def test_noise_is_neither_shifted_nor_reliable():
+    first, second = np.random.default_rng(0).normal(100.0, 1.0, (2, 96, 96)).astype(np.float32)
+    assert measure(measured(first), other=measured(second), rolling=False).remarks == []
+    alone = measure(measured(first), rolling=False)
+    assert to_json(alone)["single_image_frc"]["1/7"]["resolution_px"] is None
+    assert not alone.reliable
+
+
 def test_drift_is_undone_on_request(pair, together):
     moved = np.roll(pair[1], (3, -2), (0, 1))
     options = RollingFrcOptions(block=32, skip=8, correct_drift=True)
