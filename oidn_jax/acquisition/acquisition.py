@@ -38,6 +38,7 @@ from oidn_jax.classical.damping import Damping, fit_damping
 from oidn_jax.classical.estimation import (
     Estimate,
     estimate_illumination,
+    harmonics_apart,
     measure_brightness,
     measure_patterns,
     pattern_shift,
@@ -73,11 +74,6 @@ class KnownIllumination:
 
     path: Path
     refit_phases: bool = False
-
-
-def _second_harmonic_apart(phases: int) -> bool:
-    """Whether the second harmonic of even phases differs from mean and first harmonic, and in each frame."""
-    return phases >= 5 and phases % 2 == 1
 
 
 class GroupingError(InputError):
@@ -130,7 +126,7 @@ class Acquisition:
                 f"{stack.source} has {stack.shape[1]} frames per time point, but the microscope "
                 f"{microscope.orientations} orientations x {microscope.phases} phases"
             )
-        if harmonic not in (None, 1) and not (harmonic == 2 and _second_harmonic_apart(microscope.phases)):
+        if harmonic not in (None, *harmonics_apart(microscope.phases)):
             raise IllegalValue(
                 "harmonic", harmonic, f"legal: 1, and 2 with 5, 7, 9, ... phases (here {microscope.phases})"
             )
@@ -350,7 +346,7 @@ class Acquisition:
     @cached_property
     def defects(self) -> Defects:
         """Hot and dead pixels, columns and rows of the reference; warnings name them."""
-        defects = find_defects(self._read(self.reference))
+        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff)
         for line in defects.describe():
             self.warn(line)
         return defects
@@ -516,6 +512,13 @@ class Acquisition:
                 f"told from others that look the same to the camera (which have an evidence {other.max():.2f} of "
                 f"theirs, {AMBIGUOUS:g} at most will do); record smaller pixels, or give an `illumination`"
             )
+        shown = certain(estimate)
+        if self.known is None and not shown.all():
+            raise InputError(
+                f"{self.stack.source}: {pixels}, and orientation {int(shown.argmin()) + 1} shows no stripes for "
+                "certain, so that they cannot be told from others that look the same to the camera; record smaller "
+                "pixels or more light, or give an `illumination`"
+            )
         lengths = np.linalg.norm(np.asarray(estimate.illumination.wave_vector), axis=-1)
         line = f"{pixels}: its finest periods are mixed with others and hardly used"
         if microscope.cutoff + lengths.mean() > microscope.scale / 2.0:
@@ -534,7 +537,7 @@ class Acquisition:
         """Those of the reference, whatever is known."""
         light = self.light(self.reference)
         estimate = self._estimate(light, self.given_otf, harmonic=self.harmonic or 1)
-        if self.harmonic is not None or not _second_harmonic_apart(self.microscope.phases):
+        if self.harmonic is not None or 2 not in harmonics_apart(self.microscope.phases):
             return estimate
         second = self._estimate(light, self.given_otf, harmonic=2)
         if not second_harmonic_shows(estimate, second, self.frame_size):
@@ -563,6 +566,11 @@ class Acquisition:
             phases=microscope.phases,
             pixel_size_nm=microscope.pixel_size_nm,
         )
+        if not known.refit_phases and stored.drift_undone:
+            raise InputError(
+                f"{known.path} holds phases of frames whose drift was undone, which do not hold for others; give "
+                "`refit_phases` to take the wave vectors only"
+            )
         if not known.refit_phases and stored.frame_size != self.frame_size:
             raise InputError(
                 f"{known.path} was found in frames of {stored.frame_size[0]} x {stored.frame_size[1]} pixels, but "
@@ -610,8 +618,9 @@ class Acquisition:
         if self.known is not None and not self.known.refit_phases:
             phase, brightness = self._stored.time_phase, self._stored.time_brightness
             if phase is not None and brightness is not None and len(phase) == self.times:
-                at_time = (jnp.asarray(part[time], jnp.float32) for part in (phase, brightness))
-                return given._replace(**dict(zip(("phase", "brightness"), at_time, strict=True)))
+                return given._replace(
+                    phase=jnp.asarray(phase[time], jnp.float32), brightness=jnp.asarray(brightness[time], jnp.float32)
+                )
         if time == self.reference:
             return given
         light = self.light(time)

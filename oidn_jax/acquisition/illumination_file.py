@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from oidn_jax.acquisition.envelope import BIN, bins_of
 from oidn_jax.classical.assessment import ILL_CONDITIONED, conditions
-from oidn_jax.classical.estimation import Estimate
+from oidn_jax.classical.estimation import Estimate, harmonics_apart
 from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import InputError
@@ -22,7 +22,7 @@ from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax illumination 1"
 _SAME_PIXEL = 0.01
-_MOST_BYTES = 10**7
+_MOST_BYTES = 4 * 10**7  # of uneven frames of 4096 x 4096 pixels it has 11 million
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class StoredIllumination:
         frame_size: (h, w) of the frames they were found in.
         harmonic: of the phases, that the patterns are.
         envelopes: (orientations, bins_y, bins_x) as in `acquisition.envelope`; None where the light is even.
+        drift_undone: whether the frames had been moved, by which the phases are not those of frames as recorded.
         source: the file read.
         time_phase: the phases of each time point, where there are several; None where the file has one.
         time_brightness: the mean of each pattern at each of them.
@@ -47,6 +48,7 @@ class StoredIllumination:
     frame_size: tuple[int, int]
     harmonic: int
     envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None
+    drift_undone: bool
     source: Path
     time_phase: Float[np.ndarray, "times orientations phases"] | None = None
     time_brightness: Float[np.ndarray, "times orientations phases"] | None = None
@@ -151,6 +153,7 @@ def read_illumination(
             frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
             harmonic=int(content.get("harmonic", 1)),
             envelopes=_read_envelopes(content.get("brightness_over_the_field")),
+            drift_undone=bool(np.any(np.array(content.get("drift_undone_px", 0.0), float))),
             source=path,
             time_phase=None if times is None else np.deg2rad(np.array([time["phases_deg"] for time in times], float)),
             time_brightness=None if times is None else np.array([time["brightness"] for time in times], float),
@@ -185,7 +188,7 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
             f"{path} has {stored.wave_vector.shape[0]} orientations and phases of the shape {stored.phase.shape}; "
             f"{orientations} orientations of {phases} phases are asked for"
         )
-    if stored.harmonic != 1 and (stored.harmonic != 2 or phases < 5 or phases % 2 == 0):
+    if stored.harmonic not in harmonics_apart(phases):
         raise InputError(
             f'{path} has the "harmonic" {stored.harmonic}; legal: 1, and 2 with 5, 7, 9, ... phases (here {phases})'
         )

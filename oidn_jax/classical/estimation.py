@@ -11,7 +11,6 @@ Source: Gustafsson et al., Biophys. J. 94 (2008) for the regression; Wicker et a
 single frames. The subtraction of noise and the weighing of single phases are this project's.
 """
 
-import math
 from functools import partial
 from typing import NamedTuple
 
@@ -113,6 +112,11 @@ def measure_patterns(
     return _as_recorded(measured, harmonic)
 
 
+def harmonics_apart(phases: int) -> tuple[int, ...]:
+    """The harmonics of even phases that can be told from the mean, from each other and from their own repetition."""
+    return (1, 2) if phases >= 5 and phases % 2 == 1 else (1,)
+
+
 def _in_order(raw_frames: Array, orientations: int, harmonic: int) -> Array:
     """The frames of each orientation in the order in which the harmonic's phase takes the smallest even steps.
 
@@ -122,8 +126,8 @@ def _in_order(raw_frames: Array, orientations: int, harmonic: int) -> Array:
         return raw_frames
     grouped = raw_frames.reshape(orientations, -1, *raw_frames.shape[1:])
     phases = grouped.shape[1]
-    if math.gcd(harmonic, phases) > 1:
-        raise ValueError(f"of {phases} phases harmonic {harmonic} repeats itself; an odd number is needed")
+    if harmonic not in harmonics_apart(phases):
+        raise ValueError(f"harmonic {harmonic} of {phases} phases does not tell; legal: {harmonics_apart(phases)}")
     return grouped[:, np.argsort(harmonic * np.arange(phases) % phases)].reshape(raw_frames.shape)
 
 

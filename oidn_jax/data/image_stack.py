@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Shaped
@@ -13,6 +14,13 @@ from jaxtyping import Shaped
 from oidn_jax.errors import InputError
 
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
+
+T = TypeVar("T")
+
+
+def _agreed(values: Sequence[T | None]) -> T | None:
+    return values[0] if len(set(values)) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,12 @@ class Channel:
     @classmethod
     def common(cls, channels: "Sequence[Channel]") -> "Channel":
         """What all of some channels agree on."""
-        first = channels[0] if channels else cls()
-        values = {name: value for name, value in vars(first).items() if all(vars(c)[name] == value for c in channels)}
-        return cls(**values)
+        return cls(
+            name=_agreed([channel.name for channel in channels]),
+            color=_agreed([channel.color for channel in channels]),
+            emission_nm=_agreed([channel.emission_nm for channel in channels]),
+            excitation_nm=_agreed([channel.excitation_nm for channel in channels]),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,12 +119,13 @@ class ClassicalMethod:
 
     def _remarks(self, pixels: Array, acquisition: Acquisition) -> tuple[str, ...]:
         vectors = acquisition.estimate.illumination.wave_vector
-        left = float(pattern_left(pixels, vectors, scale=acquisition.microscope.scale))
-        if left < GHOSTS:
+        left = pattern_left(pixels, vectors, scale=acquisition.microscope.scale)
+        if float(left.factor) < GHOSTS:
             return ()
         return (
-            f"the image holds ghosts of the pattern's period: its frequencies stand out by a factor of {left:.1f} "
-            f"(above {GHOSTS:g}): check the OTF (`otf_damping`, `na`, `emission_nm`), phases and movement, or try "
+            f"the image holds ghosts of the pattern's period: its frequencies stand out by a factor of "
+            f"{float(left.factor):.1f} (above {GHOSTS:g}), as stripes of {100 * float(left.contrast):.2g} % of the "
+            "image's contrast: check the OTF (`otf_damping`, `na`, `emission_nm`), phases and movement, or try "
             "`attenuation`",
         )
 

@@ -169,8 +169,9 @@ class TrustWriter:
         self._maps.write(as_shown(np.stack([consistency.chi_square, consistency.evidence])))
         self._residual.write(as_shown(np.stack([*every, consistency.mean_residual])))
         vectors = self._acquisition.estimate.illumination.wave_vector
-        left = float(pattern_left(image, vectors, scale=self._acquisition.microscope.scale))
-        self._numbers.append({**_numbers(consistency), "pattern_left": left})
+        left = pattern_left(image, vectors, scale=self._acquisition.microscope.scale)
+        of_pattern = {"pattern_left": float(left.factor), "pattern_left_contrast": float(left.contrast)}
+        self._numbers.append({**_numbers(consistency), **of_pattern})
         self.worst_chi_square = max(self.worst_chi_square, float(consistency.reduced_chi_square))
         if self._first is None:
             self._first = image, consistency
@@ -240,7 +241,9 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
     area = float(np.mean([n["suspect_area"] for n in numbers]))
     period = float(np.mean([n["confirmed_period_pixels"] for n in numbers]))
     left = float(np.mean([n["pattern_left"] for n in numbers]))
-    ghosts = f", ghosts of the pattern ({left:.1f} times its surroundings)" if left > GHOSTS else ""
+    contrast = float(np.mean([n["pattern_left_contrast"] for n in numbers]))
+    words = f", ghosts of the pattern ({left:.1f} times its surroundings, {100 * contrast:.2g} % of the contrast)"
+    ghosts = words if left > GHOSTS else ""
     period_nm = acquisition.microscope.pixel_size_nm * period
     gain, offset, dark_variance = (np.asarray(part).tolist() for part in acquisition.noise)
     return {
@@ -250,6 +253,7 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
         "reduced_chi_square": chi_square,
         "suspect_area": area,
         "pattern_left": left,
+        "pattern_left_contrast": contrast,
         "otf_damping": _damping(acquisition),
         "times": numbers,
         "noise": {

@@ -5,8 +5,9 @@ import pytest
 
 from oidn_jax.acquisition import Acquisition, KnownIllumination
 from oidn_jax.acquisition.drift import Drift, measure_drift, undo_drift
+from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.errors import InputError
-from tests.acquisition.simulated import MICROSCOPE, counts
+from tests.acquisition.simulated import MICROSCOPE, PIXEL_NM, SIZE, counts
 
 SHIFT = np.array([[-1.0, 0.4], [0.0, 0.0], [1.5, 2.2]])
 CUTOFF = MICROSCOPE.cutoff
@@ -62,3 +63,27 @@ def test_phases_of_frames_that_were_not_moved_do_not_hold(tmp_path):
     known = KnownIllumination(tmp_path / "cell.json")
     with pytest.raises(InputError, match="with `correct_drift` give `refit_phases` too"):
         acquired(counts(), known=known, correct_drift=True)
+
+
+def test_phases_of_frames_that_were_moved_hold_for_no_others(tmp_path):
+    """A file of drift that was undone gives its wave vectors only; where nothing had moved, all of it."""
+    path, frames = tmp_path / "cell.json", moved(counts())
+    for recorded, moves in ((frames, True), (counts(), False)):
+        first = acquired(recorded, correct_drift=True)
+        provenance = {"drift_undone_px": first.drift.shift.tolist()}
+        write_illumination(
+            path,
+            first.estimate,
+            envelopes=first.envelopes,
+            frame_size=(SIZE, SIZE),
+            pixel_size_nm=PIXEL_NM,
+            provenance=provenance,
+            overwrite=True,
+        )
+        if moves:
+            with pytest.raises(InputError, match="whose drift was undone"):
+                _ = acquired(recorded, known=KnownIllumination(path)).estimate
+            again = acquired(recorded, known=KnownIllumination(path, refit_phases=True)).estimate
+        else:
+            again = acquired(recorded, known=KnownIllumination(path)).estimate
+        np.testing.assert_allclose(again.illumination.wave_vector, first.estimate.illumination.wave_vector, atol=1e-6)

@@ -52,3 +52,61 @@ def vector_error(estimated, expected, size):
     """Largest distance in pixels of the spectrum, whichever way a vector points."""
     either = [np.hypot(*((estimated - sign * expected) * size).T) for sign in (1, -1)]
     return np.minimum(*either).max()
+
+
+# m1, m2, period of the second harmonic in nm, mean counts of a frame, number of beads or filaments.
+CASES = (
+    (0.1, 0.3, 200, 30, None),
+    (0.25, 0.6, 230, 30, 400),
+    (0.4, 0.9, 260, 30, None),
+    (0.1, 0.6, 260, 100, 400),
+    (0.25, 0.3, 230, 100, None),
+    (0.4, 0.9, 200, 100, 400),
+    (0.1, 0.9, 230, 300, None),
+    (0.25, 0.3, 260, 300, 400),
+    (0.4, 0.6, 200, 300, None),
+    (0.25, 0.6, 230, 6, None),
+    (0.1, 0.9, 200, 30, 400),
+    (0.4, 0.3, 260, 100, None),
+    (0.25, 0.9, 200, 6, 400),
+)
+
+
+def correlation(image, truth):
+    inside = np.s_[12:-12, 12:-12]
+    return np.corrcoef(image[inside].ravel(), truth[inside].ravel())[0, 1]
+
+
+def print_table(size=256):
+    """The rows of docs/classical.md: `python -m tests.acquisition.three_beams`."""
+    from oidn_jax.acquisition import Acquisition, CameraSettings
+    from oidn_jax.methods import ClassicalMethod
+    from oidn_jax.optics.microscope import Microscope
+
+    microscope = Microscope(phases=5, na=1.4, emission_wavelength_nm=525.0, pixel_size_nm=PIXEL_NM, otf_damping=1.0)
+    f = np.fft.fftfreq(SAMPLES * size) * SAMPLES
+    radius = np.hypot(f[:, None], f[None])
+    for seed, (first, second, period_nm, photons, beads) in enumerate(CASES):
+        specimen, frames = acquire(
+            size, first=first, second=second, period_nm=period_nm, photons=photons, seed=seed, beads=beads
+        )
+        camera = CameraSettings(1.0, 100.0, 1.6)
+        acquisition = Acquisition.of_frames(np.moveaxis(frames, 0, -1), microscope, camera=camera)
+        estimate, expected = acquisition.estimate, fine_vectors(period_nm)
+        reach = CUTOFF + PIXEL_NM / period_nm
+        truth = np.fft.ifft2(np.fft.fft2(specimen) * airy(radius / reach)).real
+        truth = truth.reshape(2 * size, SAMPLES // 2, 2 * size, SAMPLES // 2).sum((1, 3))
+        scores = [correlation(ClassicalMethod(name)(acquisition, 0).pixels, truth) for name in ("wiener", "widefield")]
+        row = (
+            *(f"{number:g}" for number in (first, second, period_nm, photons)),
+            "filaments" if beads is None else "beads",
+            f"{vector_error(estimate.illumination.wave_vector, expected, size):.3f}",
+            ", ".join(f"{depth:.2f}" for depth in estimate.illumination.modulation_depth),
+            f"{estimate.false_alarm.max():.0e}",
+            *(f"{score:.4f}" for score in scores),
+        )
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    print_table()

@@ -94,6 +94,14 @@ def test_coarse_pixels_give_a_better_image_than_widefield_and_one_warning():
     assert "a `scale` of 3 does" in line
 
 
+def test_stripes_that_are_not_certain_cannot_be_told_from_their_copies(monkeypatch):
+    """Also where no copy is as good as the one taken."""
+    monkeypatch.setattr("oidn_jax.acquisition.acquisition.AMBIGUOUS", 1.0)
+    noise = np.random.default_rng(0).poisson(200.0, (9, SIZE, SIZE)).astype(np.uint16)
+    with pytest.raises(InputError, match=r"the pixels of 108\.3 nm .* shows no stripes for certain, so that they"):
+        _ = acquired(noise).estimate
+
+
 def test_stripes_that_cannot_be_told_from_others_are_refused_with_the_number():
     noise = np.random.default_rng(0).poisson(200.0, (9, SIZE, SIZE)).astype(np.uint16)
     with pytest.raises(

@@ -89,6 +89,25 @@ def test_each_warning_appears_when_it_should(changes, expected):
         assert "\n" not in warning
 
 
+@pytest.mark.parametrize("confidence", [6.0, 40.0])
+@pytest.mark.parametrize(
+    ("lengths", "angles_deg", "of_a_microscope"),
+    [
+        ((0.1821, 0.1815, 0.1953), (120.6, 58.2, 1.8), True),  # of a DMD
+        ((0.28, 0.28, 0.308), (10.0, 70.0, 130.0), False),
+        ((0.28, 0.28, 0.28), (10.0, 70.0, 139.0), False),
+        ((0.25, 0.23, 0.33), (10.0, 155.2, 158.3), False),  # of an object of lines
+    ],
+)
+def test_peaks_beyond_doubt_may_be_of_an_uneven_microscope_but_not_of_any(
+    confidence, lengths, angles_deg, of_a_microscope
+):
+    sure = np.full(3, confidence)
+    lines = assess(estimate(lengths=lengths, angles_deg=angles_deg, confidence=sure))
+    probably_wrong = [line for line in lines if "one of them is probably wrong" in line]
+    assert bool(probably_wrong) == (confidence < 10 or not of_a_microscope)
+
+
 def test_without_stripes_there_is_one_warning_for_each_orientation_and_none_about_depth():
     warnings = assess(estimate(false_alarm=np.ones(3), modulation_depth=0.1))
     assert [warning.split(":")[0] for warning in warnings] == ["orientation 1", "orientation 2", "orientation 3"]

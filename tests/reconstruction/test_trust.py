@@ -166,7 +166,7 @@ def test_ghosts_of_the_pattern_show_in_the_trust_report(judged, wiener):
     image = image_of(wiener)
     numbers = numbers_of(judged(image + 0.2 * image.std() * stripes.astype(np.float32)))
     assert numbers["pattern_left"] > GHOSTS
-    assert f"ghosts of the pattern ({numbers['pattern_left']:.1f} times its surroundings)" in numbers["verdict"]
+    assert f"ghosts of the pattern ({numbers['pattern_left']:.1f} times its surroundings, " in numbers["verdict"]
 
 
 def test_maps_of_a_time_lapse_are_those_of_its_time_points(run, tmp_path, wiener):
