@@ -102,7 +102,6 @@ def print_table(size=256):
             "filaments" if beads is None else "beads",
             f"{vector_error(estimate.illumination.wave_vector, expected, size):.3f}",
             ", ".join(f"{depth:.2f}" for depth in estimate.illumination.modulation_depth),
-            f"{estimate.false_alarm.max():.0e}",
             *(f"{score:.4f}" for score in scores),
         )
         print(f"| {' | '.join(row)} |", flush=True)
