@@ -239,7 +239,10 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers between commas."""
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, and no numbers as 525,610") from error
 
 
 def _methods(options: argparse.Namespace) -> "list[Method]":

@@ -68,6 +68,7 @@ WRONG = {
         "--pattern-period has no use",
     ),
     "no period": (["cell.tif", "--out=out", "--method=wiener", "--pattern-period=fine"], "'fine' is no period in nm"),
+    "no wavelength": (["cell.tif", "--out=out", "--method=wiener", "--emission-nm=green"], "'green' is no number"),
     "a period of no microscope": (
         ["cell.tif", "--out=out", "--method=wiener", "--pattern-period=60-90"],
         "--pattern-period is '60-90'; .* from 126 to 705 nm",
