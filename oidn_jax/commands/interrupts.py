@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CODE = 130
 # For what unwinds by itself, as the second Ctrl-C of a training.
 _GRACE_S = 3.0
+_said = False  # a process that unwinds slowly is ended without another word
 
 
 def take_interrupts() -> None:
@@ -52,16 +53,14 @@ def _nothing(*_: object) -> None:
 
 def _wait(heard: "socket.socket", told: "socket.socket") -> None:
     del told  # kept open by being an argument of this thread
-    answered = False
+    n_heard = 0
     while True:
-        if signal.SIGINT not in heard.recv(64):
-            continue
-        if signal.getsignal(signal.SIGINT) is _nothing:
+        n_heard += heard.recv(64).count(signal.SIGINT)  # on a busy machine both may have come before they are read
+        if n_heard and signal.getsignal(signal.SIGINT) is _nothing:
             end()
-        if answered:
+        if n_heard > 1:
             time.sleep(_GRACE_S)
             end()
-        answered = True
 
 
 def end() -> NoReturn:
@@ -71,5 +70,13 @@ def end() -> NoReturn:
         atomic.remove_unfinished()
     # Past Python's stderr, whose lock another thread may hold; a progress bar has hidden the cursor.
     show_cursor = b"\033[?25h" if os.isatty(2) else b""
-    os.write(2, show_cursor + b"stopped\n")
+    os.write(2, show_cursor + (b"" if _said else b"stopped\n"))
     os._exit(CODE)
+
+
+def unwound() -> NoReturn:
+    """The end of a command that `KeyboardInterrupt` has unwound: says so, and leaves the rest to Python."""
+    global _said
+    _said = True
+    print("stopped", file=sys.stderr)
+    sys.exit(CODE)

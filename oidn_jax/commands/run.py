@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from oidn_jax.commands.interrupts import unwound
 from oidn_jax.errors import InputError
 
 _PIPE_CLOSED = 141
@@ -52,8 +53,7 @@ def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_PIPE_CLOSED)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        unwound()
 
 
 def warn(message: str, *, spell: Callable[[str], str | None] = flag) -> None:

@@ -27,10 +27,11 @@ def start(*words):
 
 def ended(process):
     """What a process has said at its end, which must be near."""
-    try:
-        return process.communicate(timeout=SECONDS)
-    finally:
-        process.kill()
+    with process:  # which closes its pipes
+        try:
+            return process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
 
 
 def assert_stopped(process):
@@ -111,6 +112,14 @@ def body():
                     raise
 run(body)
 """
+HURRIES = """
+import os, signal, socket
+from oidn_jax.commands import interrupts
+interrupts._GRACE_S = 0
+heard, told = socket.socketpair()
+told.send(bytes([signal.SIGINT] * 2))
+interrupts._wait(heard, told)
+"""
 WAITS = """
 import time
 from oidn_jax.commands.interrupts import take_interrupts
@@ -128,6 +137,12 @@ def test_what_swallows_the_exception_ends_and_leaves_nothing(tmp_path):
     process.send_signal(signal.SIGINT)
     assert_stopped(process)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_that_are_read_at_once_are_two(tmp_path):
+    process = start("-c", HURRIES)
+    _, err = ended(process)
+    check_stopped(process, err)
 
 
 @pytest.mark.parametrize("body", ["unwinds", "swallows"])

@@ -90,7 +90,7 @@ WRONG = {
         ["cell.tif", "--method=wiener", "--emission-nm=-5", "--out=out"],
         "--emission-nm is",
     ),
-    "no wavelengths": (["cell.tif", "--method=wiener", "--emission-nm=525,", "--out=out"], "--emission-nm: invalid"),
+    "no wavelengths": (["cell.tif", "--method=wiener", "--emission-nm=525,", "--out=out"], "'525,' is no number"),
     "wavelengths of channels that there are not": (
         ["cell.tif", "--method=wiener", "--emission-nm=525,610", "--out=out"],
         "2 values of --emission-nm are given, but cell.tif has 1 channel",
