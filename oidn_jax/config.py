@@ -23,7 +23,7 @@ from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
 from oidn_jax.simulation.specimens import SPECIMENS
 from oidn_jax.training.checkpoint import plain
-from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSettings, TrainingRun, TrainSettings
+from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSettings, TrainingRun, TrainSettings, VarietySettings
 
 # Excitation and emission in nm: the lasers of the microscope that recorded BioSR, and the usual emission bands.
 CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
@@ -50,6 +50,7 @@ def default_config() -> Any:
             "model": {"name": "oidn", **default_fields("oidn")},
             "simulation": asdict(SimulationSettings()),
             "data": asdict(DataSettings()),
+            "variety": asdict(VarietySettings()),
             "loss": asdict(LossSettings()),
             "train": asdict(TrainSettings()),
             "evaluation": asdict(EvaluationSettings()),
@@ -195,11 +196,13 @@ def experiment_of(config: Any) -> Experiment:
         build_network(model, microscope)
     except IllegalValue as error:
         raise error.within("model") from error
+    simulation = Simulation(simulation_settings(config), microscope)
     run = TrainingRun(
         name=config.name,
         seed=config.seed,
         model=model,
-        simulation=Simulation(simulation_settings(config), microscope),
+        simulation=simulation,
+        simulations=_simulations(config, simulation),
         data=_section(DataSettings, config, "data"),
         loss=_section(LossSettings, config, "loss"),
         train=_section(TrainSettings, config, "train"),
@@ -210,6 +213,30 @@ def experiment_of(config: Any) -> Experiment:
         evaluation=_section(EvaluationSettings, config, "evaluation"),
         distributed=_section(DistributedSettings, config, "distributed"),
     )
+
+
+def _simulations(config: Any, own: Simulation) -> tuple[Simulation, ...]:
+    """Every specimen of the `variety` section under every microscope of it."""
+    variety = _section(VarietySettings, config, "variety")
+    simulations: list[Simulation] = []
+    for number, changes in enumerate(variety.microscopes or ({},)):
+        changed = config.copy_and_resolve_references()
+        try:
+            changed.update_from_flattened_dict(changes)
+            settings, microscope = simulation_settings(changed), microscope_of(changed)
+            names = variety.specimens or (own.specimen.name,)
+            simulations += [Simulation(settings.for_specimen(name, given=_fields(changes)), microscope) for name in names]
+        except (AttributeError, KeyError, TypeError) as error:
+            legal = "it must have fields of the configuration, as microscope.pixel_size_nm, with values of their types"
+            raise IllegalValue(f"variety.microscopes[{number}]", dict(changes), f"{legal} ({error})") from error
+        except IllegalValue as error:
+            raise error.within("variety") from error
+    return tuple(simulations)
+
+
+def _fields(changes: Mapping[str, Any]) -> list[str]:
+    """Those of the simulation that changes name."""
+    return [name.removeprefix("simulation.") for name in changes if name.startswith("simulation.")]
 
 
 def microscope_of(config: Any) -> Microscope:

@@ -65,7 +65,8 @@ def check_fits(model: TrainedModel, microscope: Microscope, *, name: str) -> Non
     Raises:
         InputError: what differs.
     """
-    for field in ("orientations", "phases", "scale", "pixel_size_nm"):
+    fields = ("scale",) if model.guided else ("orientations", "phases", "scale", "pixel_size_nm")
+    for field in fields:
         theirs, ours = getattr(model.microscope, field), getattr(microscope, field)
         if theirs != ours:
             raise InputError(

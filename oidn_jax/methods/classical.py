@@ -139,13 +139,22 @@ class ClassicalMethod:
             hifi = self.options(acquisition.microscope).hifi
             numbers = {name: float(value) for name, value in hifi._asdict().items() if value is not None}
             numbers["rl_iterations"] = self.rl_iterations
-        known = acquisition.known
-        if self.needs_illumination and known is not None:
-            numbers["illumination"] = known.path.name + (", phases measured" if known.refit_phases else "")
-        if self.needs_illumination and acquisition.pattern_period_nm is not None:
-            numbers["pattern_period_nm"] = list(acquisition.pattern_period_nm)
-        return {
-            **numbers,
-            "optics": (acquisition.optics if self.needs_illumination else acquisition.microscope).describe(),
-            "camera_offset": [float(offset) for offset in np.asarray(acquisition.noise.offset)],
-        }
+        if self.needs_illumination:
+            return {**numbers, **illumination_provenance(acquisition)}
+        return {**numbers, "optics": acquisition.microscope.describe(), "camera_offset": camera_offset(acquisition)}
+
+
+def illumination_provenance(acquisition: Acquisition) -> dict[str, Any]:
+    """Where the illumination comes from, optics and camera offset."""
+    numbers: dict[str, Any] = {}
+    known = acquisition.known
+    if known is not None:
+        numbers["illumination"] = known.path.name + (", phases measured" if known.refit_phases else "")
+    if acquisition.pattern_period_nm is not None:
+        numbers["pattern_period_nm"] = list(acquisition.pattern_period_nm)
+    return {**numbers, "optics": acquisition.optics.describe(), "camera_offset": camera_offset(acquisition)}
+
+
+def camera_offset(acquisition: Acquisition) -> list[float]:
+    """Of each orientation, counts."""
+    return [float(offset) for offset in np.asarray(acquisition.noise.offset)]

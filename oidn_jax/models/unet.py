@@ -36,6 +36,8 @@ class UNet(nn.Module):
         widths: channels at each resolution, the finest first; between two of them the resolution halves.
         dtype: "float32" or "bfloat16", of all convolutions but the last; parameters stay float32.
         frames: raw frames per image. scale: super-resolution factor.
+        outputs: 1, the image; 2, the image and `log_error`.
+        zero_start: whether the outputs of fresh parameters are 0.
 
     Raises:
         ValueError: if a field, or the shape of the input, is not legal.
@@ -45,6 +47,8 @@ class UNet(nn.Module):
     dtype: str = "float32"
     frames: int = 9
     scale: int = 2
+    outputs: int = 1
+    zero_start: bool = False
 
     def __post_init__(self):
         if not self.widths or not all(isinstance(width, int) and width >= 1 for width in self.widths):
@@ -68,5 +72,6 @@ class UNet(nn.Module):
         for i, skip in reversed(list(enumerate(skips[:-1]))):
             x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
             x = ResidualBlock(self.widths[i], dtype=dtype, name=f"up_{i}")(jnp.concatenate([x, skip], axis=-1))
-        image = pixel_shuffle(Conv(self.scale**2, name="image")(x), self.scale)
-        return Prediction(image=image[:, : self.scale * h, : self.scale * w])
+        last = Conv(self.outputs * self.scale**2, zero_start=self.zero_start, name="image")(x)
+        images = pixel_shuffle(last, self.scale)[:, : self.scale * h, : self.scale * w]
+        return Prediction(image=images[..., :1], log_error=images[..., 1:] if self.outputs == 2 else None)

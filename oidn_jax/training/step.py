@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array
 
-from oidn_jax.losses import total_loss
+from oidn_jax.losses import prediction_loss
 from oidn_jax.models.networks import predict
 from oidn_jax.training.state import NEVER, TrainState
 
@@ -36,7 +36,8 @@ def train_step(
 
     Args:
         state: before the step.
-        batch: `raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), normalised.
+        batch: `inputs` (b, h, w, channels) and `target` (b, scale*h, scale*w, 1), normalised, or the loss divides the
+            target and the image by `peak` (b, 1, 1, 1).
         settings: static.
 
     Returns:
@@ -44,12 +45,11 @@ def train_step(
     """
 
     def loss_of(params):
-        prediction = predict(settings.network, params, batch["raw_frames"])
-        return total_loss(
-            prediction.image,
+        prediction = predict(settings.network, params, batch["inputs"])
+        return prediction_loss(
+            prediction,
             batch["target"],
-            psf=prediction.psf,
-            psf_correction=prediction.psf_correction,
+            peak=batch.get("peak"),
             weights=settings.weights,
             ssim_padding=settings.ssim_padding,
         )

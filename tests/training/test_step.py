@@ -23,7 +23,7 @@ def make_settings(*, learning_rate=1e-3, ema_decay=0.0, axis_name=None):
 
 
 def make_state(key, settings):
-    params = initial_params(NETWORK, key, frames=9)
+    params = initial_params(NETWORK, key)
     return TrainState(
         step=jnp.int32(0),
         params=params,
