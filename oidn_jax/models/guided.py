@@ -55,7 +55,7 @@ class Guided(nn.Module):
     def _network(self, **tied) -> nn.Module:
         common = {"dtype": self.dtype, "frames": channels(scale=self.scale), "scale": self.scale, "zero_start": True}
         if self.body == "unet":
-            return UNet(widths=self.widths, outputs=2, **common, **tied)
+            return UNet(widths=self.widths, with_error=True, **common, **tied)
         shape = {"width": self.width, "groups": self.groups, "blocks": self.blocks}
         return OIDN(**shape, initial_psf=_SHARP, **common, **tied)
 

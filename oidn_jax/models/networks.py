@@ -28,7 +28,7 @@ WITH_PSF = ("oidn",)
 LABELS = {"oidn": "OIDN", "unet": "U-Net", "guided": "Guided"}  # in print
 
 # Fields that are the microscope's, or of networks that are parts of others, and those of every linen module.
-_NOT_CONFIGURED = ("frames", "scale", "initial_psf", "outputs", "zero_start", "parent", "name")
+_NOT_CONFIGURED = ("frames", "scale", "initial_psf", "with_error", "zero_start", "parent", "name")
 
 
 def default_fields(name: str) -> dict[str, Any]:
