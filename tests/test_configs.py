@@ -89,8 +89,8 @@ def test_network_and_simulation_fit_each_other(name, network):
             size=(side, side),
             normalisation=run.data.normalisation,
         )
-        params = module.init(key, batch["raw_frames"])["params"]
-        return predict(module, params, batch["raw_frames"]).image, batch["target"]
+        params = module.init(key, batch["inputs"])["params"]
+        return predict(module, params, batch["inputs"]).image, batch["target"]
 
     image, target = jax.eval_shape(forward, jax.random.key(0))
     assert image.shape == target.shape == (run.train.batch_size, 2 * side, 2 * side, 1)

@@ -36,7 +36,7 @@ def batch_at(step):
     generator = np.random.default_rng(step)
     raw_frames = generator.random((4, 16, 16, 9), np.float32)
     target = np.repeat(np.repeat(raw_frames.mean(-1, keepdims=True), 2, axis=1), 2, axis=2)
-    return {"raw_frames": raw_frames, "target": target}
+    return {"inputs": raw_frames, "target": target}
 
 
 class FakeEvaluator:
