@@ -60,7 +60,6 @@ def get_config(variant: str = "full") -> Any:
     config.name = f"guided:{variant}"
     use_network(config, "guided")
     config.train.learning_rate = 1e-3
-    config.loss.weights.error = 0.01
     if variant == "quick":
         config.model.widths = (16, 32, 64)
         return config

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from oidn_jax.data.otf_file import read_radial_otf
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.settings import EvaluationSettings
-from oidn_jax.models.networks import WITH_PSF, build_network, default_fields
+from oidn_jax.models.networks import WITH_ERROR, WITH_PSF, build_network, default_fields
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
@@ -28,6 +28,7 @@ from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSe
 # Excitation and emission in nm: the lasers of the microscope that recorded BioSR, and the usual emission bands.
 CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
 SIZES = ("paper", "quick")
+_ERROR_WEIGHT = 0.01  # of a head of its own, which no other term moves
 
 # The experiments are in the package where it is installed, and beside it in a checkout only: what stands beside an
 # installed package is somebody else's.
@@ -62,7 +63,7 @@ def default_config() -> Any:
 def use_network(config: Any, name: str) -> None:
     """Puts another network, with its own fields, in the place of the configuration's.
 
-    Loss terms that are of a PSF get the weight 0 where the network has none.
+    Loss terms that are of a PSF get the weight 0 where the network has none, and one that expects its errors learns to.
     """
     try:
         fields = default_fields(name)
@@ -72,6 +73,7 @@ def use_network(config: Any, name: str) -> None:
         config.model = ConfigDict({"name": name, **fields})
     if name not in WITH_PSF:
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
+    config.loss.weights.error = _ERROR_WEIGHT if name in WITH_ERROR else 0.0
 
 
 def specimen_config(specimen: str, variant: str = "paper") -> Any:

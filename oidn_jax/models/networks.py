@@ -25,6 +25,7 @@ from oidn_jax.optics.microscope import Microscope
 
 NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet, "guided": Guided}
 WITH_PSF = ("oidn",)
+WITH_ERROR = ("guided",)  # but for its OIDN body
 LABELS = {"oidn": "OIDN", "unet": "U-Net", "guided": "Guided"}  # in print
 
 # Fields that are the microscope's, or of networks that are parts of others, and those of every linen module.
