@@ -294,7 +294,7 @@ def _estimate(waves: list[_Wave], brightness: Float[Array, "orientations phases"
             jnp.stack(parts)
             for parts in zip(*((wave.peaks.confidence, wave.regression.even_depth) for wave in waves), strict=True)
         )
-        weight = (harmonics * confidence * depth) ** 2 / (depth**2).sum(0)
+        weight = (harmonics * confidence * depth) ** 2 / (depth**2).sum(0, keepdims=True)
         total = weight.sum(0)
         moved = (weight[..., None] * jnp.stack(deviations) / harmonics[..., None]).sum(0) / total[:, None]
         share = credible_share(moved, jnp.sqrt(total))

@@ -6,6 +6,8 @@ beams two harmonics each, the same mark everywhere. The page shows what SIMcheck
 fairSIM (Müller et al., Nat. Commun. 7, 2016) check.
 """
 
+import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +210,10 @@ def _draw_images(part: SubFigure, page: DiagnosticsPage, units: Units) -> None:
     for radius in page.searched:
         _draw_circle(raw, radius, units, line=":")
     _draw_spectrum(result, page.result_spectrum, units, limit=1.05 * reach, scale=page.scale)
-    left_over = ", ".join(f"{peak:.1f}" for peak in page.residual_peak)
+    peaks = page.residual_peak
+    left_over = (
+        ", ".join(f"{peak:.1f}" for peak in peaks) if len(peaks) <= 4 else f"{peaks.min():.1f} to {peaks.max():.1f}"
+    )
     result.set_title(f"spectrum of the result, dashed: $k_c$ + |p|\npeaks at p over their ring: {left_over}")
     _draw_circle(result, reach, units, line="--")
     for axes in (raw, result):
@@ -251,7 +256,7 @@ def _draw_brightness(axes: Axes, brightness: Float[np.ndarray, "orientations pha
         axes.bar(1 + i * phases + np.arange(phases), row, color=_colour(i), label=f"orientation {i + 1}")
     axes.axhline(0.0, color="black", linewidth=0.8)
     limit = 1.5 * max(2.0, float(np.abs(percent).max()))
-    axes.set(ylim=(-limit, limit), xticks=range(1, percent.size + 1))
+    axes.set(ylim=(-limit, limit), xticks=range(1, percent.size + 1, math.ceil(percent.size / 10)))
     axes.set(xlabel="frame", ylabel="deviation from average (%)")
     axes.legend(ncols=2, loc="upper left", handlelength=1.0, columnspacing=1.0)
     axes.set_title(f"mean of each frame\nspread {np.ptp(percent):.1f} %")
@@ -385,7 +390,11 @@ def _draw_modulation(axes: Axes, page: DiagnosticsPage) -> None:
     count = len(used)
     axes.set(ylim=(0.0, 1.15 * max(1.0, float(used.max()), float(uncorrected.max()))), xticks=range(count))
     axes.set_xlim((count - 1) / 2 - max(count, 3) / 2, (count - 1) / 2 + max(count, 3) / 2)
-    axes.set_xticklabels([_heading(page, i) for i in range(count)])
+    if len(page.harmonics) > 1:
+        axes.set_xticklabels([name.replace(", harmonic ", "\n") for _, name in page.waves])
+        axes.set_xlabel("orientation, harmonic")
+    else:
+        axes.set_xticklabels([_heading(page, i) for i in range(count)])
     axes.set_title("modulation depth\nfilled: corrected for noise, empty: not")
 
 
@@ -472,6 +481,8 @@ def _draw_table(part: SubFigure, page: DiagnosticsPage) -> None:
     axes = part.subplots()
     axes.set_axis_off()
     rows, count = numbers_in_words(page), len(page.wave_vector)
+    if count > 3:  # narrow columns
+        rows = {name: [textwrap.fill(cell, 16) for cell in cells] for name, cells in rows.items()}
     table = axes.table(
         list(rows.values()),
         rowLabels=list(rows),
