@@ -42,7 +42,13 @@ def write_diagnostics(
     frames, image = jnp.asarray(acquisition.light(0)), jnp.asarray(sr_image)
     estimate = acquisition.estimate._replace(illumination=acquisition.illumination(0))
     computed = diagnose(
-        frames, image, estimate, otf=acquisition.otf, method=method, options=options or ClassicalOptions()
+        frames,
+        image,
+        estimate,
+        otf=acquisition.otf,
+        method=method,
+        options=options or ClassicalOptions(),
+        harmonics=estimate.harmonics,
     )
     numbers, widefield, image = jax.device_get((computed, frames.mean(0), image))
     illumination, cutoff = numbers.estimate.illumination, float(numbers.cutoff)
@@ -75,6 +81,7 @@ def write_diagnostics(
         position=numbers.profiles.position,
         psf=numbers.profiles.psf,
         envelopes=acquisition.envelopes,
+        harmonics=estimate.harmonics,
         warnings=acquisition.warnings,
     )
     save_diagnostics(path, page, overwrite=overwrite)
