@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real, Shaped
 
-from oidn_jax.acquisition.camera import CameraSettings, noise_model
+from oidn_jax.acquisition.camera import CameraSettings, common_offset, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
+from oidn_jax.acquisition.noisy_pixels import NoisyPixels, find_noisy, quieten
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.aliases import AMBIGUOUS
@@ -140,6 +141,7 @@ class Acquisition:
         self.stack, self.known, self.warnings = unstamped(stack), known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
+        self._maps = self._camera.maps(self.frame_size, bottom_first=stack.images.bottom_first, source=stack.source)
         self.pattern_period_nm = pattern_period_nm
         self.searched = self._range_of(pattern_period_nm)
         self.correct_drift = correct_drift
@@ -306,6 +308,29 @@ class Acquisition:
             self._mended(self.reference),
             self._camera,
             orientations=self.microscope.orientations,
+            ceiling=self._ceiling,
+            source=self.stack.source,
+            maps=self._maps,
+            variance=None if self._noisy is None else self._noisy.variance,
+        )
+
+    @property
+    def _ceiling(self) -> float | None:
+        """Full scale of evened frames, if pixels have reached it: the smallest of their pixels."""
+        full = self.survey.full_scale
+        return None if full is None else float(self._evened(np.full((1, *self.frame_size), full)).min())
+
+    def _evened(self, frames: Real[np.ndarray, "frames h w"]) -> Real[np.ndarray, "frames h w"]:
+        """Frames as of a camera of even pixels, where maps of its pixels are known."""
+        return self._maps.even(frames, offset=self._common_offset if self._maps.needs_offset else None)
+
+    @cached_property
+    def _common_offset(self) -> float:
+        """Of all pixels, where no map says it: given, or as the uneven frames of the reference show it."""
+        return common_offset(
+            self.stack.read(self.reference),
+            self._camera,
+            orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
             source=self.stack.source,
         )
@@ -346,7 +371,8 @@ class Acquisition:
     @cached_property
     def defects(self) -> Defects:
         """Hot and dead pixels, columns and rows of the reference; warnings name them."""
-        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff)
+        variance = self._maps.even_variance
+        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff, variance=variance)
         for line in defects.describe():
             self.warn(line)
         return defects
@@ -366,7 +392,7 @@ class Acquisition:
         return measure_drift(frames, orientations=self.microscope.orientations, cutoff=self.microscope.cutoff)
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point as stored, but for defects and drift; the latest ones are kept.
+        """The frames of a time point as stored, but for the camera's pattern, defects and drift; the latest are kept.
 
         Raises:
             IndexError: a time point that there is not.
@@ -380,14 +406,20 @@ class Acquisition:
         return self._latest[1]
 
     def _mended(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        defects = self.defects
-        return repair(self._read(time), defects)
+        frames = repair(self._read(time), self.defects)
+        return frames if self._noisy is None else quieten(frames, self._noisy)
+
+    @cached_property
+    def _noisy(self) -> NoisyPixels | None:
+        """Noisy pixels of the reference, where the variance of the pixels is known."""
+        variance = self._maps.even_variance
+        return None if variance is None else find_noisy(repair(self._read(self.reference), self.defects), variance)
 
     def _read(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """As stored. Checked here too: who calls a method need not have called `check`."""
+        """As stored, but evened. Checked here too: who calls a method need not have called `check`."""
         frames = self.stack.read(time)
         check_frames(frames, time=time, source=self.stack.source)
-        return frames
+        return self._evened(frames)
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset, as of even illumination (`envelopes`)."""
@@ -401,7 +433,8 @@ class Acquisition:
         """Of `light`, which has no offset: per orientation, and where the illumination is uneven for each pixel."""
         gain, dark = (np.asarray(part, np.float32) for part in (self.noise.gain, self.noise.dark_variance))
         if self._field is not None:
-            gain, dark = gain[:, None, None] / self._field, dark[:, None, None] / self._field**2
+            dark = dark.reshape(*dark.shape, *(1,) * (3 - dark.ndim))
+            gain, dark = gain[:, None, None] / self._field, dark / self._field**2
         return NoiseModel(gain, np.zeros_like(gain), dark)
 
     def _uneven_light(self, time: int) -> Float[np.ndarray, "frames h w"]:

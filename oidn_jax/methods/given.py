@@ -54,7 +54,7 @@ class GivenImage:
                 f"{acquisition.microscope.scale} pixels per raw pixel"
             )
         pixels = images.read(acquisition.stack.numbers[time])[0].astype(np.float32)
-        if images.images.bottom_first != acquisition.stack.images.bottom_first:
+        if images.bottom_first != acquisition.stack.bottom_first:
             pixels = pixels[::-1]
         check_image(pixels, self.path)
         progress(1, 1)

@@ -206,7 +206,8 @@ class Work:
     def other_inputs(self) -> list[Path]:
         """Files besides the raw frames that are read."""
         methods = [path for method in self.methods for path in method.inputs]
-        return methods + [known.path for known in self.reading.illuminations]
+        maps = [place for place in self.reading.camera.given_maps.values() if isinstance(place, Path)]
+        return methods + maps + [known.path for known in self.reading.illuminations]
 
     @property
     def needs_illumination(self) -> bool:
@@ -239,9 +240,7 @@ def open_stack(source: Source, work: Work, frame_axis: str | None) -> RawStack:
         widefield_frame=work.reading.widefield_frame,
         pixel_size_nm=work.reading.pixel_size_nm,
     )
-    if work.reading.flip_y is None:
-        return stack
-    return replace(stack, images=replace(stack.images, bottom_first=work.reading.flip_y))
+    return replace(stack, flip_y=work.reading.flip_y)
 
 
 def decide_frame_axis(job: Job, work: Work) -> str | None:

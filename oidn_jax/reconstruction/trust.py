@@ -245,7 +245,10 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
     words = f", ghosts of the pattern ({left:.1f} times its surroundings, {100 * contrast:.2g} % of the contrast)"
     ghosts = words if left > GHOSTS else ""
     period_nm = acquisition.microscope.pixel_size_nm * period
-    gain, offset, dark_variance = (np.asarray(part).tolist() for part in acquisition.noise)
+    noise = acquisition.noise
+    gain, offset = np.asarray(noise.gain).tolist(), np.asarray(noise.offset).tolist()
+    dark = np.asarray(noise.dark_variance)
+    dark_variance = np.median(dark.reshape(len(dark), -1), axis=1).tolist()  # of a typical pixel
     return {
         "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
         f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}",

@@ -23,6 +23,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_raw_tiff(tmp_path / "cell.tif", raw_counts(32, 32)[0], pixel_size_nm=PIXEL_NM)
     write_raw_tiff(tmp_path / "spots.tif", counts(), pixel_size_nm=PIXEL_NM)
+    tifffile.imwrite(tmp_path / "small.tif", np.ones((32, 32), np.float32))
+    tifffile.imwrite(tmp_path / "montage.tif", np.block([list(row) for row in counts().reshape(3, 3, 64, 64)]))
     return tmp_path
 
 
@@ -58,6 +60,30 @@ WRONG = {
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
     "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
     "noise without use": (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of"),
+    "a gain and its map": (
+        ["spots.tif", "--out=out", "--method=wiener", "--trust", "--camera-gain=2", "--gain-map=gain.tif"],
+        "--camera-gain is 2.0; --gain-map says it of each pixel",
+    ),
+    "an offset and its map": (
+        ["spots.tif", "--out=out", "--method=widefield", "--camera-offset=2", "--offset-map=gain.tif"],
+        "--camera-offset is 2.0; --offset-map says it of each pixel",
+    ),
+    "a map that there is not": (
+        ["spots.tif", "--out=out", "--method=wiener", "--gain-map=g.tif"],
+        "g.tif does not exist",
+    ),
+    "a map of other pixels": (
+        ["spots.tif", "--out=out", "--method=wiener", "--variance-map=small.tif"],
+        "--variance-map small.tif has 32 x 32 pixels, but the frames of spots.tif have 64 x 64",
+    ),
+    "frames for a map": (
+        ["spots.tif", "--out=out", "--method=wiener", "--offset-map=spots.tif"],
+        "--offset-map spots.tif holds 9 images",
+    ),
+    "a map of a montage": (
+        ["montage.tif", "--out=out", "--method=widefield", "--frame-order=montage", "--gain-map=montage.tif"],
+        "--gain-map montage.tif has 192 x 192 pixels, but the frames of montage.tif have 64 x 64",
+    ),
     "phases of nothing": (["cell.tif", "--out=out", "--method=wiener", "--refit-phases"], "needs --illumination"),
     "a period where the stripes are known": (
         ["cell.tif", "--out=out", "--method=wiener", "--illumination=a.json", "--pattern-period=180"],
