@@ -6,6 +6,7 @@ phase steps and modulation depths hold; brightness and position of the patterns 
 show them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field
 from oidn_jax.acquisition.noisy_pixels import NoisyPixels, find_noisy, quieten
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.acquisition.time_stamp import unstamped
@@ -45,6 +47,7 @@ from oidn_jax.classical.estimation import (
     pattern_shift,
 )
 from oidn_jax.classical.peaks import SEARCHED
+from oidn_jax.classical.regression import wrapped
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.optics.illumination import Illumination
@@ -247,8 +250,12 @@ class Acquisition:
         """What one pass over the pixels of all time points tells."""
         return survey_pixels(self.stack)
 
-    def check(self) -> None:
+    def check(self, *, movement: bool = True) -> None:
         """Looks at the pixels of all time points; warnings say what is doubtful.
+
+        Args:
+            movement: whether to look for movement of the sample too, which a widefield image hardly suffers from, and
+                which takes longer than that image.
 
         Raises:
             InputError: NaN or infinite pixels, or a frame of one value everywhere.
@@ -256,16 +263,17 @@ class Acquisition:
         orientations, phases = self.microscope.orientations, self.microscope.phases
         for line in self.stack.images.remarks:
             self.warn(line)
-        moved = self.drift.largest >= SAID_FROM
+        if movement:
+            _ = self.drift
         for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
-            if not (line.startswith(ORDER_DOUBT) and self._order_shows(moved=moved)):
+            if not (line.startswith(ORDER_DOUBT) and self._order_shows()):
                 self.warn(line)
 
-    def _order_shows(self, *, moved: bool) -> bool:
+    def _order_shows(self) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.
 
         Phases that are not even make the widefield images of orientations differ, which looks like a wrong order; so
-        does a sample that `moved`, and then weaker stripes are enough.
+        does a sample that moved, and then weaker stripes are enough.
         """
         if self.microscope.phases < 3:
             return False
@@ -274,22 +282,44 @@ class Acquisition:
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
+        moved = self.drift.largest >= SAID_FROM
         return bool(moved or certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
 
     def _estimate(
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
     ) -> Estimate:
-        count = self.microscope.orientations
-        return jax.device_get(
-            _estimate(
-                light,
-                otf,
-                orientations=count,
-                searched=self.searched,
-                harmonic=harmonic,
-                aliased=self.microscope.aliased,
-            )
+        """Of frames of the whole field, from the lit part of it."""
+        found = _estimate(
+            self.lit.of(light),
+            otf,
+            orientations=self.microscope.orientations,
+            searched=self.searched,
+            harmonic=harmonic,
+            aliased=self.microscope.aliased,
         )
+        return self._in_whole(found)
+
+    def _measure(
+        self,
+        light: Float[np.ndarray, "frames h w"],
+        wave_vector: Float[np.ndarray, "orientations 2"] | Float[Array, "orientations 2"],
+        otf: TransferFunction,
+        *,
+        harmonic: int,
+    ) -> Estimate:
+        """Likewise, with known wave vectors."""
+        vector = jnp.asarray(wave_vector, jnp.float32)
+        return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonic=harmonic))
+
+    def _in_whole(self, found: Estimate) -> Estimate:
+        """What was found in the lit part, on the host, with the phases of the whole frames."""
+        if self.lit.has_rim:
+            illumination = self.lit.in_whole(found.illumination)
+            single = self.lit.in_whole(found.illumination._replace(phase=found.single_phases)).phase
+            found = found._replace(
+                illumination=illumination._replace(phase=wrapped(illumination.phase)), single_phases=wrapped(single)
+            )
+        return jax.device_get(found)
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
@@ -305,7 +335,7 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self._mended(self.reference),
+            self.lit.of(self._mended(self.reference)),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self._ceiling,
@@ -357,7 +387,8 @@ class Acquisition:
         estimate = self._as_given
         if not certain(estimate).all():
             return None
-        return fit_damping(self.light(self.reference), estimate.illumination, self.given_otf)
+        # The whole's phases differ from the lit part's by one angle for each orientation, which is fitted too.
+        return fit_damping(self.lit.of(self.light(self.reference)), estimate.illumination, self.given_otf)
 
     def _damping_remark(self) -> str | None:
         """What the user should know of the damping."""
@@ -378,6 +409,24 @@ class Acquisition:
         return defects
 
     @cached_property
+    def _without_rim(self) -> LitField:
+        """The lit part of the frames as recorded."""
+        frames = self._mended(self.reference)
+        means = frames.reshape(self.microscope.orientations, -1, *self.frame_size).mean(1, dtype=np.float64)
+        return find_lit_field(means)
+
+    @cached_property
+    def lit(self) -> LitField:
+        """The part of the frames that all is estimated in and images are made of; a warning says if it is not all."""
+        lit = self._without_rim
+        if not lit.has_rim:
+            return lit
+        if self.correct_drift:
+            lit = lit.shrunk(math.ceil(self.drift.largest) + 1)
+        self.warn(f"only {lit} (counted from 0) are lit; the dark rim is left out, and is 0 in classical images")
+        return lit
+
+    @cached_property
     def drift(self) -> Drift:
         """Of the reference, between its orientations; a warning says it from 0.3 pixels on."""
         drift = self._measure_drift(self._mended(self.reference))
@@ -389,7 +438,9 @@ class Acquisition:
         return drift
 
     def _measure_drift(self, frames: Real[np.ndarray, "frames h w"]) -> Drift:
-        return measure_drift(frames, orientations=self.microscope.orientations, cutoff=self.microscope.cutoff)
+        return measure_drift(
+            self._without_rim.of(frames), orientations=self.microscope.orientations, cutoff=self.microscope.cutoff
+        )
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
         """The frames of a time point as stored, but for the camera's pattern, defects and drift; the latest are kept.
@@ -439,7 +490,8 @@ class Acquisition:
 
     def _uneven_light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         offset = np.repeat(self.noise.offset, self.microscope.phases)
-        return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        light = self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        return self.lit.without_rim(light)
 
     @cached_property
     def envelopes(self) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
@@ -491,10 +543,9 @@ class Acquisition:
         numbers = range(self.times)[max(self.reference - _COMPARED_TIMES, 0) : self.reference + _COMPARED_TIMES + 1]
         for time in (time for time in numbers if time != self.reference):
             light = self.light(time)
-            measured = _measure(
-                light, jnp.asarray(estimate.illumination.wave_vector), self.otf, harmonic=int(estimate.harmonic)
-            )
-            self._check_directions(time, light, jax.device_get(measured))
+            vector = estimate.illumination.wave_vector
+            measured = self._measure(light, vector, self.otf, harmonic=int(estimate.harmonic))
+            self._check_directions(time, light, measured)
 
     @cached_property
     def _found(self) -> tuple[Estimate, list[str]]:
@@ -506,7 +557,7 @@ class Acquisition:
             estimate = self._estimate(light, self.otf, harmonic=int(self._stripes.harmonic))
         else:
             estimate = self._recall(light, self.known, self.otf)
-        same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
+        same = repeated_stripes(estimate, self.lit.lit_size) if self.known is None else None
         if same is not None:
             raise GroupingError(
                 f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
@@ -563,7 +614,7 @@ class Acquisition:
         """The illumination of the reference, with the OTF as given."""
         if self.known is None:
             return self._stripes
-        return jax.device_get(self._recall(self.light(self.reference), self.known, self.given_otf))
+        return self._recall(self.light(self.reference), self.known, self.given_otf)
 
     @cached_property
     def _stripes(self) -> Estimate:
@@ -573,7 +624,7 @@ class Acquisition:
         if self.harmonic is not None or 2 not in harmonics_apart(self.microscope.phases):
             return estimate
         second = self._estimate(light, self.given_otf, harmonic=2)
-        if not second_harmonic_shows(estimate, second, self.frame_size):
+        if not second_harmonic_shows(estimate, second, self.lit.lit_size):
             return estimate
         periods = ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(second.illumination.wave_vector))
         self.warn(
@@ -616,7 +667,7 @@ class Acquisition:
         self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination, otf: TransferFunction
     ) -> Estimate:
         stored = self._stored
-        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), otf, harmonic=stored.harmonic)
+        measured = self._measure(light, stored.wave_vector, otf, harmonic=stored.harmonic)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -662,7 +713,7 @@ class Acquisition:
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
             return given
-        measured = jax.device_get(_measure(light, given.wave_vector, self.otf, harmonic=self._found_harmonic))
+        measured = self._measure(light, given.wave_vector, self.otf, harmonic=self._found_harmonic)
         self._check_stripes(time, light, measured)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
@@ -695,7 +746,7 @@ class Acquisition:
         if certain(measured).all():
             return
         alone = self._estimate(light, self.otf, harmonic=int(measured.harmonic))
-        if other_stripes(self._found[0], alone, self.frame_size):
+        if other_stripes(self._found[0], alone, self.lit.lit_size):
             raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"

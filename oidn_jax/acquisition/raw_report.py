@@ -5,14 +5,16 @@ support is None and "unknown" in the text. All is judged at the first time point
 all; stripes, gain and offset in the central 1024 x 1024 pixels, which are enough to be precise; the rest everywhere.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
 from oidn_jax.acquisition.camera import CameraSettings, common_offset
 from oidn_jax.acquisition.camera_maps import CameraMaps
 from oidn_jax.acquisition.checks import central, check_pixels, survey_pixels
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field
 from oidn_jax.acquisition.photon_transfer import (
     READ_NOISE_ELECTRONS,
     PhotonTransfer,
@@ -130,11 +132,17 @@ def describe_raw(
         offset = common_offset(whole, camera, orientations=orientations, ceiling=ceiling, source=stack.source)
     if ceiling is not None:
         ceiling = float(maps.even(np.full((1, *stack.shape[2:]), ceiling), offset=offset).min())
-    first = central(maps.even(whole, offset=offset), _JUDGED_SIDE).astype(np.float64)
+    whole = maps.even(whole, offset=offset)
+    lit = find_lit_field(whole.reshape(orientations, phases, *stack.shape[2:]).mean(1, dtype=np.float64))
+    means = survey.means
+    if lit.has_rim:
+        warnings.append(f"only {lit} (counted from 0) are lit; the dark rim is left out of all numbers")
+        means = _means_of_lit(means, whole, lit)
+    first = central(lit.of(whole), _JUDGED_SIDE).astype(np.float64)
     first = first.reshape(orientations, phases, *first.shape[1:])
     structures = _structures(smoothed(first.mean(axis=(0, 1))))
     transfers = [_with_maps(fit_photon_transfer(frames, ceiling), maps) for frames in first]
-    means = survey.means.reshape(-1, orientations, phases)
+    means = means.reshape(-1, orientations, phases)
     light = means - np.array([transfer.offset or 0.0 for transfer in transfers])[:, None]
     own, lit = light[0].mean(axis=1), bool((light[0] > 0).all())
     brightness = (100 * own / own.mean()).tolist() if lit else [None] * orientations
@@ -158,6 +166,15 @@ def describe_raw(
         camera_maps=camera.describe_maps(),
         warnings=tuple(warnings),
     )
+
+
+def _means_of_lit(
+    means: Float[np.ndarray, "time frames"], first: Real[np.ndarray, "frames h w"], lit: LitField
+) -> Float[np.ndarray, "time frames"]:
+    """Means over the lit part of frames, from those over the whole: a rim is the same at all time points."""
+    pixels, own = math.prod(lit.size), math.prod(lit.lit_size)
+    rim = first.sum((1, 2), dtype=np.float64) - lit.of(first).sum((1, 2), dtype=np.float64)
+    return (pixels * means - rim) / own
 
 
 def _with_maps(fitted: PhotonTransfer, maps: CameraMaps) -> PhotonTransfer:

@@ -36,6 +36,11 @@ class Illumination(NamedTuple):
         phase = jnp.tile(2.0 * jnp.pi / phases * jnp.arange(phases)[None], (count, 1))
         return cls(wave_vector, phase, jnp.full(count, modulation_depth), jnp.ones((count, phases)))
 
+    def seen_from(self, point: tuple[float, float]) -> "Illumination":
+        """The same patterns, their phases at a point so many raw pixels (y, x) from where they are given."""
+        further = 2.0 * jnp.pi * (self.wave_vector @ jnp.asarray(point, jnp.float32))
+        return self._replace(phase=self.phase + further[:, None])
+
 
 def wave_vectors(
     angles: Float[Array, "orientations"], frequency: Float[Array, "orientations"]

@@ -122,7 +122,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
     _warn_of_optics(stack, channels, work)
     firsts = []
     for number, acquisition in enumerate(channels):
-        acquisition.check()
+        acquisition.check(movement=work.depends_on_optics or work.reading.correct_drift)
         try:
             if work.needs_illumination:
                 _ = acquisition.estimate  # what is wrong with it must be said before anything is written

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from oidn_jax.acquisition.drift import measure_drift
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.methods import reconstruct
 from oidn_jax.models import weights
@@ -60,6 +61,10 @@ WRONG = {
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
     "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
     "noise without use": (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of"),
+    "an image of another size": (
+        ["spots.tif", "--out=out", "--image=small.tif"],
+        "small.tif is 1 x 32 x 32 .* must be 1 x 128 x 128",
+    ),
     "a gain and its map": (
         ["spots.tif", "--out=out", "--method=wiener", "--trust", "--camera-gain=2", "--gain-map=gain.tif"],
         "--camera-gain is 2.0; --gain-map says it of each pixel",
@@ -446,3 +451,23 @@ def test_names_with_markup_and_escape_sequences_are_text(folder, command):
         assert shown.removesuffix(".tif") in err
         code, _, err = command("measure", name, "--no-rolling", "--index=0", "--plot=page.png", "--overwrite")
         assert code == 0, err
+
+
+def test_a_wrong_size_of_an_image_is_told_before_anything_is_estimated(refused, monkeypatch):
+    monkeypatch.setattr(
+        "oidn_jax.acquisition.Acquisition.check", lambda *_, **__: pytest.fail("the frames were looked at")
+    )
+    refused("small.tif is 1 x 32 x 32", "reconstruct", "spots.tif", "--out=out", "--image=small.tif")
+
+
+@pytest.mark.parametrize(("words", "looked"), [((), 0), (("--correct-drift",), 1)])
+def test_a_widefield_image_does_not_wait_for_a_drift_that_nobody_asked_for(command, monkeypatch, words, looked):
+    calls = []
+
+    def counted(*arguments, **settings):
+        calls.append(arguments)
+        return measure_drift(*arguments, **settings)
+
+    monkeypatch.setattr("oidn_jax.acquisition.acquisition.measure_drift", counted)
+    assert command("reconstruct", "spots.tif", "--method=widefield", "--out=out", *words).code == 0
+    assert bool(calls) == bool(looked)
