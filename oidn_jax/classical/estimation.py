@@ -3,12 +3,12 @@
 1. Brightness of each frame: its mean over that of all, as far as that is not the object's doing.
 2. Wave vectors to a pixel of the spectrum, with a confidence: `classical.peaks`.
 3. To a fraction of a pixel: `classical.wave_vectors`.
-4. Phases and modulation depth: `classical.regression`, which measures even phases and the phase of each frame. The
-   deviation of the latter from the former is believed as far as it exceeds its error: single phases are right for a
-   jittering pattern and strong data, even ones for weak data.
+4. Phases and modulation depth: even phases by `classical.regression`; the phase of each frame, with the brightness it
+   goes with, by `classical.phases`. The deviation of the latter from the former is believed as far as it exceeds its
+   error: single phases are right for a jittering pattern and strong data, even ones for weak data.
 
-Source: Gustafsson et al., Biophys. J. 94 (2008) for the regression; Wicker et al., Opt. Express 21 (2013) for phases of
-single frames. The subtraction of noise and the weighing of single phases are this project's.
+Source: Gustafsson et al., Biophys. J. 94 (2008) for the regression. The subtraction of noise and the weighing of single
+phases are this project's.
 """
 
 from functools import partial
@@ -23,7 +23,8 @@ from scipy.stats import chi2
 from oidn_jax.classical.aliases import choose_copies
 from oidn_jax.classical.chance import SURE, alignment, false_alarm
 from oidn_jax.classical.peaks import SEARCHED, Peaks, find_peaks, peaks_at, product_of_bands
-from oidn_jax.classical.regression import credible_share, phase_error, regress, wrapped
+from oidn_jax.classical.phases import FittedPhases, fit_phases
+from oidn_jax.classical.regression import Regression, regress, wrapped
 from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.classical.wave_vectors import refine_wave_vector
 from oidn_jax.optics.fourier import fft2, frequency_radius
@@ -31,6 +32,9 @@ from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
 
 _SPARSENESS_BAND = (0.5, 0.8)  # times the cutoff
+# Radians, times the confidence: what structures so few that their frequencies are not independent add to the error.
+_SPARSE = 0.4
+_PHASE_ERROR = 1.75  # radians, times the confidence and the root of the number of frames: of the mean of their phases
 
 
 class Estimate(NamedTuple):
@@ -45,6 +49,7 @@ class Estimate(NamedTuple):
         coherence: |sum b1 conj b0| / (|b0| |b1|), 0 to 1, how well the bands agree in their overlap, noise included.
         modulation_with_noise: modulation depth without subtraction of the noise, as other programs give it.
         single_phases: (orientations, phases), each frame's own phase, whatever the illumination uses.
+        phase_error: (orientations, phases), their standard errors against the mean of the orientation's, radians.
         overlap: pixels of the spectrum.
         harmonic: scalar, of which harmonic of the phases' steps the illumination is (`estimate_illumination`).
         other_copy: (orientations,), of coarse pixels the evidence of another copy of the wave vector, over that of the
@@ -59,6 +64,7 @@ class Estimate(NamedTuple):
     coherence: Array
     modulation_with_noise: Array
     single_phases: Array
+    phase_error: Array
     overlap: Array
     harmonic: Array | int = 1
     other_copy: Array | float = 0.0
@@ -137,7 +143,8 @@ def _as_recorded(estimate: Estimate, harmonic: int) -> Estimate:
     phases = given.phase.shape[1]
     place = harmonic * np.arange(phases) % phases
     given = given._replace(phase=given.phase[:, place], brightness=given.brightness[:, place])
-    return estimate._replace(illumination=given, single_phases=estimate.single_phases[:, place], harmonic=harmonic)
+    single, error = estimate.single_phases[:, place], estimate.phase_error[:, place]
+    return estimate._replace(illumination=given, single_phases=single, phase_error=error, harmonic=harmonic)
 
 
 def measure_brightness(raw_frames: Float[Array, "frames h w"], *, orientations: int) -> Array:
@@ -156,7 +163,7 @@ def pattern_shift(reference: Estimate, measured: Estimate) -> Float[np.ndarray, 
     turned = np.exp(1j * (np.asarray(measured.illumination.phase) - np.asarray(reference.illumination.phase)))
     confidence = [np.asarray(estimate.confidence) for estimate in (reference, measured)]
     # The mean of the phases of an orientation is as sure as all of its frames together.
-    error = sum(phase_error(z) ** 2 for z in confidence) / turned.shape[1]
+    error = sum((_PHASE_ERROR / z) ** 2 for z in confidence) / turned.shape[1]
     shown = np.maximum(*(np.asarray(estimate.false_alarm) for estimate in (reference, measured))) <= SURE
     shift = np.where(shown, np.angle(turned.mean(1)), 0.0)
     if (shift**2 / error).sum() < chi2.ppf(0.99, max(shown.sum(), 1)):
@@ -207,19 +214,20 @@ def _describe(
     faded, vector = taper(frames), peaks.wave_vector
     if ring is not None:
         vector = jax.vmap(partial(refine_wave_vector, otf=otf))(faded, vector)
-    regression = jax.vmap(partial(regress, otf=otf))(faded, vector)
-    deviation = wrapped(regression.single_phases - regression.even_phases)
-    share = credible_share(deviation, peaks.confidence)
+    regression, fitted = jax.vmap(partial(_phases, otf=otf))(faded, vector)
+    deviation = wrapped(fitted.phase - regression.phases)
+    error = jnp.hypot(fitted.error, _SPARSE / peaks.confidence[:, None])
+    share = credible_share(deviation, error)
     product = product_of_bands(frames, cutoff=otf.cutoff)
     bits = jax.vmap(partial(alignment, cutoff=otf.cutoff))(product, vector)
     size = (raw_frames.shape[1], raw_frames.shape[2])
-    depth = regression.even_depth + share * (regression.single_depth - regression.even_depth)
+    depth = regression.depth + share * (fitted.depth - regression.depth)
     return Estimate(
         illumination=Illumination(
             wave_vector=vector,
-            phase=wrapped(regression.even_phases + share[:, None] * deviation),
+            phase=wrapped(regression.phases + share[:, None] * deviation),
             modulation_depth=jnp.clip(depth, 0.0, 1.0),
-            brightness=brightness,
+            brightness=brightness * fitted.brightness,
         ),
         confidence=peaks.confidence,
         runner_up=peaks.runner_up,
@@ -227,6 +235,29 @@ def _describe(
         joint=peaks.joint,
         coherence=regression.coherence,
         modulation_with_noise=regression.depth_with_noise,
-        single_phases=regression.single_phases,
+        single_phases=wrapped(fitted.phase),
+        phase_error=error,
         overlap=regression.overlap,
     )
+
+
+def _phases(frames: Array, vector: Array, *, otf: TransferFunction) -> tuple[Regression, FittedPhases]:
+    """Of one orientation: with even phases, and with a phase for each frame."""
+    even = regress(frames, vector, otf=otf)
+    return even, fit_phases(frames, vector, otf=otf, phase=even.phases, depth=even.depth)
+
+
+def credible_share(
+    deviation: Float[Array, "orientations phases"], error: Float[Array, "orientations phases"]
+) -> Float[Array, "orientations"]:
+    """How much of the deviation of single phases from even steps to believe: t^2 / (t^2 + s^2) (empirical Bayes).
+
+    s^2 is the mean square of the errors of an orientation's phases; t^2 the excess over it of the mean squared
+    deviation, of all orientations together, as their phases come from one mechanism.
+    """
+    error = (error**2).mean(1)
+    deviation = deviation - deviation.mean(1, keepdims=True)
+    excess = (deviation**2).mean(1) - error
+    weight = 1.0 / error**2
+    actual = jnp.maximum((weight * excess).sum() / weight.sum(), 0.0)
+    return actual / (actual + error)
