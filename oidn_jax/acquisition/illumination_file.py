@@ -130,6 +130,7 @@ def _wave(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]
         "coherence": float(estimate.coherence[i]),
         "modulation_depth_without_noise_correction": float(estimate.modulation_with_noise[i]),
         "single_phases_deg": np.rad2deg(estimate.single_phases[i]).astype(float).tolist(),
+        "single_phases_error_deg": np.rad2deg(estimate.phase_error[i]).astype(float).tolist(),
         "overlap_frequency_pixels": int(estimate.overlap[i]),
     }
 

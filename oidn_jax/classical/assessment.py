@@ -20,7 +20,7 @@ _SHALLOW, _NOISY = 0.3, 0.7
 _LENGTHS, _STEPS_DEG = 0.03, 2.0
 # Where all peaks are beyond doubt: more than any uneven microscope that is known, and what periodic objects give.
 _UNEVEN_LENGTHS, _UNEVEN_STEPS_DEG = 0.09, 8.0
-_UNEVEN_DEG = 10.0
+_UNEVEN_DEG, _UNEVEN_ERRORS = 10.0, 4.0  # a phase that is off by more than both
 _BRIGHTNESS = 0.05
 _SAME_PIXELS, _OTHER_PIXELS = 1.5, 4.0
 DEEP_ENOUGH = 0.05  # of a second harmonic: two beams whose phases are uneven by 20 degrees look like one of 0.02
@@ -76,7 +76,8 @@ def _assess_orientation(estimate: Estimate, i: int, condition: float) -> list[st
     phase = np.unwrap(np.asarray(estimate.illumination.phase[i]))
     deviation = np.rad2deg(phase - phase[0] - harmonic * 2 * np.pi * np.arange(len(phase)) / len(phase))
     deviation = (deviation - deviation.mean() + 180) % 360 - 180
-    if np.abs(deviation).max() > _UNEVEN_DEG:
+    sure = np.maximum(_UNEVEN_DEG, _UNEVEN_ERRORS * np.rad2deg(np.asarray(estimate.phase_error[i])))
+    if (np.abs(deviation) > sure).any():
         steps = ", ".join(f"{step:.0f}" for step in np.rad2deg(np.diff(phase)))
         warnings.append(
             f"{name}: the phases are not evenly spaced (steps of {steps} degrees instead of "

@@ -3,16 +3,16 @@
 1. Brightness of each frame: its mean over that of all, as far as that is not the object's doing.
 2. Wave vectors to a pixel of the spectrum, with a confidence: `classical.peaks`.
 3. To a fraction of a pixel: `classical.wave_vectors`.
-4. Phases and modulation depth: `classical.regression`, which measures even phases and the phase of each frame. The
-   deviation of the latter from the former is believed as far as it exceeds its error: single phases are right for a
-   jittering pattern and strong data, even ones for weak data.
+4. Phases and modulation depth: even phases by `classical.regression`; the phase of each frame, with the brightness it
+   goes with, by `classical.phases`. The deviation of the latter from the former is believed as far as it exceeds its
+   error: single phases are right for a jittering pattern and strong data, even ones for weak data.
 
 The two harmonics of three beams are of one grating: harmonic h has the wave vector h p, and where the grating moves by
 a phase x, h x more. Each measures p with an error of 1 / (h Z) of the same unit, by which they are averaged; and so x,
 but there a single frame holds the other harmonic too, by whose depth over its own the error grows.
 
-Source: Gustafsson et al., Biophys. J. 94 (2008) for the regression; Wicker et al., Opt. Express 21 (2013) for phases of
-single frames. The subtraction of noise and the weighing of single phases are this project's.
+Source: Gustafsson et al., Biophys. J. 94 (2008) for the regression. The subtraction of noise and the weighing of single
+phases are this project's.
 """
 
 from functools import partial
@@ -27,7 +27,8 @@ from scipy.stats import chi2
 from oidn_jax.classical.aliases import choose_copies
 from oidn_jax.classical.chance import SURE, alignment, false_alarm
 from oidn_jax.classical.peaks import SEARCHED, Peaks, find_peaks, peaks_at, product_of_bands
-from oidn_jax.classical.regression import Regression, credible_share, phase_error, regress, wrapped
+from oidn_jax.classical.phases import FittedPhases, fit_phases
+from oidn_jax.classical.regression import Regression, regress, single_phases, wrapped
 from oidn_jax.classical.spectra import noise_power, taper
 from oidn_jax.classical.wave_vectors import refine_wave_vector
 from oidn_jax.optics.fourier import fft2, frequency_radius
@@ -35,6 +36,9 @@ from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
 
 _SPARSENESS_BAND = (0.5, 0.8)  # times the cutoff
+# Radians, times the confidence: what structures so few that their frequencies are not independent add to the error.
+_SPARSE = 0.4
+_PHASE_ERROR = 1.75  # radians, times the confidence and the root of the number of frames: of the mean of their phases
 
 
 class Estimate(NamedTuple):
@@ -49,6 +53,7 @@ class Estimate(NamedTuple):
         coherence: |sum b1 conj b0| / (|b0| |b1|), 0 to 1, how well the bands agree in their overlap, noise included.
         modulation_with_noise: modulation depth without subtraction of the noise, as other programs give it.
         single_phases: (waves, phases), each frame's own phase, whatever the illumination uses.
+        phase_error: (waves, phases), their standard errors against the mean of the wave's, radians.
         overlap: pixels of the spectrum.
         harmonic: which harmonic of the phases' steps each wave is (`estimate_illumination`).
         other_copy: of coarse pixels the evidence of another copy of the wave vector, over that of the
@@ -63,6 +68,7 @@ class Estimate(NamedTuple):
     coherence: Array
     modulation_with_noise: Array
     single_phases: Array
+    phase_error: Array
     overlap: Array
     harmonic: Array | int = 1
     other_copy: Array | float = 0.0
@@ -95,7 +101,8 @@ class _Wave(NamedTuple):
 
     harmonic: int
     peaks: Peaks
-    regression: Regression
+    even: Regression
+    fitted: FittedPhases
     vector: Array
     false_alarm: Array
 
@@ -217,7 +224,7 @@ def pattern_shift(reference: Estimate, measured: Estimate) -> Float[np.ndarray, 
     turned = np.exp(1j * (np.asarray(measured.illumination.phase) - np.asarray(reference.illumination.phase)))
     confidence = [np.asarray(estimate.confidence) for estimate in (reference, measured)]
     # The mean of the phases of an orientation is as sure as all of its frames together.
-    error = sum(phase_error(z) ** 2 for z in confidence) / turned.shape[1]
+    error = sum((_PHASE_ERROR / z) ** 2 for z in confidence) / turned.shape[1]
     shown = np.maximum(*(np.asarray(estimate.false_alarm) for estimate in (reference, measured))) <= SURE
     shift = np.where(shown, np.angle(turned.mean(1)), 0.0)
     if (shift**2 / error).sum() < chi2.ppf(0.99, max(shown.sum(), 1)):
@@ -272,41 +279,57 @@ def _measure(
     faded, vector = taper(ordered), peaks.wave_vector
     if ring is not None:
         vector = jax.vmap(partial(refine_wave_vector, otf=otf))(faded, vector)
-    regression = jax.vmap(partial(regress, otf=otf))(faded, vector)
+    even, fitted = jax.vmap(partial(_phases, otf=otf))(faded, vector, peaks.confidence)
     place = harmonic * np.arange(ordered.shape[1]) % ordered.shape[1]
-    regression = regression._replace(
-        even_phases=regression.even_phases[:, place], single_phases=regression.single_phases[:, place]
+    even = even._replace(phases=even.phases[:, place])
+    fitted = FittedPhases(
+        phase=fitted.phase[:, place],
+        error=fitted.error[:, place],
+        depth=fitted.depth,
+        brightness=fitted.brightness[:, place],
     )
     bits = jax.vmap(partial(alignment, cutoff=otf.cutoff))(product_of_bands(ordered, cutoff=otf.cutoff), vector)
     size = (ordered.shape[2], ordered.shape[3])
     chance = jnp.exp2(-bits) if ring is None else false_alarm(bits, vector, size=size, ring=ring)
-    return _Wave(harmonic, peaks, regression, vector, chance)
+    return _Wave(harmonic, peaks, even, fitted, vector, chance)
+
+
+def _phases(
+    frames: Array, vector: Array, confidence: Array, *, otf: TransferFunction
+) -> tuple[Regression, FittedPhases]:
+    """Of one orientation: with even phases, and with a phase for each frame."""
+    even, count = regress(frames, vector, otf=otf), frames.shape[0]
+    if len(harmonics_apart(count)) == 1:
+        fitted = fit_phases(frames, vector, otf=otf, phase=even.phases, depth=even.depth)
+        return even, fitted._replace(error=jnp.hypot(fitted.error, _SPARSE / confidence))
+    # Frames of so many phases may hold another harmonic, which the likelihood of one would take for something else.
+    phase, depth = single_phases(even)
+    return even, FittedPhases(phase, jnp.full(count, _PHASE_ERROR / confidence), depth, jnp.ones(count))
 
 
 def _estimate(waves: list[_Wave], brightness: Float[Array, "orientations phases"]) -> Estimate:
     """Of the harmonics of one grating, or of one alone."""
-    deviations = [wrapped(wave.regression.single_phases - wave.regression.even_phases) for wave in waves]
+    deviations = [wrapped(wave.fitted.phase - wave.even.phases) for wave in waves]
+    errors = [wave.fitted.error for wave in waves]
     if len(waves) == 1:
-        share = credible_share(deviations[0], waves[0].peaks.confidence)
+        share = credible_share(deviations[0], errors[0])
+        brightness = brightness * (1.0 + share[:, None] * (waves[0].fitted.brightness - 1.0))
     else:
-        harmonics = jnp.array([wave.harmonic for wave in waves])[:, None]
-        confidence, depth = (
-            jnp.stack(parts)
-            for parts in zip(*((wave.peaks.confidence, wave.regression.even_depth) for wave in waves), strict=True)
-        )
-        weight = (harmonics * confidence * depth) ** 2 / (depth**2).sum(0, keepdims=True)
-        total = weight.sum(0)
-        moved = (weight[..., None] * jnp.stack(deviations) / harmonics[..., None]).sum(0) / total[:, None]
-        share = credible_share(moved, jnp.sqrt(total))
+        harmonics = jnp.array([wave.harmonic for wave in waves])[:, None, None]
+        depth = jnp.stack([wave.even.depth for wave in waves])[..., None]
+        of_grating = jnp.stack(errors) * jnp.sqrt((depth**2).sum(0, keepdims=True)) / depth / harmonics
+        total = (of_grating**-2).sum(0)
+        moved = (jnp.stack(deviations) / harmonics / of_grating**2).sum(0) / total
+        share = credible_share(moved, total**-0.5)
         deviations = [wave.harmonic * moved for wave in waves]
+        errors = [wave.harmonic * total**-0.5 for wave in waves]
 
     def each(parts: list[Array]) -> Array:
         """An entry for each wave, orientation slow and harmonic fast."""
         return jnp.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])
 
-    regressions = [wave.regression for wave in waves]
-    depths = [one.even_depth + share * (one.single_depth - one.even_depth) for one in regressions]
-    phases = [one.even_phases + share[:, None] * off for one, off in zip(regressions, deviations, strict=True)]
+    depths = [wave.even.depth + share * (wave.fitted.depth - wave.even.depth) for wave in waves]
+    phases = [wave.even.phases + share[:, None] * off for wave, off in zip(waves, deviations, strict=True)]
     return Estimate(
         illumination=Illumination(
             wave_vector=each([wave.vector for wave in waves]),
@@ -318,9 +341,29 @@ def _estimate(waves: list[_Wave], brightness: Float[Array, "orientations phases"
         runner_up=each([wave.peaks.runner_up for wave in waves]),
         false_alarm=each([wave.false_alarm for wave in waves]),
         joint=jnp.any(jnp.stack([wave.peaks.joint for wave in waves])),
-        coherence=each([one.coherence for one in regressions]),
-        modulation_with_noise=each([one.depth_with_noise for one in regressions]),
-        single_phases=each([one.single_phases for one in regressions]),
-        overlap=each([one.overlap for one in regressions]),
+        coherence=each([wave.even.coherence for wave in waves]),
+        modulation_with_noise=each([wave.even.depth_with_noise for wave in waves]),
+        single_phases=each([wrapped(wave.fitted.phase) for wave in waves]),
+        phase_error=each(errors),
+        overlap=each([wave.even.overlap for wave in waves]),
         harmonic=jnp.tile(jnp.array([wave.harmonic for wave in waves]), len(brightness)),
     )
+
+
+def credible_share(
+    deviation: Float[Array, "orientations phases"], error: Float[Array, "orientations phases"]
+) -> Float[Array, "orientations"]:
+    """How much of the deviation of single phases from even steps to believe: t^2 / (t^2 + s^2) (empirical Bayes).
+
+    s^2 is the mean square of the errors of an orientation's phases; t^2 the excess over it of the mean squared
+    deviation, of all orientations together, as their phases come from one mechanism, less the standard error of that
+    excess without any deviation: of few phases that are not sure, chance alone often shows some.
+    """
+    freedom = deviation.shape[1] - 1
+    error = (error**2).mean(1)
+    deviation = deviation - deviation.mean(1, keepdims=True)
+    excess = (deviation**2).mean(1) - error
+    weight = 1.0 / error**2
+    by_chance = jnp.sqrt(2.0 * (weight**2 * error**2).sum() / freedom)
+    actual = jnp.maximum(((weight * excess).sum() - by_chance) / weight.sum(), 0.0)
+    return actual / (actual + error)

@@ -34,6 +34,7 @@ def estimate(*, angles_deg=(24.8, 84.8, 144.8), lengths=(0.285, 0.287, 0.284), j
         coherence=np.full(count, 0.5),
         modulation_with_noise=np.full(count, 0.7),
         single_phases=given.phase,
+        phase_error=np.full_like(given.phase, 0.03),
         overlap=np.full(count, 1500),
     )
     return good._replace(**fields)
@@ -130,3 +131,8 @@ def test_the_other_order_of_the_frames_is_recognised(golden):
 def test_frames_without_stripes_fit_no_order():
     assert other_order_preference(estimate(confidence=np.full(3, 3.0)), estimate(false_alarm=np.full(3, 0.5))) == 0
     assert other_order_preference(estimate(confidence=np.full(3, 3.0)), estimate(joint=np.array(True))) == 0
+
+
+def test_phases_within_their_errors_are_no_alarm():
+    unsure = estimate(jitter_deg=20.0, phase_error=np.full((3, 3), np.deg2rad(6.0)))
+    assert not [warning for warning in assess(unsure) if "evenly" in warning]
