@@ -6,6 +6,7 @@ phase steps and modulation depths hold; brightness and position of the patterns 
 show them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,12 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real, Shaped
 
-from oidn_jax.acquisition.camera import CameraSettings, noise_model
+from oidn_jax.acquisition.camera import CameraSettings, common_offset, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.noisy_pixels import NoisyPixels, find_noisy, quieten
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.aliases import AMBIGUOUS
@@ -48,6 +51,7 @@ from oidn_jax.classical.estimation import (
     vectors_of_one_grating,
 )
 from oidn_jax.classical.peaks import SEARCHED
+from oidn_jax.classical.regression import wrapped
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.optics.illumination import Illumination
@@ -144,6 +148,7 @@ class Acquisition:
         self.stack, self.known, self.warnings = unstamped(stack), known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
+        self._maps = self._camera.maps(self.frame_size, bottom_first=stack.images.bottom_first, source=stack.source)
         self.pattern_period_nm = pattern_period_nm
         self.searched = self._range_of(pattern_period_nm)
         self.correct_drift = correct_drift
@@ -249,8 +254,12 @@ class Acquisition:
         """What one pass over the pixels of all time points tells."""
         return survey_pixels(self.stack)
 
-    def check(self) -> None:
+    def check(self, *, movement: bool = True) -> None:
         """Looks at the pixels of all time points; warnings say what is doubtful.
+
+        Args:
+            movement: whether to look for movement of the sample too, which a widefield image hardly suffers from, and
+                which takes longer than that image.
 
         Raises:
             InputError: NaN or infinite pixels, or a frame of one value everywhere.
@@ -258,16 +267,17 @@ class Acquisition:
         orientations, phases = self.microscope.orientations, self.microscope.phases
         for line in self.stack.images.remarks:
             self.warn(line)
-        moved = self.drift.largest >= SAID_FROM
+        if movement:
+            _ = self.drift
         for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
-            if not (line.startswith(ORDER_DOUBT) and self._order_shows(moved=moved)):
+            if not (line.startswith(ORDER_DOUBT) and self._order_shows()):
                 self.warn(line)
 
-    def _order_shows(self, *, moved: bool) -> bool:
+    def _order_shows(self) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.
 
         Phases that are not even make the widefield images of orientations differ, which looks like a wrong order; so
-        does a sample that `moved`, and then weaker stripes are enough.
+        does a sample that moved, and then weaker stripes are enough.
         """
         if self.microscope.phases < 3:
             return False
@@ -276,22 +286,44 @@ class Acquisition:
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
+        moved = self.drift.largest >= SAID_FROM
         return bool(moved or certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
 
     def _estimate(
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
     ) -> Estimate:
-        count = self.microscope.orientations
-        return jax.device_get(
-            _estimate(
-                light,
-                otf,
-                orientations=count,
-                searched=self.searched,
-                harmonic=harmonic,
-                aliased=self.microscope.aliased,
-            )
+        """Of frames of the whole field, from the lit part of it."""
+        found = _estimate(
+            self.lit.of(light),
+            otf,
+            orientations=self.microscope.orientations,
+            searched=self.searched,
+            harmonic=harmonic,
+            aliased=self.microscope.aliased,
         )
+        return self._in_whole(found)
+
+    def _measure(
+        self,
+        light: Float[np.ndarray, "frames h w"],
+        wave_vector: Float[np.ndarray, "waves 2"] | Float[Array, "waves 2"],
+        otf: TransferFunction,
+        *,
+        harmonics: tuple[int, ...],
+    ) -> Estimate:
+        """Likewise, with known wave vectors."""
+        vector = jnp.asarray(wave_vector, jnp.float32)
+        return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonics=harmonics))
+
+    def _in_whole(self, found: Estimate) -> Estimate:
+        """What was found in the lit part, on the host, with the phases of the whole frames."""
+        if self.lit.has_rim:
+            illumination = self.lit.in_whole(found.illumination)
+            single = self.lit.in_whole(found.illumination._replace(phase=found.single_phases)).phase
+            found = found._replace(
+                illumination=illumination._replace(phase=wrapped(illumination.phase)), single_phases=wrapped(single)
+            )
+        return jax.device_get(found)
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
@@ -307,7 +339,30 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self._mended(self.reference),
+            self.lit.of(self._mended(self.reference)),
+            self._camera,
+            orientations=self.microscope.orientations,
+            ceiling=self._ceiling,
+            source=self.stack.source,
+            maps=self._maps,
+            variance=None if self._noisy is None else self._noisy.variance,
+        )
+
+    @property
+    def _ceiling(self) -> float | None:
+        """Full scale of evened frames, if pixels have reached it: the smallest of their pixels."""
+        full = self.survey.full_scale
+        return None if full is None else float(self._evened(np.full((1, *self.frame_size), full)).min())
+
+    def _evened(self, frames: Real[np.ndarray, "frames h w"]) -> Real[np.ndarray, "frames h w"]:
+        """Frames as of a camera of even pixels, where maps of its pixels are known."""
+        return self._maps.even(frames, offset=self._common_offset if self._maps.needs_offset else None)
+
+    @cached_property
+    def _common_offset(self) -> float:
+        """Of all pixels, where no map says it: given, or as the uneven frames of the reference show it."""
+        return common_offset(
+            self.stack.read(self.reference),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
@@ -336,7 +391,8 @@ class Acquisition:
         estimate = self._as_given
         if not certain(estimate).all():
             return None
-        return fit_damping(self.light(self.reference), estimate.illumination, self.given_otf)
+        # The whole's phases differ from the lit part's by one angle for each orientation, which is fitted too.
+        return fit_damping(self.lit.of(self.light(self.reference)), estimate.illumination, self.given_otf)
 
     def _damping_remark(self) -> str | None:
         """What the user should know of the damping."""
@@ -350,10 +406,29 @@ class Acquisition:
     @cached_property
     def defects(self) -> Defects:
         """Hot and dead pixels, columns and rows of the reference; warnings name them."""
-        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff)
+        variance = self._maps.even_variance
+        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff, variance=variance)
         for line in defects.describe():
             self.warn(line)
         return defects
+
+    @cached_property
+    def _without_rim(self) -> LitField:
+        """The lit part of the frames as recorded."""
+        frames = self._mended(self.reference)
+        means = frames.reshape(self.microscope.orientations, -1, *self.frame_size).mean(1, dtype=np.float64)
+        return find_lit_field(means)
+
+    @cached_property
+    def lit(self) -> LitField:
+        """The part of the frames that all is estimated in and images are made of; a warning says if it is not all."""
+        lit = self._without_rim
+        if not lit.has_rim:
+            return lit
+        if self.correct_drift:
+            lit = lit.shrunk(math.ceil(self.drift.largest) + 1)
+        self.warn(f"only {lit} (counted from 0) are lit; the dark rim is left out, and is 0 in classical images")
+        return lit
 
     @cached_property
     def drift(self) -> Drift:
@@ -367,10 +442,12 @@ class Acquisition:
         return drift
 
     def _measure_drift(self, frames: Real[np.ndarray, "frames h w"]) -> Drift:
-        return measure_drift(frames, orientations=self.microscope.orientations, cutoff=self.microscope.cutoff)
+        return measure_drift(
+            self._without_rim.of(frames), orientations=self.microscope.orientations, cutoff=self.microscope.cutoff
+        )
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point as stored, but for defects and drift; the latest ones are kept.
+        """The frames of a time point as stored, but for the camera's pattern, defects and drift; the latest are kept.
 
         Raises:
             IndexError: a time point that there is not.
@@ -384,14 +461,20 @@ class Acquisition:
         return self._latest[1]
 
     def _mended(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        defects = self.defects
-        return repair(self._read(time), defects)
+        frames = repair(self._read(time), self.defects)
+        return frames if self._noisy is None else quieten(frames, self._noisy)
+
+    @cached_property
+    def _noisy(self) -> NoisyPixels | None:
+        """Noisy pixels of the reference, where the variance of the pixels is known."""
+        variance = self._maps.even_variance
+        return None if variance is None else find_noisy(repair(self._read(self.reference), self.defects), variance)
 
     def _read(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """As stored. Checked here too: who calls a method need not have called `check`."""
+        """As stored, but evened. Checked here too: who calls a method need not have called `check`."""
         frames = self.stack.read(time)
         check_frames(frames, time=time, source=self.stack.source)
-        return frames
+        return self._evened(frames)
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset, as of even illumination (`envelopes`)."""
@@ -405,12 +488,14 @@ class Acquisition:
         """Of `light`, which has no offset: per orientation, and where the illumination is uneven for each pixel."""
         gain, dark = (np.asarray(part, np.float32) for part in (self.noise.gain, self.noise.dark_variance))
         if self._field is not None:
-            gain, dark = gain[:, None, None] / self._field, dark[:, None, None] / self._field**2
+            dark = dark.reshape(*dark.shape, *(1,) * (3 - dark.ndim))
+            gain, dark = gain[:, None, None] / self._field, dark / self._field**2
         return NoiseModel(gain, np.zeros_like(gain), dark)
 
     def _uneven_light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         offset = np.repeat(self.noise.offset, self.microscope.phases)
-        return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        light = self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        return self.lit.without_rim(light)
 
     @cached_property
     def envelopes(self) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
@@ -462,9 +547,9 @@ class Acquisition:
         numbers = range(self.times)[max(self.reference - _COMPARED_TIMES, 0) : self.reference + _COMPARED_TIMES + 1]
         for time in (time for time in numbers if time != self.reference):
             light = self.light(time)
-            vector = jnp.asarray(estimate.illumination.wave_vector)
-            measured = _measure(light, vector, self.otf, harmonics=estimate.harmonics)
-            self._check_directions(time, light, jax.device_get(measured))
+            vector = estimate.illumination.wave_vector
+            measured = self._measure(light, vector, self.otf, harmonics=estimate.harmonics)
+            self._check_directions(time, light, measured)
 
     @cached_property
     def _found(self) -> tuple[Estimate, list[str]]:
@@ -476,7 +561,7 @@ class Acquisition:
             estimate = self._search_again(light, self.otf)
         else:
             estimate = self._recall(light, self.known, self.otf)
-        same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
+        same = repeated_stripes(estimate, self.lit.lit_size) if self.known is None else None
         if same is not None:
             raise GroupingError(
                 f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
@@ -534,7 +619,7 @@ class Acquisition:
         """The illumination of the reference, with the OTF as given."""
         if self.known is None:
             return self._stripes
-        return jax.device_get(self._recall(self.light(self.reference), self.known, self.given_otf))
+        return self._recall(self.light(self.reference), self.known, self.given_otf)
 
     @cached_property
     def _stripes(self) -> Estimate:
@@ -544,7 +629,7 @@ class Acquisition:
         if self.harmonic is not None or 2 not in harmonics_apart(self.microscope.phases):
             return first
         second = self._estimate(light, otf, harmonic=2)
-        fine = second_harmonic_shows(first, second, self.frame_size)
+        fine = second_harmonic_shows(first, second, self.lit.lit_size)
         # Twice the vectors of two beams lies beyond what is searched: there is no second harmonic to look for.
         if not fine and not (certain(first).all() and 2 * _length(first) <= self.searched[1] * float(otf.cutoff)):
             return first
@@ -570,10 +655,10 @@ class Acquisition:
 
         One of the two leads: it was found without the other, and what its search says of chance stays.
         """
-        leader = second if second_harmonic_shows(first, second, self.frame_size) else first
-        agree = harmonics_agree(first, second, self.frame_size)
+        leader = second if second_harmonic_shows(first, second, self.lit.lit_size) else first
+        agree = harmonics_agree(first, second, self.lit.lit_size)
         vector = vectors_of_one_grating(first, second, agree=agree, leader=leader)
-        both = jax.device_get(_measure(light, jnp.asarray(vector), otf, harmonics=(1, 2)))
+        both = self._measure(light, vector, otf, harmonics=(1, 2))
         chance = np.array(both.false_alarm).reshape(-1, 2)
         chance[:, leader.harmonics[0] - 1] = leader.false_alarm
         other_copy = np.repeat(np.broadcast_to(leader.other_copy, len(chance)), 2)
@@ -618,7 +703,7 @@ class Acquisition:
         self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination, otf: TransferFunction
     ) -> Estimate:
         stored = self._stored
-        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), otf, harmonics=stored.harmonics)
+        measured = self._measure(light, stored.wave_vector, otf, harmonics=stored.harmonics)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -660,7 +745,7 @@ class Acquisition:
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
             return given
-        measured = jax.device_get(_measure(light, given.wave_vector, self.otf, harmonics=self.estimate.harmonics))
+        measured = self._measure(light, given.wave_vector, self.otf, harmonics=self.estimate.harmonics)
         self._check_stripes(time, light, measured)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
@@ -693,7 +778,7 @@ class Acquisition:
         if certain(measured).all():
             return
         alone = self._estimate(light, self.otf, harmonic=measured.harmonics[-1])
-        if other_stripes(self._found[0], alone, self.frame_size):
+        if other_stripes(self._found[0], alone, self.lit.lit_size):
             raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"

@@ -5,13 +5,23 @@ support is None and "unknown" in the text. All is judged at the first time point
 all; stripes, gain and offset in the central 1024 x 1024 pixels, which are enough to be precise; the rest everywhere.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
+from oidn_jax.acquisition.camera import CameraSettings, common_offset
+from oidn_jax.acquisition.camera_maps import CameraMaps
 from oidn_jax.acquisition.checks import central, check_pixels, survey_pixels
-from oidn_jax.acquisition.photon_transfer import PhotonTransfer, fit_photon_transfer, noise_curve, smoothed
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.photon_transfer import (
+    READ_NOISE_ELECTRONS,
+    PhotonTransfer,
+    fit_photon_transfer,
+    noise_curve,
+    smoothed,
+)
 from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.estimation import harmonics_apart
 from oidn_jax.data.raw_stack import RawStack
@@ -81,6 +91,7 @@ class RawReport:
         saturated_percent: pixels at full scale, over all time points; 0 for floats, which have none.
         bleaching_percent_per_frame: light lost from one exposure to the next; negative is a gain.
         bleaching_percent_per_time: light lost from one time point to the next; None for a single one.
+        camera_maps: where the maps of the camera's pixels are from that were used, by their names.
         warnings: those of the reader and of `check_pixels`, then this file's, one line each.
     """
 
@@ -89,10 +100,13 @@ class RawReport:
     saturated_percent: float
     bleaching_percent_per_frame: float | None
     bleaching_percent_per_time: float | None
+    camera_maps: dict[str, str]
     warnings: tuple[str, ...]
 
 
-def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> RawReport:
+def describe_raw(
+    stack: RawStack, *, orientations: int = 3, phases: int = 3, camera: CameraSettings | None = None
+) -> RawReport:
     """Judges a raw acquisition from its pixels alone.
 
     Light is frame mean minus offset. Bleaching is 1 - exp(slope) of log light = level + slope * exposure with a level
@@ -103,22 +117,37 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         stack: the raw stack, orientation slow and phase fast.
         orientations: number of illumination directions.
         phases: number of phases per direction; with fewer than 3 there is no contrast to tell.
+        camera: what is known of it. With maps of its pixels all but saturation is of the frames that these even, and
+            gain and offset are the maps' own.
 
     Returns:
         The report.
 
     Raises:
-        InputError: what `check_pixels` refuses.
+        InputError: what `check_pixels` refuses; maps that are none of these frames.
         ValueError: the stack does not have orientations * phases frames.
     """
-    stack = unstamped(stack)
+    stack, camera = unstamped(stack), camera or CameraSettings()
+    maps = camera.maps((stack.shape[2], stack.shape[3]), bottom_first=stack.images.bottom_first, source=stack.source)
     survey = survey_pixels(stack)
     warnings = [*stack.images.remarks, *check_pixels(stack, orientations=orientations, phases=phases, survey=survey)]
-    first = central(stack.read(0), _JUDGED_SIDE).astype(np.float64)
+    whole, ceiling = stack.read(0), survey.full_scale
+    offset = None
+    if maps.needs_offset:
+        offset = common_offset(whole, camera, orientations=orientations, ceiling=ceiling, source=stack.source)
+    if ceiling is not None:
+        ceiling = float(maps.even(np.full((1, *stack.shape[2:]), ceiling), offset=offset).min())
+    whole = maps.even(whole, offset=offset)
+    lit = find_lit_field(whole.reshape(orientations, phases, *stack.shape[2:]).mean(1, dtype=np.float64))
+    means = survey.means
+    if lit.has_rim:
+        warnings.append(f"only {lit} (counted from 0) are lit; the dark rim is left out of all numbers")
+        means = _means_of_lit(means, whole, lit)
+    first = central(lit.of(whole), _JUDGED_SIDE).astype(np.float64)
     first = first.reshape(orientations, phases, *first.shape[1:])
     structures = _structures(smoothed(first.mean(axis=(0, 1))))
-    transfers = [fit_photon_transfer(frames, survey.full_scale) for frames in first]
-    means = survey.means.reshape(-1, orientations, phases)
+    transfers = [_with_maps(fit_photon_transfer(frames, ceiling), maps) for frames in first]
+    means = means.reshape(-1, orientations, phases)
     light = means - np.array([transfer.offset or 0.0 for transfer in transfers])[:, None]
     own, lit = light[0].mean(axis=1), bool((light[0] > 0).all())
     brightness = (100 * own / own.mean()).tolist() if lit else [None] * orientations
@@ -139,8 +168,30 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         saturated_percent=100 * survey.saturated,
         bleaching_percent_per_frame=per_frame,
         bleaching_percent_per_time=per_time,
+        camera_maps=camera.describe_maps(),
         warnings=tuple(warnings),
     )
+
+
+def _means_of_lit(
+    means: Float[np.ndarray, "time frames"], first: Real[np.ndarray, "frames h w"], lit: LitField
+) -> Float[np.ndarray, "time frames"]:
+    """Means over the lit part of frames, from those over the whole: a rim is the same at all time points."""
+    pixels, own = math.prod(lit.size), math.prod(lit.lit_size)
+    rim = first.sum((1, 2), dtype=np.float64) - lit.of(first).sum((1, 2), dtype=np.float64)
+    return (pixels * means - rim) / own
+
+
+def _with_maps(fitted: PhotonTransfer, maps: CameraMaps) -> PhotonTransfer:
+    """The photon transfer line with what the maps know of it."""
+    gain = fitted.gain if maps.gain is None else maps.typical_gain
+    offset = fitted.offset if maps.offset is None else maps.typical_offset
+    if gain is None or offset is None:
+        return fitted._replace(offset=offset)
+    dark = fitted.intercept + fitted.gain * offset if fitted.gain is not None else (READ_NOISE_ELECTRONS * gain) ** 2
+    if maps.even_variance is not None:
+        dark = float(np.median(maps.even_variance))
+    return PhotonTransfer(gain, dark - gain * offset, offset)
 
 
 def format_lines(report: RawReport) -> list[str]:
@@ -165,6 +216,8 @@ def format_lines(report: RawReport) -> list[str]:
     ]
     if report.bleaching_percent_per_time is not None:
         lines.append(f"bleaching: {report.bleaching_percent_per_time:.2f} % per time point")
+    if report.camera_maps:
+        lines.append(f"camera maps: {', '.join(f'{name} {place}' for name, place in report.camera_maps.items())}")
     return lines + [f"warning: {warning}" for warning in report.warnings]
 
 

@@ -69,6 +69,11 @@ class Illumination(NamedTuple):
             self.wave_vector[waves], self.phase[waves], self.modulation_depth[waves], self.brightness[index : index + 1]
         )
 
+    def seen_from(self, point: tuple[float, float]) -> "Illumination":
+        """The same patterns, their phases at a point so many raw pixels (y, x) from where they are given."""
+        further = 2.0 * jnp.pi * (self.wave_vector @ jnp.asarray(point, jnp.float32))
+        return self._replace(phase=self.phase + further[:, None])
+
 
 def wave_vectors(
     angles: Float[Array, "orientations"], frequency: Float[Array, "orientations"]

@@ -22,7 +22,7 @@ from oidn_jax.optics.forward import form_bands, mix_bands
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.illumination import Illumination, bleaching, wave_vectors
 from oidn_jax.optics.microscope import Microscope
-from oidn_jax.optics.noise import expose
+from oidn_jax.optics.noise import CameraPixels, expose
 from oidn_jax.optics.otf import airy_otf
 from oidn_jax.simulation.drawing import between, label, uniforms
 from oidn_jax.simulation.settings import Simulation
@@ -43,6 +43,7 @@ class SimulatedAcquisition(NamedTuple):
         photons_per_unit: scalar.
         illumination: the patterns, phases at the centre of raw pixel (h // 2, w // 2).
         envelopes: (orientations, h, w), brightness of each over the field, a factor of the photons; mean about 1.
+        camera: its pixels, each part (h, w) but the saturation.
     """
 
     raw_frames: Array
@@ -53,6 +54,7 @@ class SimulatedAcquisition(NamedTuple):
     photons_per_unit: Array
     illumination: Illumination
     envelopes: Array
+    camera: CameraPixels
 
 
 def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
@@ -143,6 +145,21 @@ def _draw_envelopes(key: Array, size: tuple[int, int], simulation: Simulation) -
     return jnp.maximum(1.0 + spread * jnp.einsum("oij,iy,jx->oyx", weights, *along), 0.05)
 
 
+def _draw_camera(key: Array, size: tuple[int, int], simulation: Simulation) -> CameraPixels:
+    """The camera's pixels: gain and offset scatter normally (the gain not below a tenth), some have more read noise."""
+    settings, camera = simulation.settings, simulation.settings.camera
+    gain_key, offset_key, noisy_key = jax.random.split(key, 3)
+    gain, offset, read_noise = (jnp.full(size, n) for n in (camera.gain, camera.offset, camera.read_noise))
+    if settings.gain_variation:
+        gain *= jnp.maximum(1.0 + settings.gain_variation * jax.random.normal(gain_key, size), 0.1)
+    if settings.offset_variation:
+        offset += settings.offset_variation * jax.random.normal(offset_key, size)
+    if settings.noisy_pixels:
+        noisy = jax.random.uniform(noisy_key, size) < settings.noisy_pixels
+        read_noise *= jnp.where(noisy, jnp.sqrt(settings.noisy_pixel_variance), 1.0)
+    return CameraPixels(gain, offset, read_noise, camera.saturation)
+
+
 def _seen_by_each(specimen: Array, illumination: Illumination, *, strength: Array) -> list[Array]:
     """The specimen as each orientation excites it: times 1 + d cos 2(a - b), a along structures, b the polarisation.
 
@@ -225,7 +242,8 @@ def simulate_acquisition(
     per_photon = jnp.maximum(foreground_mean(light[:, *inside].mean(0)), 1e-6)
     photons_per_unit = jnp.asarray(settings.mean_photons)[level] / per_photon
     photons = light[:, *inside] * photons_per_unit
-    counts = expose(jax.random.fold_in(noise_key, level), photons, settings.camera)
+    camera = _draw_camera(jax.random.fold_in(illumination_key, 3), size, simulation)
+    counts = expose(jax.random.fold_in(noise_key, level), photons, camera.for_frames(0))
     if settings.target == "ideal":
         target = _ideal_target(specimen, illumination, simulation.microscope)
     else:
@@ -239,6 +257,7 @@ def simulate_acquisition(
         photons_per_unit=photons_per_unit,
         illumination=illumination,
         envelopes=envelopes[:, *inside],
+        camera=camera,
     )
 
 

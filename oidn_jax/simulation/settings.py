@@ -25,6 +25,10 @@ _NOT_NEGATIVE = (
     "phase_error_deg",
     "orientation_brightness",
     "frame_brightness",
+    "gain_variation",
+    "offset_variation",
+    "noisy_pixels",
+    "noisy_pixel_variance",
     "target_wiener",
     "margin",
 )
@@ -82,6 +86,11 @@ class SimulationSettings:
         default_factory=lambda: {"low": (1, 2, 3), "medium": (4, 5, 6), "high": (7, 8, 9)}
     )
     camera: Camera = field(default_factory=Camera)
+    # The pixels of a CMOS, which differ from each other and stay as they are through an acquisition.
+    gain_variation: float = 0.0  # relative standard deviation
+    offset_variation: float = 0.0  # counts, standard deviation
+    noisy_pixels: float = 0.0  # share of the pixels
+    noisy_pixel_variance: float = 50.0  # read noise squared of these, times that of the others
 
     target: str = "ideal"  # or "classical": Wiener SIM of a bright acquisition, as BioSR's
     target_photons: float = 3000.0  # "classical": mean photons of the acquisition it is reconstructed from
@@ -98,6 +107,8 @@ class SimulationSettings:
         for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
                 raise IllegalValue(name, getattr(self, name), "it must not be negative")
+        if self.noisy_pixels > 1:
+            raise IllegalValue("noisy_pixels", self.noisy_pixels, "it is a share of the pixels, at most 1")
         if not 0 <= self.illumination_na_spread < 1:
             raise IllegalValue("illumination_na_spread", self.illumination_na_spread, "it must be in [0, 1)")
         for name in _RANGES:

@@ -271,3 +271,29 @@ def test_training_pairs_of_three_beams(key, target):
     batch = pairs(key, jnp.array([8, 8]))
     assert batch["raw_frames"].shape == (2, *SIZE, 15)
     assert np.isfinite(batch["target"]).all()
+
+
+def test_the_pixels_of_the_camera_differ_as_asked(key):
+    uneven = {"gain_variation": 0.1, "offset_variation": 20.0, "noisy_pixels": 0.1, "noisy_pixel_variance": 40.0}
+    size = (96, 80)
+    acquisition = compiled(settings=dataclasses.replace(SETTINGS, **uneven), size=size)(key, 8)
+    camera, even = acquisition.camera, compiled(size=size)(key, 8).camera
+    np.testing.assert_array_equal(even.gain, CAMERA.gain)
+    np.testing.assert_array_equal(even.offset, CAMERA.offset)
+    np.testing.assert_allclose(even.variance, CAMERA.noise.dark_variance, rtol=1e-6)
+    np.testing.assert_allclose(np.std(camera.gain) / CAMERA.gain, 0.1, rtol=0.05)
+    np.testing.assert_allclose(np.std(camera.offset), 20.0, rtol=0.05)
+    noisy = np.asarray(camera.read_noise) > 1.5 * CAMERA.read_noise
+    np.testing.assert_allclose(noisy.mean(), 0.1, rtol=0.15)
+    np.testing.assert_allclose(camera.read_noise[noisy], CAMERA.read_noise * np.sqrt(40.0), rtol=1e-5)
+    frames = camera.for_frames(-1)
+    noise = acquisition.raw_frames - frames.offset - frames.gain * acquisition.photons
+    expected = frames.gain**2 * acquisition.photons + camera.variance[..., None]
+    np.testing.assert_allclose(np.mean(noise**2 / expected), 1.0, atol=0.02)
+    np.testing.assert_allclose(np.mean((noise**2 / expected)[noisy]), 1.0, atol=0.05)
+
+
+@pytest.mark.parametrize(("name", "value"), [("noisy_pixels", 1.5), ("gain_variation", -0.1)])
+def test_pixels_that_no_camera_has(name, value):
+    with pytest.raises(IllegalValue, match=name):
+        dataclasses.replace(SETTINGS, **{name: value})
