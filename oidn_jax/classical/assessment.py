@@ -20,7 +20,7 @@ _SHALLOW, _NOISY = 0.3, 0.7
 _LENGTHS, _STEPS_DEG = 0.03, 2.0
 # Where all peaks are beyond doubt: more than any uneven microscope that is known, and what periodic objects give.
 _UNEVEN_LENGTHS, _UNEVEN_STEPS_DEG = 0.09, 8.0
-_UNEVEN_DEG, _UNEVEN_ERRORS = 10.0, 4.0  # a phase that is off by more than both
+_UNEVEN_DEG, _UNEVEN_ERRORS = 10.0, 3.0  # a phase that is off by more than both
 _BRIGHTNESS = 0.05
 _SAME_PIXELS, _OTHER_PIXELS = 1.5, 4.0
 DEEP_ENOUGH = 0.05  # of a second harmonic: two beams whose phases are uneven by 20 degrees look like one of 0.02

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oidn_jax.classical.consistency import BORDER, check_consistency
-from oidn_jax.classical.evidence import significance_threshold
+from oidn_jax.classical.evidence import evidence, significance_threshold
 from oidn_jax.optics import forward, fourier, otf
 from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.optics.noise import NoiseModel
@@ -181,3 +181,19 @@ def test_the_true_image_of_three_beams_leaves_noise(scene):
     spot = check(image + 0.5 * jnp.percentile(image, 99.0) * gaussian(2 * SIZE, SPOT, 1.5), measured, three)
     extreme = np.unravel_index(np.argmin(spot.evidence), spot.evidence.shape)
     assert np.hypot(*np.subtract(extreme, SPOT)) < 1.5
+
+
+def test_the_evidence_of_noise_is_standard_normal_under_three_beams(scene):
+    """Both harmonics are in the test's own noise: of six draws, also where the first is the deeper one."""
+    _, given, _ = scene
+    step, start = 2 * jnp.pi * jnp.arange(5) / 5, jnp.array([0.2, 1.3, 2.9])[:, None]
+    three = Illumination(
+        jnp.stack([given.wave_vector / 2, given.wave_vector], axis=1).reshape(6, 2),
+        jnp.stack([start + step[None], 2 * start + 0.5 + 2 * step[None]], axis=1).reshape(6, 5),
+        jnp.tile(jnp.array([0.9, 0.5]), 3),
+        jnp.ones((3, 5)),
+    )
+    test = jax.jit(partial(evidence, otf=TRANSFER, scale=2))
+    noise = jax.random.normal(jax.random.key(11), (6, 15, SIZE, SIZE))
+    maps = np.stack([inside(test(one, jnp.ones_like(one), three), 2) for one in noise])
+    np.testing.assert_allclose(maps.std(), 1.0, atol=0.03)
