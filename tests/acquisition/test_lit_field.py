@@ -104,15 +104,15 @@ def test_images_are_those_of_the_lit_part_and_0_elsewhere(method):
 def test_trust_maps_say_nothing_of_the_rim():
     frames, lit = bordered("all sides", "zeros")
     each = acquisition(frames)
-    said = judge(ClassicalMethod("wiener")(each, 0).pixels, each, 0)
-    assert 0.85 < said.reduced_chi_square < 1.05
+    verdict = judge(ClassicalMethod("wiener")(each, 0).pixels, each, 0)
+    assert 0.85 < verdict.reduced_chi_square < 1.05
     outside = np.ones((2 * SIZE[0], 2 * SIZE[1]), bool)
     outside[tuple(slice(2 * part.start, 2 * part.stop) for part in lit[1:])] = False
-    assert said.evidence.shape == said.chi_square.shape == outside.shape
-    assert said.residual.shape == frames.shape
-    np.testing.assert_array_equal(said.evidence[outside], 0)
-    np.testing.assert_array_equal(said.chi_square[outside], 1)
-    assert said.evidence[~outside].any()
+    assert verdict.evidence.shape == verdict.chi_square.shape == outside.shape
+    assert verdict.residual.shape == frames.shape
+    np.testing.assert_array_equal(verdict.evidence[outside], 0)
+    np.testing.assert_array_equal(verdict.chi_square[outside], 1)
+    assert verdict.evidence[~outside].any()
 
 
 def test_a_known_illumination_is_that_of_the_whole(tmp_path):
@@ -120,11 +120,11 @@ def test_a_known_illumination_is_that_of_the_whole(tmp_path):
     frames, _ = bordered("all sides", "offset")
     images = []
     for first, second in ((counts(), frames), (frames, counts())):
-        found = acquisition(first)
+        source = acquisition(first)
         path = tmp_path / "illumination.json"
         write_illumination(
             path,
-            found.estimate,
+            source.estimate,
             envelopes=None,
             frame_size=SIZE,
             pixel_size_nm=MICROSCOPE.pixel_size_nm,
