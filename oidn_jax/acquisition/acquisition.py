@@ -29,13 +29,16 @@ from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, 
 from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.aliases import AMBIGUOUS
 from oidn_jax.classical.assessment import (
+    DEEP_ENOUGH,
     assess,
     certain,
+    harmonics_agree,
     in_other_order,
     other_order_preference,
     other_stripes,
     repeated_stripes,
     second_harmonic_shows,
+    shallowest,
 )
 from oidn_jax.classical.damping import Damping, fit_damping
 from oidn_jax.classical.estimation import (
@@ -45,6 +48,7 @@ from oidn_jax.classical.estimation import (
     measure_brightness,
     measure_patterns,
     pattern_shift,
+    vectors_of_one_grating,
 )
 from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.classical.regression import wrapped
@@ -63,7 +67,7 @@ _PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
 _COMPARED_TIMES = 3
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic", "aliased"))
-_measure = jax.jit(measure_patterns, static_argnames=("harmonic",))
+_measure = jax.jit(measure_patterns, static_argnames=("harmonics",))
 _brightness = jax.jit(measure_brightness, static_argnames=("orientations",))
 
 
@@ -119,7 +123,7 @@ class Acquisition:
             pattern_period_nm: smallest and largest period of the stripes, in the sample; they are looked for to 5 %
                 beyond. None for all that a microscope may have.
             harmonic: of the phases, that the pattern is: 1, or of an odd number of phases from 5 on 2, the fine pattern
-                of three beams; None to find out.
+                of three beams; None to find out, and to use both where both show.
             fit_damping: whether the microscope's `otf_damping` is a guess, for which that of the frames is taken where
                 they tell it.
             correct_drift: move the frames of each orientation onto those of the middle one, before all else.
@@ -302,14 +306,14 @@ class Acquisition:
     def _measure(
         self,
         light: Float[np.ndarray, "frames h w"],
-        wave_vector: Float[np.ndarray, "orientations 2"] | Float[Array, "orientations 2"],
+        wave_vector: Float[np.ndarray, "waves 2"] | Float[Array, "waves 2"],
         otf: TransferFunction,
         *,
-        harmonic: int,
+        harmonics: tuple[int, ...],
     ) -> Estimate:
         """Likewise, with known wave vectors."""
         vector = jnp.asarray(wave_vector, jnp.float32)
-        return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonic=harmonic))
+        return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonics=harmonics))
 
     def _in_whole(self, estimate: Estimate) -> Estimate:
         """What was found in the lit part, on the host, with the phases of the whole frames."""
@@ -323,7 +327,7 @@ class Acquisition:
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
-        return other_order_preference(estimate, self._estimate(other, self.given_otf, harmonic=int(estimate.harmonic)))
+        return other_order_preference(estimate, self._estimate(other, self.given_otf, harmonic=estimate.harmonics[-1]))
 
     @cached_property
     def reference(self) -> int:
@@ -544,7 +548,7 @@ class Acquisition:
         for time in (time for time in numbers if time != self.reference):
             light = self.light(time)
             vector = estimate.illumination.wave_vector
-            measured = self._measure(light, vector, self.otf, harmonic=int(estimate.harmonic))
+            measured = self._measure(light, vector, self.otf, harmonics=estimate.harmonics)
             self._check_directions(time, light, measured)
 
     @cached_property
@@ -554,7 +558,7 @@ class Acquisition:
         if self.optics == self.microscope:
             estimate = self._as_given
         elif self.known is None:
-            estimate = self._estimate(light, self.otf, harmonic=int(self._stripes.harmonic))
+            estimate = self._search_again(light, self.otf)
         else:
             estimate = self._recall(light, self.known, self.otf)
         same = repeated_stripes(estimate, self.lit.lit_size) if self.known is None else None
@@ -582,7 +586,8 @@ class Acquisition:
         Raises:
             InputError: stripes that cannot be told from others.
         """
-        microscope, other = self.microscope, np.asarray(estimate.other_copy)
+        microscope, estimate = self.microscope, estimate.finest
+        other = np.asarray(estimate.other_copy)
         if not microscope.aliased:
             return []
         pixels = (
@@ -619,19 +624,50 @@ class Acquisition:
     @cached_property
     def _stripes(self) -> Estimate:
         """Those of the reference, whatever is known."""
-        light = self.light(self.reference)
-        estimate = self._estimate(light, self.given_otf, harmonic=self.harmonic or 1)
+        light, otf = self.light(self.reference), self.given_otf
+        first = self._estimate(light, otf, harmonic=self.harmonic or 1)
         if self.harmonic is not None or 2 not in harmonics_apart(self.microscope.phases):
-            return estimate
-        second = self._estimate(light, self.given_otf, harmonic=2)
-        if not second_harmonic_shows(estimate, second, self.lit.lit_size):
-            return estimate
-        periods = ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(second.illumination.wave_vector))
+            return first
+        second = self._estimate(light, otf, harmonic=2)
+        fine = second_harmonic_shows(first, second, self.lit.lit_size)
+        # Twice the vectors of two beams lies beyond what is searched: there is no second harmonic to look for.
+        if not fine and not (certain(first).all() and 2 * _length(first) <= self.searched[1] * float(otf.cutoff)):
+            return first
+        both = self._of_both(light, otf, first, second)
+        if certain(both).all() and shallowest(both) >= DEEP_ENOUGH:
+            self.warn(f"three-beam data: {_harmonics_used(both)}")
+            return both
+        if fine:
+            self.warn(f"three-beam data: {_harmonics_used(second)}")
+            return second
+        reach = [self.microscope.pixel_size_nm / (float(otf.cutoff) + h * _length(first)) for h in (1, 2)]
         self.warn(
-            f"three-beam data: the second harmonic of the phases (periods of {periods} pixels) is the pattern; the "
-            "first, of twice the period, is not used; `harmonic` of 1 takes that instead"
+            f"the second harmonic of the {self.microscope.phases} phases does not show, only the first (periods of "
+            f"{_periods(first)} pixels), which is used: if these are three-beam data, the image resolves periods down "
+            f"to {reach[0]:.0f} nm instead of {reach[1]:.0f} nm; record more light, or give an `illumination`"
         )
-        return second
+        return first
+
+    def _of_both(
+        self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, first: Estimate, second: Estimate
+    ) -> Estimate:
+        """Both harmonics of three beams, at the vectors of one grating.
+
+        One of the two leads: it was found without the other, and what its search says of chance stays.
+        """
+        leader = second if second_harmonic_shows(first, second, self.lit.lit_size) else first
+        agree = harmonics_agree(first, second, self.lit.lit_size)
+        vector = vectors_of_one_grating(first, second, agree=agree, leader=leader)
+        both = self._measure(light, vector, otf, harmonics=(1, 2))
+        chance = np.array(both.false_alarm).reshape(-1, 2)
+        chance[:, leader.harmonics[0] - 1] = leader.false_alarm
+        other_copy = np.repeat(np.broadcast_to(leader.other_copy, len(chance)), 2)
+        return both._replace(false_alarm=chance.ravel(), joint=leader.joint, other_copy=other_copy)
+
+    def _search_again(self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction) -> Estimate:
+        """What `_stripes` has found, with another OTF."""
+        alone = [self._estimate(light, otf, harmonic=harmonic) for harmonic in self._stripes.harmonics]
+        return alone[0] if len(alone) == 1 else self._of_both(light, otf, *alone)
 
     @property
     def _not_grouped(self) -> str:
@@ -667,7 +703,7 @@ class Acquisition:
         self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination, otf: TransferFunction
     ) -> Estimate:
         stored = self._stored
-        measured = self._measure(light, stored.wave_vector, otf, harmonic=stored.harmonic)
+        measured = self._measure(light, stored.wave_vector, otf, harmonics=stored.harmonics)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -675,10 +711,6 @@ class Acquisition:
             modulation_depth=jnp.asarray(stored.modulation_depth, jnp.float32),
         )
         return measured._replace(illumination=given)
-
-    @property
-    def _found_harmonic(self) -> int:
-        return int(self.estimate.harmonic)
 
     @cached_property
     def _reference_brightness(self) -> Array:
@@ -713,7 +745,7 @@ class Acquisition:
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
             return given
-        measured = self._measure(light, given.wave_vector, self.otf, harmonic=self._found_harmonic)
+        measured = self._measure(light, given.wave_vector, self.otf, harmonics=self.estimate.harmonics)
         self._check_stripes(time, light, measured)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
@@ -745,9 +777,31 @@ class Acquisition:
         """
         if certain(measured).all():
             return
-        alone = self._estimate(light, self.otf, harmonic=int(measured.harmonic))
+        alone = self._estimate(light, self.otf, harmonic=measured.harmonics[-1])
         if other_stripes(self._found[0], alone, self.lit.lit_size):
             raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"
             )
+
+
+def _length(estimate: Estimate) -> float:
+    """Mean |p|, cycles per raw pixel."""
+    return float(np.linalg.norm(np.asarray(estimate.illumination.wave_vector), axis=-1).mean())
+
+
+def _periods(estimate: Estimate) -> str:
+    """Of the orientations, raw pixels."""
+    return ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(estimate.illumination.wave_vector))
+
+
+def _harmonics_used(estimate: Estimate) -> str:
+    """In words, of three-beam data."""
+    fine = f"the second harmonic of the phases (periods of {_periods(estimate.finest)} pixels)"
+    if len(estimate.harmonics) == 1:
+        return f"{fine} is the pattern; the first, of twice the period, does not show for certain and is not used"
+    depths = ", ".join(f"{m:.2f}" for m in estimate.of_wave(0).illumination.modulation_depth)
+    return (
+        f"{fine} and the first, of twice the period (modulation depths {depths}), are both used; `harmonic` of 1 or 2 "
+        "takes one alone"
+    )

@@ -23,6 +23,7 @@ from oidn_jax.acquisition.photon_transfer import (
     smoothed,
 )
 from oidn_jax.acquisition.time_stamp import unstamped
+from oidn_jax.classical.estimation import harmonics_apart
 from oidn_jax.data.raw_stack import RawStack
 
 # Two standard errors of <|F_1|^2> - noise, in units of noise / sqrt(pixels); from simulated noise of 3 and 5 phases.
@@ -36,6 +37,7 @@ _MOST_BLEACHING_PERCENT = 1.0
 
 _ROWS = (
     ("contrast of the stripes", "contrast", ".3f"),
+    ("  of their second harmonic", "second_contrast", ".3f"),
     ("  smallest that shows", "contrast_limit", ".3f"),
     ("MCNR (noise alone, 3 phases: 2.05)", "mcnr", ".2f"),
     ("gain, counts per photo-electron", "gain_counts_per_electron", ".4g"),
@@ -53,6 +55,8 @@ class OrientationReport:
     Attributes:
         contrast: modulation of the stripes in the image, 0 to 1, over the structures: the illumination's own weakened
             by the optics. Movement between the frames looks like it.
+        second_contrast: the same of the second harmonic of the phases, the fine pattern of three beams; None with fewer
+            than 5 phases, or an even number, which do not tell it.
         contrast_limit: a smaller contrast than this cannot be told from none (two standard errors of the noise).
         mcnr: modulation contrast to noise ratio (SIMcheck) over the structures. Noise alone gives 3.545 / sqrt(phases).
         gain_counts_per_electron: camera gain, times any factor the counts were multiplied by later.
@@ -66,6 +70,7 @@ class OrientationReport:
     """
 
     contrast: float | None
+    second_contrast: float | None
     contrast_limit: float | None
     mcnr: float | None
     gain_counts_per_electron: float | None
@@ -193,7 +198,12 @@ def format_lines(report: RawReport) -> list[str]:
     """Writes a report as lines of text: a table with a column for each orientation, then the whole, then warnings."""
     columns = report.orientations
     rows = [("", *(f"orientation {i + 1}" for i in range(len(columns))))]
-    rows += [(label, *(_text(getattr(column, name), form) for column in columns)) for label, name, form in _ROWS]
+    second = 2 in harmonics_apart(len(columns[0].frame_brightness_percent))
+    rows += [
+        (label, *(_text(getattr(column, name), form) for column in columns))
+        for label, name, form in _ROWS
+        if name != "second_contrast" or second
+    ]
     for n in range(len(columns[0].frame_brightness_percent)):
         frame = (_text(column.frame_brightness_percent[n], ".1f") for column in columns)
         rows.append((f"  frame {n + 1}, % of its orientation", *frame))
@@ -223,13 +233,14 @@ def _describe_orientation(
     light: Float[np.ndarray, " phases"],
     brightness: float | None,
 ) -> OrientationReport:
-    contrast, contrast_limit, mcnr = _stripes(frames, transfer, structures, light=light)
+    contrast, second_contrast, contrast_limit, mcnr = _stripes(frames, transfer, structures, light=light)
     in_structures, in_frame = None, None
     if transfer.gain is not None and transfer.offset is not None:
         inside = frames[:, 2:-2, 2:-2][:, structures].mean()
         in_structures, in_frame = float(inside - transfer.offset) / transfer.gain, float(light.mean()) / transfer.gain
     return OrientationReport(
         contrast=contrast,
+        second_contrast=second_contrast,
         contrast_limit=contrast_limit,
         mcnr=mcnr,
         gain_counts_per_electron=transfer.gain,
@@ -249,36 +260,43 @@ def _stripes(
     structures: Bool[np.ndarray, "y-4 x-4"],
     *,
     light: Float[np.ndarray, " phases"],
-) -> tuple[float | None, float | None, float | None]:
-    """Measures contrast, its limit and MCNR over the structures.
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """Measures contrast, that of the second harmonic, their limit, and MCNR over the structures.
 
     With F_j = (1/N) sum_n D_n exp(-2 pi i j n / N) of the N frames, offset subtracted and made equally bright (else
     jitter looks like stripes), and sigma^2 the noise variance of a frame,
 
         contrast = 2 sqrt((<|F_1|^2> - sigma^2/N) / (<F_0^2> - sigma^2/N)),
 
-    a ratio of root mean squares, so that a specimen of uneven brightness does not bias it;
+    a ratio of root mean squares, so that a specimen of uneven brightness does not bias it, and likewise F_2;
     MCNR = <4 |F_1| / sqrt(gain F_0 + read_noise^2)>, which is 4 |F_1| / sqrt(F_0) in photo-electrons.
     """
     phases = len(frames)
     if phases < 3 or transfer.offset is None or (light <= 0).any():
-        return None, None, None
+        return None, None, None, None
     even = (frames - transfer.offset) * (light.mean() / light)[:, None, None]
     noise = noise_curve(even, structures)[1].mean() / phases
     inside = even[:, 2:-2, 2:-2][:, structures]
-    harmonic = np.abs(np.tensordot(np.exp(-2j * np.pi * np.arange(phases) / phases), inside, 1)) / phases
     mean = inside.mean(axis=0)
     power = (mean**2).mean() - noise
     if power <= 0:
-        return None, None, None
-    contrast = 2 * np.sqrt(max((harmonic**2).mean() - noise, 0) / power)
+        return None, None, None, None
+
+    def modulus(number: int) -> Float[np.ndarray, " n"]:
+        return np.abs(np.tensordot(np.exp(-2j * np.pi * number * np.arange(phases) / phases), inside, 1)) / phases
+
+    def contrast_of(harmonic: Float[np.ndarray, " n"]) -> float:
+        return float(2 * np.sqrt(max((harmonic**2).mean() - noise, 0) / power))
+
+    harmonic = modulus(1)
+    contrast, second = contrast_of(harmonic), contrast_of(modulus(2)) if 2 in harmonics_apart(phases) else None
     limit = 2 * np.sqrt(_HARMONIC_ERROR * noise / np.sqrt(mean.size) / power)
     if transfer.gain is None:
-        return float(contrast), float(limit), None
+        return contrast, second, float(limit), None
     variance = transfer.gain * (mean + transfer.offset) + transfer.intercept
     # Less than one electron of noise is a pixel that happens to be dark.
     mcnr = (4 * harmonic / np.sqrt(np.maximum(variance, transfer.gain**2))).mean()
-    return float(contrast), float(limit), float(mcnr)
+    return contrast, second, float(limit), float(mcnr)
 
 
 def _structures(image: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
@@ -310,6 +328,8 @@ def _loss_percent(light: Float[np.ndarray, "time orientations phases"], *, axis:
 def _doubts(report: OrientationReport) -> list[str]:
     lines = []
     contrast, limit = report.contrast, report.contrast_limit
+    if contrast is not None and report.second_contrast is not None:
+        contrast = max(contrast, report.second_contrast)
     if contrast is not None and limit is not None and contrast < max(_LEAST_CONTRAST, limit):
         lines.append(
             f"the stripes have a contrast of {contrast:.3f}, where noise alone has up to {limit:.3f}: expected of the "

@@ -152,7 +152,7 @@ def _parser() -> OneLineParser:
         "--harmonic",
         type=int,
         choices=(1, 2),
-        help="of the phases, that the pattern is: 2 is the fine pattern of three beams (5 phases); default: what shows",
+        help="use this harmonic of the phases alone; 2 is the fine pattern of three beams (5 phases); default: all",
     )
     classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
     classical.add_argument(

@@ -40,15 +40,16 @@ def write_diagnostics(
     """
     check_target(path, overwrite=overwrite)
     frames, image, lit = acquisition.light(0), np.asarray(sr_image), acquisition.lit
-    illumination = jax.device_get(acquisition.illumination(0))
+    illumination, estimate = jax.device_get(acquisition.illumination(0)), acquisition.estimate
     numbers = jax.device_get(
         diagnose(
             jnp.asarray(lit.of(frames)),
             jnp.asarray(lit.of(image, scale=acquisition.microscope.scale)),
-            acquisition.estimate._replace(illumination=lit.illumination(illumination)),
+            estimate._replace(illumination=lit.illumination(illumination)),
             otf=acquisition.otf,
             method=method,
             options=options or ClassicalOptions(),
+            harmonics=estimate.harmonics,
         )
     )
     cutoff = float(numbers.cutoff)
@@ -81,6 +82,7 @@ def write_diagnostics(
         position=numbers.profiles.position,
         psf=numbers.profiles.psf,
         envelopes=acquisition.envelopes,
+        harmonics=estimate.harmonics,
         warnings=acquisition.warnings,
     )
     save_diagnostics(path, page, overwrite=overwrite)

@@ -304,7 +304,7 @@ def _agreement(job: Job, work: Work) -> float:
         estimate = acquisition.estimate
     except InputError:
         return 0.0
-    return float(estimate.confidence.sum()) if certain(estimate).all() else 0.0
+    return float(estimate.finest.confidence.sum()) if certain(estimate).all() else 0.0
 
 
 def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acquisition]:

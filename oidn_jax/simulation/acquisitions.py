@@ -58,7 +58,11 @@ class SimulatedAcquisition(NamedTuple):
 
 
 def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
-    """The patterns of one acquisition: a published set of directions, with what a real microscope adds to it."""
+    """The patterns of one acquisition: a published set of directions, with what a real microscope adds to it.
+
+    The waves of three beams of amplitudes a, b, a and any phases are cos x and cos 2x, up to the sign of the first: so
+    in each frame the second harmonic has twice the phase of the first.
+    """
     settings = simulation.settings
     orientations, phases = simulation.microscope.orientations, simulation.microscope.phases
     scene, flat, normal, frame = uniforms(key, (4,), (2, orientations), (3, orientations), (2, orientations, phases))
@@ -75,13 +79,21 @@ def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
     kept = bleaching(orientations, phases, per_frame=between(settings.bleaching_per_frame, bleached))
     laser = jnp.exp(settings.orientation_brightness * brightness[:, None] + settings.frame_brightness * flicker)
     steps = 2.0 * jnp.pi * (offset[:, None] + jnp.arange(phases)[None] / phases)
-    return Illumination(
+    drawn = Illumination(
         wave_vector=wave_vectors(
             angles + jitter * angle_jitter, (length + jitter * length_jitter) * simulation.illumination_frequency
         ),
         phase=steps + jnp.deg2rad(settings.phase_error_deg) * phase_error,
         modulation_depth=between(settings.modulation_depth, depth),
         brightness=kept * laser,
+    )
+    if not settings.three_beams:
+        return drawn
+    first = between(settings.first_harmonic, jax.random.uniform(jax.random.fold_in(key, 3), (orientations,)))
+    return drawn._replace(
+        wave_vector=jnp.stack([drawn.wave_vector / 2.0, drawn.wave_vector], axis=1).reshape(-1, 2),
+        phase=jnp.stack([drawn.phase, 2.0 * drawn.phase], axis=1).reshape(-1, phases),
+        modulation_depth=jnp.stack([first, drawn.modulation_depth], axis=1).ravel(),
     )
 
 
@@ -162,7 +174,7 @@ def _seen_by_each(specimen: Array, illumination: Illumination, *, strength: Arra
     anisotropy = size / jnp.maximum(xx + yy, 1e-9)
     # The slope is across a structure: the double angle turns by 180 degrees.
     cosine, sine = (-part / jnp.maximum(size, 1e-12) * anisotropy for part in (xx - yy, 2.0 * xy))
-    y, x = illumination.wave_vector.T / jnp.linalg.norm(illumination.wave_vector, axis=-1)[None]
+    y, x = illumination.finest.T / jnp.linalg.norm(illumination.finest, axis=-1)[None]
     across_cosine, across_sine = y**2 - x**2, -2.0 * x * y
     return [
         specimen * (1.0 + strength * (c * cosine + s * sine)) for c, s in zip(across_cosine, across_sine, strict=True)
@@ -173,7 +185,7 @@ def _parts(illumination: Illumination, count: int) -> list[Illumination]:
     """The whole, or each orientation for itself."""
     if count == 1:
         return [illumination]
-    return [Illumination(*(part[i : i + 1] for part in illumination)) for i in range(count)]
+    return [illumination.of_orientation(i) for i in range(count)]
 
 
 def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
@@ -251,7 +263,7 @@ def simulate_acquisition(
 
 def _ideal_target(specimen: Array, illumination: Illumination, microscope: Microscope) -> Array:
     """The specimen within the extended support of this acquisition's illumination."""
-    reach = microscope.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
+    reach = illumination.reach(microscope.cutoff)
     radius = jnp.asarray(frequency_radius(*specimen.shape), jnp.float32)
     return filter_image(specimen, airy_otf(radius, cutoff=reach / microscope.scale))
 

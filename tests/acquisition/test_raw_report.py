@@ -227,3 +227,18 @@ def test_a_real_acquisition():
     assert (electrons < 20).all()
     assert report.saturated_percent < 0.001
     assert (np.abs(values(report, "frame_brightness_percent") - 100) < 3).all()
+
+
+def test_the_contrast_of_the_second_harmonic():
+    first, second = photons(300.0, modulation=0.1, phases=5), photons(300.0, modulation=0.4, phases=5)
+    order = 2 * np.arange(5) % 5  # twice the phase in each frame
+    light = first + second[:, :, order] - photons(300.0, modulation=0.0, phases=5)
+    report = report_of(light, phases=5)
+    np.testing.assert_allclose(values(report, "contrast"), 0.1, rtol=0.1)
+    np.testing.assert_allclose(values(report, "second_contrast"), 0.4, rtol=0.05)
+    assert any("second harmonic" in line for line in format_lines(report))
+    two = report_of(photons(300.0), phases=3)
+    assert two.orientations[0].second_contrast is None
+    assert not any("second harmonic" in line for line in format_lines(two))
+    faint = photons(300.0, modulation=0.4, phases=5)[:, :, order]
+    assert not any("stripes have a contrast" in warning for warning in report_of(faint, phases=5).warnings)
