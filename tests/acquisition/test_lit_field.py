@@ -84,6 +84,13 @@ def test_estimates_are_those_of_the_lit_part_alone(rim, kind):
     np.testing.assert_allclose(drawn[lit], expected, atol=5e-3)
 
 
+def test_a_rim_that_stays_does_not_hide_a_sample_that_moves():
+    moved = np.concatenate([np.roll(each, 2 - i, axis=2) for i, each in enumerate(np.split(counts(), 3), start=1)])
+    frames, lit = bordered("all sides", "zeros")
+    frames[lit] = moved[lit]
+    np.testing.assert_allclose(acquisition(frames).drift.shift[:, 1], [1.0, 0.0, -1.0], atol=0.15)
+
+
 @pytest.mark.parametrize("rim", RIMS)
 def test_the_modulation_depth_is_right(rim):
     """0.48 to 0.64 where the rim was taken for a part of the object."""
