@@ -293,7 +293,7 @@ class Acquisition:
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
     ) -> Estimate:
         """Of frames of the whole field, from the lit part of it."""
-        found = _estimate(
+        estimate = _estimate(
             self.lit.of(light),
             otf,
             orientations=self.microscope.orientations,
@@ -301,7 +301,7 @@ class Acquisition:
             harmonic=harmonic,
             aliased=self.microscope.aliased,
         )
-        return self._in_whole(found)
+        return self._in_whole(estimate)
 
     def _measure(
         self,
@@ -315,15 +315,15 @@ class Acquisition:
         vector = jnp.asarray(wave_vector, jnp.float32)
         return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonics=harmonics))
 
-    def _in_whole(self, found: Estimate) -> Estimate:
+    def _in_whole(self, estimate: Estimate) -> Estimate:
         """What was found in the lit part, on the host, with the phases of the whole frames."""
         if self.lit.has_rim:
-            illumination = self.lit.in_whole(found.illumination)
-            single = self.lit.in_whole(found.illumination._replace(phase=found.single_phases)).phase
-            found = found._replace(
+            illumination = self.lit.in_whole(estimate.illumination)
+            single = self.lit.in_whole(estimate.illumination._replace(phase=estimate.single_phases)).phase
+            estimate = estimate._replace(
                 illumination=illumination._replace(phase=wrapped(illumination.phase)), single_phases=wrapped(single)
             )
-        return jax.device_get(found)
+        return jax.device_get(estimate)
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)

@@ -112,8 +112,8 @@ def find_lit_field(means: Float[np.ndarray, "orientations h w"]) -> LitField:
     means = means - np.median(means)
     views = (means, means[:, ::-1], means.swapaxes(1, 2), means.swapaxes(1, 2)[:, ::-1])
     top, bottom, left, right = (max(_rim(image) for image in view) for view in views)
-    found = LitField((h, w), slice(top, h - bottom), slice(left, w - right))
-    return found if min(found.lit_size) >= min(_SMALLEST_SIDE, h, w) else LitField.whole((h, w))
+    lit = LitField((h, w), slice(top, h - bottom), slice(left, w - right))
+    return lit if min(lit.lit_size) >= min(_SMALLEST_SIDE, h, w) else LitField.whole((h, w))
 
 
 def _rim(image: Float[np.ndarray, "h w"]) -> int:

@@ -68,11 +68,14 @@ def judge(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition, time: i
         otf=acquisition.otf,
         noise=NoiseModel(*(lit.of(part) if part.ndim == 3 else part for part in map(np.asarray, noise))),
     )
-    said = jax.device_get(consistency)
-    return said._replace(
-        **{name: lit.embed(getattr(said, name)) for name in ("predicted", "residual", "mean_residual", "background")},
-        chi_square=lit.embed(said.chi_square, scale=scale, outside=1.0),
-        evidence=lit.embed(said.evidence, scale=scale),
+    consistency = jax.device_get(consistency)
+    return consistency._replace(
+        **{
+            name: lit.embed(getattr(consistency, name))
+            for name in ("predicted", "residual", "mean_residual", "background")
+        },
+        chi_square=lit.embed(consistency.chi_square, scale=scale, outside=1.0),
+        evidence=lit.embed(consistency.evidence, scale=scale),
     )
 
 
