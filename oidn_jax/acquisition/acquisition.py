@@ -264,14 +264,18 @@ class Acquisition:
         Raises:
             InputError: NaN or infinite pixels, or a frame of one value everywhere.
         """
-        orientations, phases = self.microscope.orientations, self.microscope.phases
         for line in self.stack.images.remarks:
             self.warn(line)
         if movement:
             _ = self.drift
-        for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
-            if not (line.startswith(ORDER_DOUBT) and self._order_shows()):
-                self.warn(line)
+        for line in self.pixel_doubts():
+            self.warn(line)
+
+    def pixel_doubts(self) -> list[str]:
+        """What `check_pixels` says, but for a doubt of the frame order that the stripes refute."""
+        orientations, phases = self.microscope.orientations, self.microscope.phases
+        lines = check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey)
+        return [line for line in lines if not (line.startswith(ORDER_DOUBT) and self._order_shows())]
 
     def _order_shows(self) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
+from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.acquisition.camera import CameraSettings, common_offset
 from oidn_jax.acquisition.camera_maps import CameraMaps
-from oidn_jax.acquisition.checks import central, check_pixels, survey_pixels
+from oidn_jax.acquisition.checks import central
 from oidn_jax.acquisition.lit_field import LitField, find_lit_field
 from oidn_jax.acquisition.photon_transfer import (
     READ_NOISE_ELECTRONS,
@@ -25,6 +26,7 @@ from oidn_jax.acquisition.photon_transfer import (
 from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.estimation import harmonics_apart
 from oidn_jax.data.raw_stack import RawStack
+from oidn_jax.optics.microscope import Microscope
 
 # Two standard errors of <|F_1|^2> - noise, in units of noise / sqrt(pixels); from simulated noise of 3 and 5 phases.
 _HARMONIC_ERROR = 4.5
@@ -92,7 +94,7 @@ class RawReport:
         bleaching_percent_per_frame: light lost from one exposure to the next; negative is a gain.
         bleaching_percent_per_time: light lost from one time point to the next; None for a single one.
         camera_maps: where the maps of the camera's pixels are from that were used, by their names.
-        warnings: those of the reader and of `check_pixels`, then this file's, one line each.
+        warnings: those of the reader and of `Acquisition.pixel_doubts`, then this file's, one line each.
     """
 
     orientations: tuple[OrientationReport, ...]
@@ -129,8 +131,10 @@ def describe_raw(
     """
     stack, camera = unstamped(stack), camera or CameraSettings()
     maps = camera.maps((stack.shape[2], stack.shape[3]), bottom_first=stack.images.bottom_first, source=stack.source)
-    survey = survey_pixels(stack)
-    warnings = [*stack.images.remarks, *check_pixels(stack, orientations=orientations, phases=phases, survey=survey)]
+    # The usual optics are good enough to find stripes, which is all that is asked of them.
+    acquisition = Acquisition(stack, Microscope(orientations=orientations, phases=phases), camera=camera)
+    survey = acquisition.survey
+    warnings = [*stack.images.remarks, *acquisition.pixel_doubts()]
     whole, ceiling = stack.read(0), survey.full_scale
     offset = None
     if maps.needs_offset:

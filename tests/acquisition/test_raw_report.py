@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oidn_jax.acquisition.checks import check_pixels
 from oidn_jax.acquisition.photon_transfer import fit_photon_transfer
 from oidn_jax.acquisition.raw_report import describe_raw, format_lines
 from oidn_jax.data import InputError, RawStack, open_raw_stack
@@ -211,6 +212,16 @@ def test_the_text_is_a_table():
     assert [line for line in lines if line.startswith("warning: ")] == [f"warning: {w}" for w in report.warnings]
     assert report.warnings
     assert all("\n" not in line for line in lines)
+
+
+@pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
+def test_the_order_of_uneven_phases_is_not_doubted():
+    """Their widefield images keep stripes, which looks like a wrong order until the stripes are asked."""
+    stack = open_raw_stack(Path(DATA) / "microtubules_660nm_uneven_phases.tif")
+    assert any("frame order is doubtful" in line for line in check_pixels(stack))
+    assert not any("frame order" in line for line in describe_raw(stack).warnings)
+    exchanged = open_raw_stack(Path(DATA) / "microtubules_660nm_uneven_phases.tif", frame_order="apz")
+    assert any("frame order is doubtful" in line for line in describe_raw(exchanged).warnings)
 
 
 @pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
