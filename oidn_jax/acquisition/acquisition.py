@@ -6,6 +6,7 @@ phase steps and modulation depths hold; brightness and position of the patterns 
 show them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,23 +17,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real, Shaped
 
-from oidn_jax.acquisition.camera import CameraSettings, noise_model
+from oidn_jax.acquisition.camera import CameraSettings, common_offset, noise_model
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.noisy_pixels import NoisyPixels, find_noisy, quieten
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.acquisition.time_stamp import unstamped
 from oidn_jax.classical.aliases import AMBIGUOUS
 from oidn_jax.classical.assessment import (
+    DEEP_ENOUGH,
     assess,
     certain,
+    harmonics_agree,
     in_other_order,
     other_order_preference,
     other_stripes,
     repeated_stripes,
     second_harmonic_shows,
+    shallowest,
 )
 from oidn_jax.classical.damping import Damping, fit_damping
 from oidn_jax.classical.estimation import (
@@ -42,8 +48,10 @@ from oidn_jax.classical.estimation import (
     measure_brightness,
     measure_patterns,
     pattern_shift,
+    vectors_of_one_grating,
 )
 from oidn_jax.classical.peaks import SEARCHED
+from oidn_jax.classical.regression import wrapped
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.optics.illumination import Illumination
@@ -59,7 +67,7 @@ _PERIOD_KNOWN_TO = 0.05  # of a pattern period that is given
 _COMPARED_TIMES = 3
 
 _estimate = jax.jit(estimate_illumination, static_argnames=("orientations", "harmonic", "aliased"))
-_measure = jax.jit(measure_patterns, static_argnames=("harmonic",))
+_measure = jax.jit(measure_patterns, static_argnames=("harmonics",))
 _brightness = jax.jit(measure_brightness, static_argnames=("orientations",))
 
 
@@ -115,7 +123,7 @@ class Acquisition:
             pattern_period_nm: smallest and largest period of the stripes, in the sample; they are looked for to 5 %
                 beyond. None for all that a microscope may have.
             harmonic: of the phases, that the pattern is: 1, or of an odd number of phases from 5 on 2, the fine pattern
-                of three beams; None to find out.
+                of three beams; None to find out, and to use both where both show.
             fit_damping: whether the microscope's `otf_damping` is a guess, for which that of the frames is taken where
                 they tell it.
             correct_drift: move the frames of each orientation onto those of the middle one, before all else.
@@ -140,6 +148,7 @@ class Acquisition:
         self.stack, self.known, self.warnings = unstamped(stack), known, list[str]()
         self.microscope = replace(microscope, pixel_size_nm=stack.pixel_size_nm or microscope.pixel_size_nm)
         self._camera, self._callback = camera or CameraSettings(), warn
+        self._maps = self._camera.maps(self.frame_size, bottom_first=stack.images.bottom_first, source=stack.source)
         self.pattern_period_nm = pattern_period_nm
         self.searched = self._range_of(pattern_period_nm)
         self.correct_drift = correct_drift
@@ -245,25 +254,34 @@ class Acquisition:
         """What one pass over the pixels of all time points tells."""
         return survey_pixels(self.stack)
 
-    def check(self) -> None:
+    def check(self, *, movement: bool = True) -> None:
         """Looks at the pixels of all time points; warnings say what is doubtful.
+
+        Args:
+            movement: whether to look for movement of the sample too, which a widefield image hardly suffers from, and
+                which takes longer than that image.
 
         Raises:
             InputError: NaN or infinite pixels, or a frame of one value everywhere.
         """
-        orientations, phases = self.microscope.orientations, self.microscope.phases
         for line in self.stack.images.remarks:
             self.warn(line)
-        moved = self.drift.largest >= SAID_FROM
-        for line in check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey):
-            if not (line.startswith(ORDER_DOUBT) and self._order_shows(moved=moved)):
-                self.warn(line)
+        if movement:
+            _ = self.drift
+        for line in self.pixel_doubts():
+            self.warn(line)
 
-    def _order_shows(self, *, moved: bool) -> bool:
+    def pixel_doubts(self) -> list[str]:
+        """What `check_pixels` says, but for a doubt of the frame order that the stripes refute."""
+        orientations, phases = self.microscope.orientations, self.microscope.phases
+        lines = check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey)
+        return [line for line in lines if not (line.startswith(ORDER_DOUBT) and self._order_shows())]
+
+    def _order_shows(self) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.
 
         Phases that are not even make the widefield images of orientations differ, which looks like a wrong order; so
-        does a sample that `moved`, and then weaker stripes are enough.
+        does a sample that moved, and then weaker stripes are enough.
         """
         if self.microscope.phases < 3:
             return False
@@ -272,26 +290,48 @@ class Acquisition:
         except InputError:  # pixels too coarse for SIM, which a widefield image does not mind
             return False
         light = self.light(self.reference)
+        moved = self.drift.largest >= SAID_FROM
         return bool(moved or certain(self._stripes).all()) and self._other_order(light, self._stripes) < 1
 
     def _estimate(
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
     ) -> Estimate:
-        count = self.microscope.orientations
-        return jax.device_get(
-            _estimate(
-                light,
-                otf,
-                orientations=count,
-                searched=self.searched,
-                harmonic=harmonic,
-                aliased=self.microscope.aliased,
-            )
+        """Of frames of the whole field, from the lit part of it."""
+        estimate = _estimate(
+            self.lit.of(light),
+            otf,
+            orientations=self.microscope.orientations,
+            searched=self.searched,
+            harmonic=harmonic,
+            aliased=self.microscope.aliased,
         )
+        return self._in_whole(estimate)
+
+    def _measure(
+        self,
+        light: Float[np.ndarray, "frames h w"],
+        wave_vector: Float[np.ndarray, "waves 2"] | Float[Array, "waves 2"],
+        otf: TransferFunction,
+        *,
+        harmonics: tuple[int, ...],
+    ) -> Estimate:
+        """Likewise, with known wave vectors."""
+        vector = jnp.asarray(wave_vector, jnp.float32)
+        return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonics=harmonics))
+
+    def _in_whole(self, estimate: Estimate) -> Estimate:
+        """What was found in the lit part, on the host, with the phases of the whole frames."""
+        if self.lit.has_rim:
+            illumination = self.lit.in_whole(estimate.illumination)
+            single = self.lit.in_whole(estimate.illumination._replace(phase=estimate.single_phases)).phase
+            estimate = estimate._replace(
+                illumination=illumination._replace(phase=wrapped(illumination.phase)), single_phases=wrapped(single)
+            )
+        return jax.device_get(estimate)
 
     def _other_order(self, light: Float[np.ndarray, "frames h w"], estimate: Estimate) -> float:
         other = in_other_order(light, orientations=self.microscope.orientations)
-        return other_order_preference(estimate, self._estimate(other, self.given_otf, harmonic=int(estimate.harmonic)))
+        return other_order_preference(estimate, self._estimate(other, self.given_otf, harmonic=estimate.harmonics[-1]))
 
     @cached_property
     def reference(self) -> int:
@@ -303,7 +343,30 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self._mended(self.reference),
+            self.lit.of(self._mended(self.reference)),
+            self._camera,
+            orientations=self.microscope.orientations,
+            ceiling=self._ceiling,
+            source=self.stack.source,
+            maps=self._maps,
+            variance=None if self._noisy is None else self._noisy.variance,
+        )
+
+    @property
+    def _ceiling(self) -> float | None:
+        """Full scale of evened frames, if pixels have reached it: the smallest of their pixels."""
+        full = self.survey.full_scale
+        return None if full is None else float(self._evened(np.full((1, *self.frame_size), full)).min())
+
+    def _evened(self, frames: Real[np.ndarray, "frames h w"]) -> Real[np.ndarray, "frames h w"]:
+        """Frames as of a camera of even pixels, where maps of its pixels are known."""
+        return self._maps.even(frames, offset=self._common_offset if self._maps.needs_offset else None)
+
+    @cached_property
+    def _common_offset(self) -> float:
+        """Of all pixels, where no map says it: given, or as the uneven frames of the reference show it."""
+        return common_offset(
+            self.stack.read(self.reference),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self.survey.full_scale,
@@ -332,7 +395,8 @@ class Acquisition:
         estimate = self._as_given
         if not certain(estimate).all():
             return None
-        return fit_damping(self.light(self.reference), estimate.illumination, self.given_otf)
+        # The whole's phases differ from the lit part's by one angle for each orientation, which is fitted too.
+        return fit_damping(self.lit.of(self.light(self.reference)), estimate.illumination, self.given_otf)
 
     def _damping_remark(self) -> str | None:
         """What the user should know of the damping."""
@@ -346,10 +410,29 @@ class Acquisition:
     @cached_property
     def defects(self) -> Defects:
         """Hot and dead pixels, columns and rows of the reference; warnings name them."""
-        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff)
+        variance = self._maps.even_variance
+        defects = find_defects(self._read(self.reference), cutoff=self.microscope.cutoff, variance=variance)
         for line in defects.describe():
             self.warn(line)
         return defects
+
+    @cached_property
+    def _without_rim(self) -> LitField:
+        """The lit part of the frames as recorded."""
+        frames = self._mended(self.reference)
+        means = frames.reshape(self.microscope.orientations, -1, *self.frame_size).mean(1, dtype=np.float64)
+        return find_lit_field(means)
+
+    @cached_property
+    def lit(self) -> LitField:
+        """The part of the frames that all is estimated in and images are made of; a warning says if it is not all."""
+        lit = self._without_rim
+        if not lit.has_rim:
+            return lit
+        if self.correct_drift:
+            lit = lit.shrunk(math.ceil(self.drift.largest) + 1)
+        self.warn(f"only {lit} (counted from 0) are lit; the dark rim is left out, and is 0 in classical images")
+        return lit
 
     @cached_property
     def drift(self) -> Drift:
@@ -363,10 +446,12 @@ class Acquisition:
         return drift
 
     def _measure_drift(self, frames: Real[np.ndarray, "frames h w"]) -> Drift:
-        return measure_drift(frames, orientations=self.microscope.orientations, cutoff=self.microscope.cutoff)
+        return measure_drift(
+            self._without_rim.of(frames), orientations=self.microscope.orientations, cutoff=self.microscope.cutoff
+        )
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """The frames of a time point as stored, but for defects and drift; the latest ones are kept.
+        """The frames of a time point as stored, but for the camera's pattern, defects and drift; the latest are kept.
 
         Raises:
             IndexError: a time point that there is not.
@@ -380,14 +465,20 @@ class Acquisition:
         return self._latest[1]
 
     def _mended(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        defects = self.defects
-        return repair(self._read(time), defects)
+        frames = repair(self._read(time), self.defects)
+        return frames if self._noisy is None else quieten(frames, self._noisy)
+
+    @cached_property
+    def _noisy(self) -> NoisyPixels | None:
+        """Noisy pixels of the reference, where the variance of the pixels is known."""
+        variance = self._maps.even_variance
+        return None if variance is None else find_noisy(repair(self._read(self.reference), self.defects), variance)
 
     def _read(self, time: int) -> Real[np.ndarray, "frames h w"]:
-        """As stored. Checked here too: who calls a method need not have called `check`."""
+        """As stored, but evened. Checked here too: who calls a method need not have called `check`."""
         frames = self.stack.read(time)
         check_frames(frames, time=time, source=self.stack.source)
-        return frames
+        return self._evened(frames)
 
     def light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         """The frames of a time point without the camera's offset, as of even illumination (`envelopes`)."""
@@ -401,12 +492,14 @@ class Acquisition:
         """Of `light`, which has no offset: per orientation, and where the illumination is uneven for each pixel."""
         gain, dark = (np.asarray(part, np.float32) for part in (self.noise.gain, self.noise.dark_variance))
         if self._field is not None:
-            gain, dark = gain[:, None, None] / self._field, dark[:, None, None] / self._field**2
+            dark = dark.reshape(*dark.shape, *(1,) * (3 - dark.ndim))
+            gain, dark = gain[:, None, None] / self._field, dark / self._field**2
         return NoiseModel(gain, np.zeros_like(gain), dark)
 
     def _uneven_light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         offset = np.repeat(self.noise.offset, self.microscope.phases)
-        return self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        light = self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
+        return self.lit.without_rim(light)
 
     @cached_property
     def envelopes(self) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
@@ -458,10 +551,9 @@ class Acquisition:
         numbers = range(self.times)[max(self.reference - _COMPARED_TIMES, 0) : self.reference + _COMPARED_TIMES + 1]
         for time in (time for time in numbers if time != self.reference):
             light = self.light(time)
-            measured = _measure(
-                light, jnp.asarray(estimate.illumination.wave_vector), self.otf, harmonic=int(estimate.harmonic)
-            )
-            self._check_directions(time, light, jax.device_get(measured))
+            vector = estimate.illumination.wave_vector
+            measured = self._measure(light, vector, self.otf, harmonics=estimate.harmonics)
+            self._check_directions(time, light, measured)
 
     @cached_property
     def _found(self) -> tuple[Estimate, list[str]]:
@@ -470,10 +562,10 @@ class Acquisition:
         if self.optics == self.microscope:
             estimate = self._as_given
         elif self.known is None:
-            estimate = self._estimate(light, self.otf, harmonic=int(self._stripes.harmonic))
+            estimate = self._search_again(light, self.otf)
         else:
             estimate = self._recall(light, self.known, self.otf)
-        same = repeated_stripes(estimate, self.frame_size) if self.known is None else None
+        same = repeated_stripes(estimate, self.lit.lit_size) if self.known is None else None
         if same is not None:
             raise GroupingError(
                 f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
@@ -498,7 +590,8 @@ class Acquisition:
         Raises:
             InputError: stripes that cannot be told from others.
         """
-        microscope, other = self.microscope, np.asarray(estimate.other_copy)
+        microscope, estimate = self.microscope, estimate.finest
+        other = np.asarray(estimate.other_copy)
         if not microscope.aliased:
             return []
         pixels = (
@@ -530,24 +623,55 @@ class Acquisition:
         """The illumination of the reference, with the OTF as given."""
         if self.known is None:
             return self._stripes
-        return jax.device_get(self._recall(self.light(self.reference), self.known, self.given_otf))
+        return self._recall(self.light(self.reference), self.known, self.given_otf)
 
     @cached_property
     def _stripes(self) -> Estimate:
         """Those of the reference, whatever is known."""
-        light = self.light(self.reference)
-        estimate = self._estimate(light, self.given_otf, harmonic=self.harmonic or 1)
+        light, otf = self.light(self.reference), self.given_otf
+        first = self._estimate(light, otf, harmonic=self.harmonic or 1)
         if self.harmonic is not None or 2 not in harmonics_apart(self.microscope.phases):
-            return estimate
-        second = self._estimate(light, self.given_otf, harmonic=2)
-        if not second_harmonic_shows(estimate, second, self.frame_size):
-            return estimate
-        periods = ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(second.illumination.wave_vector))
+            return first
+        second = self._estimate(light, otf, harmonic=2)
+        fine = second_harmonic_shows(first, second, self.lit.lit_size)
+        # Twice the vectors of two beams lies beyond what is searched: there is no second harmonic to look for.
+        if not fine and not (certain(first).all() and 2 * _length(first) <= self.searched[1] * float(otf.cutoff)):
+            return first
+        both = self._of_both(light, otf, first, second)
+        if certain(both).all() and shallowest(both) >= DEEP_ENOUGH:
+            self.warn(f"three-beam data: {_harmonics_used(both)}")
+            return both
+        if fine:
+            self.warn(f"three-beam data: {_harmonics_used(second)}")
+            return second
+        reach = [self.microscope.pixel_size_nm / (float(otf.cutoff) + h * _length(first)) for h in (1, 2)]
         self.warn(
-            f"three-beam data: the second harmonic of the phases (periods of {periods} pixels) is the pattern; the "
-            "first, of twice the period, is not used; `harmonic` of 1 takes that instead"
+            f"the second harmonic of the {self.microscope.phases} phases does not show, only the first (periods of "
+            f"{_periods(first)} pixels), which is used: if these are three-beam data, the image resolves periods down "
+            f"to {reach[0]:.0f} nm instead of {reach[1]:.0f} nm; record more light, or give an `illumination`"
         )
-        return second
+        return first
+
+    def _of_both(
+        self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, first: Estimate, second: Estimate
+    ) -> Estimate:
+        """Both harmonics of three beams, at the vectors of one grating.
+
+        One of the two leads: it was found without the other, and what its search says of chance stays.
+        """
+        leader = second if second_harmonic_shows(first, second, self.lit.lit_size) else first
+        agree = harmonics_agree(first, second, self.lit.lit_size)
+        vector = vectors_of_one_grating(first, second, agree=agree, leader=leader)
+        both = self._measure(light, vector, otf, harmonics=(1, 2))
+        chance = np.array(both.false_alarm).reshape(-1, 2)
+        chance[:, leader.harmonics[0] - 1] = leader.false_alarm
+        other_copy = np.repeat(np.broadcast_to(leader.other_copy, len(chance)), 2)
+        return both._replace(false_alarm=chance.ravel(), joint=leader.joint, other_copy=other_copy)
+
+    def _search_again(self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction) -> Estimate:
+        """What `_stripes` has found, with another OTF."""
+        alone = [self._estimate(light, otf, harmonic=harmonic) for harmonic in self._stripes.harmonics]
+        return alone[0] if len(alone) == 1 else self._of_both(light, otf, *alone)
 
     @property
     def _not_grouped(self) -> str:
@@ -583,7 +707,7 @@ class Acquisition:
         self, light: Float[np.ndarray, "frames h w"], known: KnownIllumination, otf: TransferFunction
     ) -> Estimate:
         stored = self._stored
-        measured = _measure(light, jnp.asarray(stored.wave_vector, jnp.float32), otf, harmonic=stored.harmonic)
+        measured = self._measure(light, stored.wave_vector, otf, harmonics=stored.harmonics)
         if known.refit_phases:
             return measured
         given = measured.illumination._replace(
@@ -591,10 +715,6 @@ class Acquisition:
             modulation_depth=jnp.asarray(stored.modulation_depth, jnp.float32),
         )
         return measured._replace(illumination=given)
-
-    @property
-    def _found_harmonic(self) -> int:
-        return int(self.estimate.harmonic)
 
     @cached_property
     def _reference_brightness(self) -> Array:
@@ -629,7 +749,7 @@ class Acquisition:
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
             return given
-        measured = jax.device_get(_measure(light, given.wave_vector, self.otf, harmonic=self._found_harmonic))
+        measured = self._measure(light, given.wave_vector, self.otf, harmonics=self.estimate.harmonics)
         self._check_stripes(time, light, measured)
         moved = pattern_shift(self.estimate, measured)
         if np.abs(moved).max() > _MOVED and time not in self._told:
@@ -661,9 +781,31 @@ class Acquisition:
         """
         if certain(measured).all():
             return
-        alone = self._estimate(light, self.otf, harmonic=int(measured.harmonic))
-        if other_stripes(self._found[0], alone, self.frame_size):
+        alone = self._estimate(light, self.otf, harmonic=measured.harmonics[-1])
+        if other_stripes(self._found[0], alone, self.lit.lit_size):
             raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"
             )
+
+
+def _length(estimate: Estimate) -> float:
+    """Mean |p|, cycles per raw pixel."""
+    return float(np.linalg.norm(np.asarray(estimate.illumination.wave_vector), axis=-1).mean())
+
+
+def _periods(estimate: Estimate) -> str:
+    """Of the orientations, raw pixels."""
+    return ", ".join(f"{1 / np.hypot(*vector):.2f}" for vector in np.asarray(estimate.illumination.wave_vector))
+
+
+def _harmonics_used(estimate: Estimate) -> str:
+    """In words, of three-beam data."""
+    fine = f"the second harmonic of the phases (periods of {_periods(estimate.finest)} pixels)"
+    if len(estimate.harmonics) == 1:
+        return f"{fine} is the pattern; the first, of twice the period, does not show for certain and is not used"
+    depths = ", ".join(f"{m:.2f}" for m in estimate.of_wave(0).illumination.modulation_depth)
+    return (
+        f"{fine} and the first, of twice the period (modulation depths {depths}), are both used; `harmonic` of 1 or 2 "
+        "takes one alone"
+    )

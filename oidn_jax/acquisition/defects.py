@@ -98,7 +98,9 @@ class Defects:
         return warnings
 
 
-def find_defects(frames: Real[np.ndarray, "frames y x"], *, cutoff: float) -> Defects:
+def find_defects(
+    frames: Real[np.ndarray, "frames y x"], *, cutoff: float, variance: Float[np.ndarray, "y x"] | None = None
+) -> Defects:
     """Lines first, as they hide pixels; then pixels and clusters of up to 9 in what is left.
 
     *Columns and rows.* The median along a line of its difference from the mean of the two beside it must be beyond 6
@@ -119,6 +121,8 @@ def find_defects(frames: Real[np.ndarray, "frames y x"], *, cutoff: float) -> De
     Args:
         frames: as stored.
         cutoff: of the OTF, cycles per raw pixel.
+        variance: of each pixel without light, counts squared, where it is known: a pixel that is noisier than others
+            may stand out by as much more.
     """
     mean = frames.mean(axis=0, dtype=np.float64)
     lines = _find_lines(frames, mean)
@@ -128,10 +132,12 @@ def find_defects(frames: Real[np.ndarray, "frames y x"], *, cutoff: float) -> De
             offset[line.where] += line.counts
         else:
             pixels[line.where] = True
-    level = _fill((mean - offset)[None], pixels)[0]
+    level = fill((mean - offset)[None], pixels)[0]
     around = _neighbours(level[None])[:, 0]
     ordered = np.sort(around, axis=0)
-    noise = _noise(level - np.median(around, axis=0))
+    noise = np.full(level.shape, _noise(level - np.median(around, axis=0)))
+    if variance is not None:
+        noise = np.sqrt(noise**2 + np.maximum(variance - np.median(variance), 0.0) / len(frames))
     pixels |= _standing_out(level, ordered[1], ordered[-2], noise)
     for sign in (1.0, -1.0) if cutoff < _WIDE_POINTS else ():
         pixels |= _find_clusters(sign * level, noise)
@@ -145,10 +151,10 @@ def repair(frames: Real[np.ndarray, "frames y x"], defects: Defects) -> Real[np.
     """
     if defects.offset.any():
         frames = frames.astype(np.float32) - defects.offset
-    return _fill(frames, defects.pixels)
+    return fill(frames, defects.pixels)
 
 
-def _standing_out(level: np.ndarray, low: np.ndarray, high: np.ndarray, noise: float) -> Bool[np.ndarray, "y x"]:
+def _standing_out(level: np.ndarray, low: np.ndarray, high: np.ndarray, noise: np.ndarray) -> Bool[np.ndarray, "y x"]:
     between, least = high - low, _TIMES_NOISE * noise
     stands_out = (level - high > _TIMES_RANGE * between + least) | (low - level > _TIMES_RANGE_DARK * between + least)
     inner = np.pad(np.ones((level.shape[0] - 2, level.shape[1] - 2), bool), 1)
@@ -161,7 +167,7 @@ def _noise(deviation: Float[np.ndarray, "y x"]) -> float:
     return float(_MAD * np.median(np.abs(varied - np.median(varied)))) if varied.size else 0.0
 
 
-def _find_clusters(level: Float[np.ndarray, "y x"], noise: float) -> Bool[np.ndarray, "y x"]:
+def _find_clusters(level: Float[np.ndarray, "y x"], noise: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     """Bright clusters: grown from pixels with a sharp outline, the brightest neighbour first."""
     height = level - minimum_filter(level, 7)
     drop = level - np.sort(_neighbours(level[None])[:, 0], axis=0)[_SHARP_SIDES - 1]
@@ -170,7 +176,7 @@ def _find_clusters(level: Float[np.ndarray, "y x"], noise: float) -> Bool[np.nda
     defective = np.zeros(level.shape, bool)
     for y, x in np.argwhere(seeds).tolist():
         seed = y, x
-        cluster = None if defective[seed] else _grow(level, seed, noise)
+        cluster = None if defective[seed] else _grow(level, seed, float(noise[seed]))
         if cluster is not None:
             defective[tuple(np.transpose(cluster))] = True
     return defective
@@ -288,7 +294,7 @@ def _extent(relative: Float[np.ndarray, "n"]) -> tuple[int, int]:
     return (0 if start <= near else start), (len(relative) if stop >= len(relative) - near else stop)
 
 
-def _fill(frames: Real[np.ndarray, "frames y x"], pixels: Bool[np.ndarray, "y x"]) -> Real[np.ndarray, "frames y x"]:
+def fill(frames: Real[np.ndarray, "frames y x"], pixels: Bool[np.ndarray, "y x"]) -> Real[np.ndarray, "frames y x"]:
     """Frames in which pixels have the median of their good neighbours, from the outline of clusters inwards.
 
     Of a line, which has good neighbours on two sides only, the mean of the two.

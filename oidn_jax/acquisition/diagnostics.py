@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from oidn_jax.classical.bands import Transfer, fine_frequencies, move_bands, repeat_spectrum
-from oidn_jax.classical.estimation import Estimate, measure_brightness
+from oidn_jax.classical.estimation import Estimate, frames_in_order, measure_brightness
 from oidn_jax.classical.images import ClassicalOptions, transfer_of_image
 from oidn_jax.classical.peaks import correlogram
 from oidn_jax.classical.spectra import taper
@@ -50,11 +50,11 @@ class Diagnostics(NamedTuple):
         cutoff: scalar, of the OTF.
         brightness: (orientations, phases), mean of each frame over the mean of all.
         raw_spectrum: (h, w), root mean square over the frames.
-        correlogram: (orientations, h, w), Z as in `classical.peaks`.
+        correlogram: (waves, h, w), Z as in `classical.peaks`.
         at_rest: (orientations, h2, w2), C0 on the fine grid, NaN outside its support |k| < k_c.
-        moved: (orientations, h2, w2), C+ at its place, NaN outside its support |k + p| < k_c.
+        moved: (waves, h2, w2), C+ at its place, NaN outside its support |k + p| < k_c.
         result_spectrum: (h2, w2).
-        residual_peak: (orientations,), modulus of the result's spectrum at p, within 1.5 frequency pixels, over the
+        residual_peak: (waves,), modulus of the result's spectrum at p, within 1.5 frequency pixels, over the
             median of the ring of the same |k|; about 2 for noise.
         condition: (orientations,), condition number of what mixes the bands into frames, at best sqrt(2) / m.
         profiles: of the transfer function and the PSF.
@@ -73,7 +73,7 @@ class Diagnostics(NamedTuple):
     profiles: Profiles
 
 
-@partial(jax.jit, static_argnames="method")
+@partial(jax.jit, static_argnames=("method", "harmonics"))
 def diagnose(
     raw_frames: Float[Array, "frames h w"],
     sr_image: Float[Array, "h2 w2"],
@@ -82,6 +82,7 @@ def diagnose(
     otf: TransferFunction,
     method: str,
     options: ClassicalOptions = ClassicalOptions(),  # noqa: B008 -- immutable
+    harmonics: tuple[int, ...] = (1,),
 ) -> Diagnostics:
     """Compares an image with the frames it was made of.
 
@@ -92,10 +93,12 @@ def diagnose(
         otf: of a raw frame.
         method: that gave the image; static under jit. Wiener SIM and HiFi-SIM have an effective OTF, others have none.
         options: of Wiener SIM and HiFi-SIM.
+        harmonics: `estimate.harmonics`, static under jit.
     """
     given = estimate.illumination
     brightness = measure_brightness(raw_frames, orientations=len(given.brightness))
-    frames = raw_frames.reshape(*brightness.shape, *raw_frames.shape[1:])
+    frames = raw_frames.reshape(*brightness.shape, *raw_frames.shape[1:]) / brightness[..., None, None]
+    correlograms = [correlogram(frames_in_order(frames, harmonic), cutoff=otf.cutoff) for harmonic in harmonics]
     spectrum = jnp.abs(fft2(taper(sr_image)))
     at_rest, moved = _band_spectra(raw_frames, estimate, otf)
     effective = transfer_of_image(raw_frames, given, otf, method=method, options=options)
@@ -104,13 +107,13 @@ def diagnose(
         cutoff=otf.cutoff,
         brightness=brightness,
         raw_spectrum=_displayed(jnp.sqrt((jnp.abs(fft2(taper(raw_frames))) ** 2).mean(0))),
-        correlogram=_centred(correlogram(frames / brightness[..., None, None], cutoff=otf.cutoff)),
+        correlogram=_centred(jnp.stack(correlograms, axis=1).reshape(-1, *raw_frames.shape[1:])),
         at_rest=at_rest,
         moved=moved,
         result_spectrum=_displayed(spectrum),
         residual_peak=jax.vmap(partial(_over_ring, spectrum))(given.wave_vector / _SCALE),
         condition=jax.vmap(jnp.linalg.cond)(phase_matrix(given)),
-        profiles=transfer_profiles(effective, given.wave_vector[0], otf),
+        profiles=transfer_profiles(effective, given.finest[0], otf),
     )
 
 
@@ -135,11 +138,12 @@ def _band_spectra(raw_frames: Array, estimate: Estimate, otf: TransferFunction) 
         return jnp.where(_centred(inside), _displayed(repeat_spectrum(spectrum, scale=_SCALE)), jnp.nan)
 
     vector = estimate.illumination.wave_vector
-    return jax.vmap(supported)(bands.at_rest, jnp.zeros_like(vector)), jax.vmap(supported)(bands.moved, -vector)
+    still = jnp.zeros((len(bands.at_rest), 2))
+    return jax.vmap(supported)(bands.at_rest, still), jax.vmap(supported)(bands.moved, -vector)
 
 
 class PatternLeft(NamedTuple):
-    """What an image holds of the patterns, geometric means over the orientations.
+    """What an image holds of the patterns, geometric means over their waves.
 
     Attributes:
         factor: of `residual_peak`: the frequencies of the patterns over their surroundings in the spectrum.
@@ -154,7 +158,7 @@ class PatternLeft(NamedTuple):
 @partial(jax.jit, static_argnames="scale")
 def pattern_left(
     sr_image: Float[Array, "h2 w2"] | Float[np.ndarray, "h2 w2"],
-    wave_vector: Float[Array, "orientations 2"] | Float[np.ndarray, "orientations 2"],
+    wave_vector: Float[Array, "waves 2"] | Float[np.ndarray, "waves 2"],
     *,
     scale: int,
 ) -> PatternLeft:

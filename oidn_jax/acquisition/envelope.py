@@ -37,7 +37,7 @@ def find_envelopes(
 
     Args:
         light: camera offset subtracted.
-        noise: of its counts, per orientation.
+        noise: of its counts, per orientation; the dark variance may be of each pixel.
     """
     orientations, phases = light.shape[:2]
     mean = light.mean(1, dtype=np.float64)
@@ -47,7 +47,8 @@ def find_envelopes(
     mean = mean / level
     common = np.maximum(mean.mean(0), 0.0)
     gain = np.mean(np.asarray(noise.gain) / level[:, 0, 0])
-    dark = np.mean(np.asarray(noise.dark_variance) / level[:, 0, 0] ** 2)
+    dark = np.asarray(noise.dark_variance)
+    dark = (dark.reshape(*dark.shape, *(1,) * (3 - dark.ndim)) / level**2).mean(0)
     variance = np.maximum(gain * common + dark, gain**2) / phases
     weight = common / variance
 

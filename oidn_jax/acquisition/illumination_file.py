@@ -21,6 +21,7 @@ from oidn_jax.optics.illumination import Illumination
 from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax illumination 1"
+_FIRST = "first_harmonic"
 _SAME_PIXEL = 0.01
 _MOST_BYTES = 4 * 10**7  # of uneven frames of 4096 x 4096 pixels it has 11 million
 
@@ -30,11 +31,11 @@ class StoredIllumination:
     """What a file says of the patterns.
 
     Attributes:
-        wave_vector: (orientations, 2), y and x in cycles per raw pixel.
-        phase: (orientations, phases), radians, at the centre of raw pixel (h // 2, w // 2).
-        modulation_depth: (orientations,).
+        wave_vector: (waves, 2), y and x in cycles per raw pixel; the waves as of `Illumination`.
+        phase: (waves, phases), radians, at the centre of raw pixel (h // 2, w // 2).
+        modulation_depth: (waves,).
         frame_size: (h, w) of the frames they were found in.
-        harmonic: of the phases, that the patterns are.
+        harmonics: of the phases, that the waves of an orientation are.
         envelopes: (orientations, bins_y, bins_x) as in `acquisition.envelope`; None where the light is even.
         drift_undone: whether the frames had been moved, by which the phases are not those of frames as recorded.
         source: the file read.
@@ -42,15 +43,15 @@ class StoredIllumination:
         time_brightness: the mean of each pattern at each of them.
     """
 
-    wave_vector: Float[np.ndarray, "orientations 2"]
-    phase: Float[np.ndarray, "orientations phases"]
-    modulation_depth: Float[np.ndarray, "orientations"]
+    wave_vector: Float[np.ndarray, "waves 2"]
+    phase: Float[np.ndarray, "waves phases"]
+    modulation_depth: Float[np.ndarray, "waves"]
     frame_size: tuple[int, int]
-    harmonic: int
+    harmonics: tuple[int, ...]
     envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None
     drift_undone: bool
     source: Path
-    time_phase: Float[np.ndarray, "times orientations phases"] | None = None
+    time_phase: Float[np.ndarray, "times waves phases"] | None = None
     time_brightness: Float[np.ndarray, "times orientations phases"] | None = None
 
 
@@ -81,9 +82,9 @@ def write_illumination(
         "pixel_size_nm": pixel_size_nm,
         "phases_at": "the centre of raw pixel (h // 2, w // 2), counted from 0; axes are (y, x), rows as stored",
         "orientations": [
-            _orientation(estimate, i, pixel_size_nm=pixel_size_nm) for i in range(len(estimate.confidence))
+            _orientation(estimate, i, pixel_size_nm=pixel_size_nm) for i in range(estimate.illumination.orientations)
         ],
-        "harmonic": int(estimate.harmonic),
+        "harmonic": estimate.harmonics[-1],
         **({"times": [_time(given) for given in times]} if len(times) > 1 else {}),
         "found_jointly": bool(estimate.joint),
         "brightness_over_the_field": None if envelopes is None else _envelopes(envelopes),
@@ -98,13 +99,22 @@ def _envelopes(envelopes: Float[np.ndarray, "orientations bins_y bins_x"]) -> di
 
 
 def _time(given: Illumination) -> dict[str, Any]:
+    phases = [np.rad2deg(np.asarray(given.phase[h :: given.harmonics], float)).tolist() for h in range(given.harmonics)]
     return {
-        "phases_deg": np.rad2deg(np.asarray(given.phase, float)).tolist(),
+        "phases_deg": phases[-1],
+        **({_FIRST: {"phases_deg": phases[0]}} if len(phases) > 1 else {}),
         "brightness": np.asarray(given.brightness, float).tolist(),
     }
 
 
 def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
+    """Of the finest harmonic; where the first is used too, what is of it stands in an entry of its own."""
+    several = estimate.illumination.harmonics > 1
+    first = {_FIRST: _wave(estimate.of_wave(0), i, pixel_size_nm=pixel_size_nm)} if several else {}
+    return {**_wave(estimate.finest, i, pixel_size_nm=pixel_size_nm), **first}
+
+
+def _wave(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[str, Any]:
     given = estimate.illumination
     y, x = (float(component) for component in given.wave_vector[i])
     return {
@@ -120,6 +130,7 @@ def _orientation(estimate: Estimate, i: int, *, pixel_size_nm: float) -> dict[st
         "coherence": float(estimate.coherence[i]),
         "modulation_depth_without_noise_correction": float(estimate.modulation_with_noise[i]),
         "single_phases_deg": np.rad2deg(estimate.single_phases[i]).astype(float).tolist(),
+        "single_phases_error_deg": np.rad2deg(estimate.phase_error[i]).astype(float).tolist(),
         "overlap_frequency_pixels": int(estimate.overlap[i]),
     }
 
@@ -146,16 +157,18 @@ def read_illumination(
         raise InputError(f'{path} is no illumination file (its "format" must be "{FORMAT}"); see docs/classical.md')
     try:
         times = content.get("times")
+        both = any(_FIRST in one for one in content["orientations"])
+        waves = [wave for one in content["orientations"] for wave in ((one[_FIRST], one) if both else (one,))]
         stored = StoredIllumination(
-            wave_vector=np.array([o["wave_vector_cycles_per_pixel"] for o in content["orientations"]], float),
-            phase=np.deg2rad(np.array([o["phases_deg"] for o in content["orientations"]], float)),
-            modulation_depth=np.array([o["modulation_depth"] for o in content["orientations"]], float),
+            wave_vector=np.array([wave["wave_vector_cycles_per_pixel"] for wave in waves], float),
+            phase=np.deg2rad(np.array([wave["phases_deg"] for wave in waves], float)),
+            modulation_depth=np.array([wave["modulation_depth"] for wave in waves], float),
             frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
-            harmonic=int(content.get("harmonic", 1)),
+            harmonics=(*((1,) if both else ()), int(content.get("harmonic", 1))),
             envelopes=_read_envelopes(content.get("brightness_over_the_field")),
             drift_undone=bool(np.any(np.array(content.get("drift_undone_px", 0.0), float))),
             source=path,
-            time_phase=None if times is None else np.deg2rad(np.array([time["phases_deg"] for time in times], float)),
+            time_phase=None if times is None else np.deg2rad([_phases(time, both=both) for time in times]),
             time_brightness=None if times is None else np.array([time["brightness"] for time in times], float),
         )
         stored_nm = float(content["pixel_size_nm"])
@@ -168,6 +181,13 @@ def read_illumination(
             "illumination of the same camera and magnification"
         )
     return stored
+
+
+def _phases(time: dict[str, Any], *, both: bool) -> Float[np.ndarray, "waves phases"]:
+    finest = np.array(time["phases_deg"], float)
+    if not both:
+        return finest
+    return np.stack([np.array(time[_FIRST]["phases_deg"], float), finest], axis=1).reshape(-1, finest.shape[-1])
 
 
 def _read_envelopes(content: dict[str, Any] | None) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
@@ -183,14 +203,16 @@ def _read_envelopes(content: dict[str, Any] | None) -> Float[np.ndarray, "orient
 
 def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> None:
     path = stored.source
-    if stored.wave_vector.shape != (orientations, 2) or stored.phase.shape != (orientations, phases):
+    waves = orientations * len(stored.harmonics)
+    if stored.wave_vector.shape != (waves, 2) or stored.phase.shape != (waves, phases):
         raise InputError(
-            f"{path} has {stored.wave_vector.shape[0]} orientations and phases of the shape {stored.phase.shape}; "
-            f"{orientations} orientations of {phases} phases are asked for"
+            f"{path} has {len(stored.wave_vector) // len(stored.harmonics)} orientations and phases of the shape "
+            f"{stored.phase.shape}; {orientations} orientations of {phases} phases are asked for"
         )
-    if stored.harmonic not in harmonics_apart(phases):
+    if stored.harmonics not in ((1,), *((harmonics_apart(phases), (2,)) if 2 in harmonics_apart(phases) else ())):
         raise InputError(
-            f'{path} has the "harmonic" {stored.harmonic}; legal: 1, and 2 with 5, 7, 9, ... phases (here {phases})'
+            f'{path} has the "harmonic" {stored.harmonics[-1]}; legal: 1, and 2 with 5, 7, 9, ... phases (here '
+            f'{phases}), with a "{_FIRST}" or without'
         )
     if stored.envelopes is not None and (
         stored.envelopes.shape != (orientations, *bins_of(stored.frame_size)) or not np.all(stored.envelopes > 0)
@@ -214,15 +236,17 @@ def _check(stored: StoredIllumination, *, orientations: int, phases: int) -> Non
         )
     if stored.time_phase is not None and stored.time_brightness is not None:
         for part in (stored.time_phase, stored.time_brightness):
-            if part.ndim != 3 or part.shape[1:] != (orientations, phases) or not np.all(np.isfinite(part)):
+            rows = waves if part is stored.time_phase else orientations
+            if part.ndim != 3 or part.shape[1:] != (rows, phases) or not np.all(np.isfinite(part)):
                 raise InputError(
                     f"{path} has phases or brightness of time points of the shape {part.shape}, or that are no "
-                    f"numbers; they must be finite, (times, {orientations}, {phases})"
+                    f"numbers; they must be finite, (times, {rows}, {phases})"
                 )
         if len(stored.time_phase) != len(stored.time_brightness) or not np.all(stored.time_brightness > 0):
             raise InputError(f"{path} must have a brightness above 0 for each time point that it has phases of")
     each = [stored.phase, *([] if stored.time_phase is None else stored.time_phase)]
-    worst = max(conditions(phase, stored.modulation_depth).max() for phase in each)
+    count = len(stored.harmonics)
+    worst = max(conditions(phase, stored.modulation_depth, harmonics=count).max() for phase in each)
     if worst > ILL_CONDITIONED:
         raise InputError(
             f"{path} has phases or modulation depths from which the bands cannot be separated (condition number "

@@ -25,7 +25,7 @@ _FEWEST_PIXELS = 100
 # squared standard normal deviate.
 _LARGEST_SQUARE, _MEDIAN_SQUARE = 20.0, 0.4549
 # sCMOS cameras have 1 to 2.5.
-_READ_NOISE_ELECTRONS = 1.6
+READ_NOISE_ELECTRONS = 1.6
 _DARK_PERCENTILE = 1.0
 # Beyond the full well of any camera: what was taken for noise is rounding, or structure that leaked.
 _MOST_ELECTRONS = 1e6
@@ -47,7 +47,7 @@ class PhotonTransfer(NamedTuple):
     offset: float | None
 
 
-def fit_photon_transfer(frames: Float[np.ndarray, "phases y x"], ceiling: int | None) -> PhotonTransfer:
+def fit_photon_transfer(frames: Float[np.ndarray, "phases y x"], ceiling: float | None) -> PhotonTransfer:
     """Fits the photon transfer line of one orientation, and finds the level without light.
 
     The offset cannot be told from an even background. It is taken where the line has fallen to a read noise of 1.6
@@ -75,7 +75,7 @@ def fit_photon_transfer(frames: Float[np.ndarray, "phases y x"], ceiling: int | 
     gain, intercept, believable = _fit_line(level, variance)
     if not believable or structure.mean() - darkest > _MOST_ELECTRONS * gain:
         return PhotonTransfer(None, 0.0, darkest)
-    return PhotonTransfer(gain, intercept, min(darkest, _READ_NOISE_ELECTRONS**2 * gain - intercept / gain))
+    return PhotonTransfer(gain, intercept, min(darkest, READ_NOISE_ELECTRONS**2 * gain - intercept / gain))
 
 
 def _fit_line(level: Float[np.ndarray, " bins"], variance: Float[np.ndarray, " bins"]) -> tuple[float, float, bool]:

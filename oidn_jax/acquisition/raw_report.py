@@ -5,15 +5,28 @@ support is None and "unknown" in the text. All is judged at the first time point
 all; stripes, gain and offset in the central 1024 x 1024 pixels, which are enough to be precise; the rest everywhere.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
-from oidn_jax.acquisition.checks import central, check_pixels, survey_pixels
-from oidn_jax.acquisition.photon_transfer import PhotonTransfer, fit_photon_transfer, noise_curve, smoothed
+from oidn_jax.acquisition.acquisition import Acquisition
+from oidn_jax.acquisition.camera import CameraSettings, common_offset
+from oidn_jax.acquisition.camera_maps import CameraMaps
+from oidn_jax.acquisition.checks import central
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.photon_transfer import (
+    READ_NOISE_ELECTRONS,
+    PhotonTransfer,
+    fit_photon_transfer,
+    noise_curve,
+    smoothed,
+)
 from oidn_jax.acquisition.time_stamp import unstamped
+from oidn_jax.classical.estimation import harmonics_apart
 from oidn_jax.data.raw_stack import RawStack
+from oidn_jax.optics.microscope import Microscope
 
 # Two standard errors of <|F_1|^2> - noise, in units of noise / sqrt(pixels); from simulated noise of 3 and 5 phases.
 _HARMONIC_ERROR = 4.5
@@ -26,6 +39,7 @@ _MOST_BLEACHING_PERCENT = 1.0
 
 _ROWS = (
     ("contrast of the stripes", "contrast", ".3f"),
+    ("  of their second harmonic", "second_contrast", ".3f"),
     ("  smallest that shows", "contrast_limit", ".3f"),
     ("MCNR (noise alone, 3 phases: 2.05)", "mcnr", ".2f"),
     ("gain, counts per photo-electron", "gain_counts_per_electron", ".4g"),
@@ -43,6 +57,8 @@ class OrientationReport:
     Attributes:
         contrast: modulation of the stripes in the image, 0 to 1, over the structures: the illumination's own weakened
             by the optics. Movement between the frames looks like it.
+        second_contrast: the same of the second harmonic of the phases, the fine pattern of three beams; None with fewer
+            than 5 phases, or an even number, which do not tell it.
         contrast_limit: a smaller contrast than this cannot be told from none (two standard errors of the noise).
         mcnr: modulation contrast to noise ratio (SIMcheck) over the structures. Noise alone gives 3.545 / sqrt(phases).
         gain_counts_per_electron: camera gain, times any factor the counts were multiplied by later.
@@ -56,6 +72,7 @@ class OrientationReport:
     """
 
     contrast: float | None
+    second_contrast: float | None
     contrast_limit: float | None
     mcnr: float | None
     gain_counts_per_electron: float | None
@@ -76,7 +93,8 @@ class RawReport:
         saturated_percent: pixels at full scale, over all time points; 0 for floats, which have none.
         bleaching_percent_per_frame: light lost from one exposure to the next; negative is a gain.
         bleaching_percent_per_time: light lost from one time point to the next; None for a single one.
-        warnings: those of the reader and of `check_pixels`, then this file's, one line each.
+        camera_maps: where the maps of the camera's pixels are from that were used, by their names.
+        warnings: those of the reader and of `Acquisition.pixel_doubts`, then this file's, one line each.
     """
 
     orientations: tuple[OrientationReport, ...]
@@ -84,10 +102,13 @@ class RawReport:
     saturated_percent: float
     bleaching_percent_per_frame: float | None
     bleaching_percent_per_time: float | None
+    camera_maps: dict[str, str]
     warnings: tuple[str, ...]
 
 
-def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> RawReport:
+def describe_raw(
+    stack: RawStack, *, orientations: int = 3, phases: int = 3, camera: CameraSettings | None = None
+) -> RawReport:
     """Judges a raw acquisition from its pixels alone.
 
     Light is frame mean minus offset. Bleaching is 1 - exp(slope) of log light = level + slope * exposure with a level
@@ -98,22 +119,39 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         stack: the raw stack, orientation slow and phase fast.
         orientations: number of illumination directions.
         phases: number of phases per direction; with fewer than 3 there is no contrast to tell.
+        camera: what is known of it. With maps of its pixels all but saturation is of the frames that these even, and
+            gain and offset are the maps' own.
 
     Returns:
         The report.
 
     Raises:
-        InputError: what `check_pixels` refuses.
+        InputError: what `check_pixels` refuses; maps that are none of these frames.
         ValueError: the stack does not have orientations * phases frames.
     """
-    stack = unstamped(stack)
-    survey = survey_pixels(stack)
-    warnings = [*stack.images.remarks, *check_pixels(stack, orientations=orientations, phases=phases, survey=survey)]
-    first = central(stack.read(0), _JUDGED_SIDE).astype(np.float64)
+    stack, camera = unstamped(stack), camera or CameraSettings()
+    maps = camera.maps((stack.shape[2], stack.shape[3]), bottom_first=stack.images.bottom_first, source=stack.source)
+    # The usual optics are good enough to find stripes, which is all that is asked of them.
+    acquisition = Acquisition(stack, Microscope(orientations=orientations, phases=phases), camera=camera)
+    survey = acquisition.survey
+    warnings = [*stack.images.remarks, *acquisition.pixel_doubts()]
+    whole, ceiling = stack.read(0), survey.full_scale
+    offset = None
+    if maps.needs_offset:
+        offset = common_offset(whole, camera, orientations=orientations, ceiling=ceiling, source=stack.source)
+    if ceiling is not None:
+        ceiling = float(maps.even(np.full((1, *stack.shape[2:]), ceiling), offset=offset).min())
+    whole = maps.even(whole, offset=offset)
+    lit = find_lit_field(whole.reshape(orientations, phases, *stack.shape[2:]).mean(1, dtype=np.float64))
+    means = survey.means
+    if lit.has_rim:
+        warnings.append(f"only {lit} (counted from 0) are lit; the dark rim is left out of all numbers")
+        means = _means_of_lit(means, whole, lit)
+    first = central(lit.of(whole), _JUDGED_SIDE).astype(np.float64)
     first = first.reshape(orientations, phases, *first.shape[1:])
     structures = _structures(smoothed(first.mean(axis=(0, 1))))
-    transfers = [fit_photon_transfer(frames, survey.full_scale) for frames in first]
-    means = survey.means.reshape(-1, orientations, phases)
+    transfers = [_with_maps(fit_photon_transfer(frames, ceiling), maps) for frames in first]
+    means = means.reshape(-1, orientations, phases)
     light = means - np.array([transfer.offset or 0.0 for transfer in transfers])[:, None]
     own, lit = light[0].mean(axis=1), bool((light[0] > 0).all())
     brightness = (100 * own / own.mean()).tolist() if lit else [None] * orientations
@@ -134,15 +172,42 @@ def describe_raw(stack: RawStack, *, orientations: int = 3, phases: int = 3) -> 
         saturated_percent=100 * survey.saturated,
         bleaching_percent_per_frame=per_frame,
         bleaching_percent_per_time=per_time,
+        camera_maps=camera.describe_maps(),
         warnings=tuple(warnings),
     )
+
+
+def _means_of_lit(
+    means: Float[np.ndarray, "time frames"], first: Real[np.ndarray, "frames h w"], lit: LitField
+) -> Float[np.ndarray, "time frames"]:
+    """Means over the lit part of frames, from those over the whole: a rim is the same at all time points."""
+    pixels, own = math.prod(lit.size), math.prod(lit.lit_size)
+    rim = first.sum((1, 2), dtype=np.float64) - lit.of(first).sum((1, 2), dtype=np.float64)
+    return (pixels * means - rim) / own
+
+
+def _with_maps(fitted: PhotonTransfer, maps: CameraMaps) -> PhotonTransfer:
+    """The photon transfer line with what the maps know of it."""
+    gain = fitted.gain if maps.gain is None else maps.typical_gain
+    offset = fitted.offset if maps.offset is None else maps.typical_offset
+    if gain is None or offset is None:
+        return fitted._replace(offset=offset)
+    dark = fitted.intercept + fitted.gain * offset if fitted.gain is not None else (READ_NOISE_ELECTRONS * gain) ** 2
+    if maps.even_variance is not None:
+        dark = float(np.median(maps.even_variance))
+    return PhotonTransfer(gain, dark - gain * offset, offset)
 
 
 def format_lines(report: RawReport) -> list[str]:
     """Writes a report as lines of text: a table with a column for each orientation, then the whole, then warnings."""
     columns = report.orientations
     rows = [("", *(f"orientation {i + 1}" for i in range(len(columns))))]
-    rows += [(label, *(_text(getattr(column, name), form) for column in columns)) for label, name, form in _ROWS]
+    second = 2 in harmonics_apart(len(columns[0].frame_brightness_percent))
+    rows += [
+        (label, *(_text(getattr(column, name), form) for column in columns))
+        for label, name, form in _ROWS
+        if name != "second_contrast" or second
+    ]
     for n in range(len(columns[0].frame_brightness_percent)):
         frame = (_text(column.frame_brightness_percent[n], ".1f") for column in columns)
         rows.append((f"  frame {n + 1}, % of its orientation", *frame))
@@ -155,6 +220,8 @@ def format_lines(report: RawReport) -> list[str]:
     ]
     if report.bleaching_percent_per_time is not None:
         lines.append(f"bleaching: {report.bleaching_percent_per_time:.2f} % per time point")
+    if report.camera_maps:
+        lines.append(f"camera maps: {', '.join(f'{name} {place}' for name, place in report.camera_maps.items())}")
     return lines + [f"warning: {warning}" for warning in report.warnings]
 
 
@@ -170,13 +237,14 @@ def _describe_orientation(
     light: Float[np.ndarray, " phases"],
     brightness: float | None,
 ) -> OrientationReport:
-    contrast, contrast_limit, mcnr = _stripes(frames, transfer, structures, light=light)
+    contrast, second_contrast, contrast_limit, mcnr = _stripes(frames, transfer, structures, light=light)
     in_structures, in_frame = None, None
     if transfer.gain is not None and transfer.offset is not None:
         inside = frames[:, 2:-2, 2:-2][:, structures].mean()
         in_structures, in_frame = float(inside - transfer.offset) / transfer.gain, float(light.mean()) / transfer.gain
     return OrientationReport(
         contrast=contrast,
+        second_contrast=second_contrast,
         contrast_limit=contrast_limit,
         mcnr=mcnr,
         gain_counts_per_electron=transfer.gain,
@@ -196,36 +264,43 @@ def _stripes(
     structures: Bool[np.ndarray, "y-4 x-4"],
     *,
     light: Float[np.ndarray, " phases"],
-) -> tuple[float | None, float | None, float | None]:
-    """Measures contrast, its limit and MCNR over the structures.
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """Measures contrast, that of the second harmonic, their limit, and MCNR over the structures.
 
     With F_j = (1/N) sum_n D_n exp(-2 pi i j n / N) of the N frames, offset subtracted and made equally bright (else
     jitter looks like stripes), and sigma^2 the noise variance of a frame,
 
         contrast = 2 sqrt((<|F_1|^2> - sigma^2/N) / (<F_0^2> - sigma^2/N)),
 
-    a ratio of root mean squares, so that a specimen of uneven brightness does not bias it;
+    a ratio of root mean squares, so that a specimen of uneven brightness does not bias it, and likewise F_2;
     MCNR = <4 |F_1| / sqrt(gain F_0 + read_noise^2)>, which is 4 |F_1| / sqrt(F_0) in photo-electrons.
     """
     phases = len(frames)
     if phases < 3 or transfer.offset is None or (light <= 0).any():
-        return None, None, None
+        return None, None, None, None
     even = (frames - transfer.offset) * (light.mean() / light)[:, None, None]
     noise = noise_curve(even, structures)[1].mean() / phases
     inside = even[:, 2:-2, 2:-2][:, structures]
-    harmonic = np.abs(np.tensordot(np.exp(-2j * np.pi * np.arange(phases) / phases), inside, 1)) / phases
     mean = inside.mean(axis=0)
     power = (mean**2).mean() - noise
     if power <= 0:
-        return None, None, None
-    contrast = 2 * np.sqrt(max((harmonic**2).mean() - noise, 0) / power)
+        return None, None, None, None
+
+    def modulus(number: int) -> Float[np.ndarray, " n"]:
+        return np.abs(np.tensordot(np.exp(-2j * np.pi * number * np.arange(phases) / phases), inside, 1)) / phases
+
+    def contrast_of(harmonic: Float[np.ndarray, " n"]) -> float:
+        return float(2 * np.sqrt(max((harmonic**2).mean() - noise, 0) / power))
+
+    harmonic = modulus(1)
+    contrast, second = contrast_of(harmonic), contrast_of(modulus(2)) if 2 in harmonics_apart(phases) else None
     limit = 2 * np.sqrt(_HARMONIC_ERROR * noise / np.sqrt(mean.size) / power)
     if transfer.gain is None:
-        return float(contrast), float(limit), None
+        return contrast, second, float(limit), None
     variance = transfer.gain * (mean + transfer.offset) + transfer.intercept
     # Less than one electron of noise is a pixel that happens to be dark.
     mcnr = (4 * harmonic / np.sqrt(np.maximum(variance, transfer.gain**2))).mean()
-    return float(contrast), float(limit), float(mcnr)
+    return contrast, second, float(limit), float(mcnr)
 
 
 def _structures(image: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
@@ -257,6 +332,8 @@ def _loss_percent(light: Float[np.ndarray, "time orientations phases"], *, axis:
 def _doubts(report: OrientationReport) -> list[str]:
     lines = []
     contrast, limit = report.contrast, report.contrast_limit
+    if contrast is not None and report.second_contrast is not None:
+        contrast = max(contrast, report.second_contrast)
     if contrast is not None and limit is not None and contrast < max(_LEAST_CONTRAST, limit):
         lines.append(
             f"the stripes have a contrast of {contrast:.3f}, where noise alone has up to {limit:.3f}: expected of the "

@@ -1,9 +1,10 @@
 """The bands of SIM: separated from the frames, moved to their place, laid out on the fine grid.
 
-Per orientation d the frames are D_n = A_n [c0 + m Re(exp(i phi_n) c+)], which least squares solve for c0 and c+, whose
-spectra are S(k) H(k) and S(k - p) H(k). Moving multiplies c+ with exp(-2 pi i p.r), which gives S(k) H(k + p). All
-this happens on the raw grid, where the moved band may lie beyond the band limit: a raw spectrum is periodic, and of its
-copies on the fine grid the factor H(k + p), 0 outside a disc narrower than the period, keeps the right one.
+Per orientation d the frames are D_n = A_n [c0 + m Re(exp(i phi_n) c+)], with such a term for each harmonic, which least
+squares solve for c0 and c+, whose spectra are S(k) H(k) and S(k - p) H(k). Moving multiplies c+ with exp(-2 pi i p.r),
+which gives S(k) H(k + p). All this happens on the raw grid, where the moved band may lie beyond the band limit: a raw
+spectrum is periodic, and of its copies on the fine grid the factor H(k + p), 0 outside a disc narrower than the period,
+keeps the right one.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,8 @@ class Bands(NamedTuple):
 
     Attributes:
         at_rest: (orientations, h, w), S(k) H(k).
-        moved: (orientations, h, w), S(k) H(k + p), periodic copies included.
-        weight: (orientations,), the variance of c0 over that of c+ for frames of equal noise: m^2 / 4 for evenly spaced
+        moved: (waves, h, w), S(k) H(k + p), periodic copies included.
+        weight: (waves,), the variance of c0 over that of c+ for frames of equal noise: m^2 / 4 for evenly spaced
             phases.
     """
 
@@ -36,17 +37,27 @@ class Bands(NamedTuple):
 
 def separate_bands(
     raw_frames: Float[Array, "frames h w"], illumination: Illumination
-) -> tuple[Array, Array, Float[Array, "orientations"]]:
-    """Images of the bands c0 (real) and c+ (complex) of each orientation, (orientations, h, w), and the weight of c+.
+) -> tuple[Float[Array, "orientations h w"], Complex[Array, "waves h w"], Float[Array, "waves"]]:
+    """Images of the bands c0 of each orientation and c+ of each wave, and the weight of c+.
 
     The weight is the variance of c0 over that of c+ for frames of equal noise: m^2 / 4 for evenly spaced phases.
     """
     rows = phase_matrix(illumination)
-    solution = jnp.linalg.pinv(rows)  # (orientations, 3, phases)
+    solution = jnp.linalg.pinv(rows)  # (orientations, 1 + 2 harmonics, phases)
     frames = raw_frames.reshape(*rows.shape[:2], *raw_frames.shape[1:])
-    still, real, imag = jnp.einsum("ojn,onyx->joyx", solution, frames)
+    still, *waves = jnp.einsum("ojn,onyx->joyx", solution, frames)
+    real, imag = (jnp.stack(waves[part::2], axis=1).reshape(-1, *raw_frames.shape[1:]) for part in (0, 1))
+    return still, real + 1j * imag, _weights(solution)
+
+
+def band_weights(illumination: Illumination) -> Float[Array, "waves"]:
+    """The weights of `separate_bands`."""
+    return _weights(jnp.linalg.pinv(phase_matrix(illumination)))
+
+
+def _weights(solution: Float[Array, "orientations columns phases"]) -> Float[Array, "waves"]:
     variance = jnp.sum(solution**2, axis=-1)
-    return still, real + 1j * imag, variance[:, 0] / (variance[:, 1] + variance[:, 2])
+    return (variance[:, :1] / (variance[:, 1::2] + variance[:, 2::2])).ravel()
 
 
 def move_bands(raw_frames: Float[Array, "frames h w"], illumination: Illumination) -> Bands:
@@ -64,8 +75,8 @@ def fine_frequencies(size: tuple[int, int], *, scale: int) -> tuple[Float[Array,
 
 
 def transfer_of_bands(
-    otf: Transfer, wave_vector: Float[Array, "orientations 2"], frequency: tuple[Array, Array]
-) -> tuple[Float[Array, "h w"], Float[Array, "orientations h w"], Float[Array, "orientations h w"]]:
+    otf: Transfer, wave_vector: Float[Array, "waves 2"], frequency: tuple[Array, Array]
+) -> tuple[Float[Array, "h w"], Float[Array, "waves h w"], Float[Array, "waves h w"]]:
     """H(k), H(k + p) and H(k - p) at the frequencies (k_y, k_x)."""
     ky, kx = frequency
     py, px = wave_vector[:, 0, None, None], wave_vector[:, 1, None, None]
@@ -86,9 +97,9 @@ def repeat_spectrum(spectrum: Complex[Array, "*batch h w"], *, scale: int) -> Co
 
 
 def combine_bands(
-    bands: Bands, rest_filter: Float[Array, "h2 w2"], moved_filter: Float[Array, "orientations h2 w2"], *, scale: int
+    bands: Bands, rest_filter: Float[Array, "h2 w2"], moved_filter: Float[Array, "waves h2 w2"], *, scale: int
 ) -> Float[Array, "h2 w2"]:
-    """Image of sum_d rest_filter at_rest_d + 2 Re(sum_d moved_filter_d moved_d), filters on the fine grid.
+    """Image of sum_d rest_filter at_rest_d + 2 Re(sum_w moved_filter_w moved_w), filters on the fine grid.
 
     Band -1 is the mirrored conjugate of band +1: together they are twice the real part.
     """

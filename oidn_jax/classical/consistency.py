@@ -91,8 +91,7 @@ def check_consistency(
         offset_error=offset_error,
         border=border,
     )
-    reach = otf.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
-    scale = image.shape[0] // raw_frames.shape[1]
+    scale, reach = image.shape[0] // raw_frames.shape[1], illumination.reach(otf.cutoff)
     return _judge(raw_frames, prediction, illumination, otf=otf, reach=reach, border=border, scale=scale)
 
 

@@ -63,7 +63,7 @@ class Damping(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """Sums over the frequencies of nearly the same |k| and |k + p|, (orientations, ranges).
+    """Sums over the frequencies of nearly the same |k| and |k + p|, (waves, ranges).
 
     Attributes:
         frequencies: how many.
@@ -114,6 +114,8 @@ def _compare(raw_frames: Float[Array, "frames h w"], illumination: Illumination,
     still, modulated, _ = separate_bands(taper(raw_frames), undivided)
     rest, moved = fft2(still), fft2(modulated * jnp.conj(carriers(vector, size=size, scale=1)))
     others = rest.sum(0, keepdims=True) - rest if len(rest) > 1 else rest
+    if illumination.harmonics > 1:  # each wave is compared with band 0 of its orientation
+        rest, others = (jnp.repeat(band, illumination.harmonics, axis=0) for band in (rest, others))
     levels = [jnp.sqrt(noise_power(jnp.abs(band) ** 2, cutoff=otf.cutoff)) for band in (rest, fft2(modulated))]
     ky, kx = shifted_frequencies(jnp.zeros(2), size)
     here = jnp.hypot(ky, kx)

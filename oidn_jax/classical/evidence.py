@@ -50,13 +50,16 @@ def evidence(
     squared = _squared_kernel(transfer, scale) / both[2]
 
     def sums(part: tuple[Array, ...]) -> tuple[Array, Array]:
-        weighted, precision, rows, phase, depth, carrier = part
+        weighted, precision, rows, phases, depths, carriers = part
         combined = fft2(_padded(jnp.einsum("nj,nyx->jyx", rows, weighted, precision="highest")))
-        still, real, imag = _back(combined, jnp.stack([against, transfer, transfer]), scale)
-        pattern = depth * (jnp.exp(1j * phase)[:, None, None] * carrier[None]).real
+        score, *waves = _back(combined, jnp.stack([against] + [transfer] * (len(combined) - 1)), scale)
+        pattern = 0.0
+        for h, (phase, depth, carrier) in enumerate(zip(phases, depths, carriers, strict=True)):
+            score = score + waves[2 * h] * carrier.real + waves[2 * h + 1] * carrier.imag
+            pattern = pattern + depth * (jnp.exp(1j * phase)[:, None, None] * carrier[None]).real
         response = both[0] + 2.0 * both[1] * pattern + both[2] * pattern**2
         information = _back(fft2(_padded(precision * rows[:, :1, None] ** 2)), squared[None], scale)
-        return still + real * carrier.real + imag * carrier.imag, (response * information).sum(0)
+        return score, (response * information).sum(0)
 
     rows = phase_matrix(illumination)
     shape = (*rows.shape[:2], *residual.shape[1:])
@@ -66,9 +69,14 @@ def evidence(
             (residual * precision).reshape(shape),
             precision.reshape(shape),
             rows,
-            illumination.phase,
-            illumination.modulation_depth,
-            carriers(illumination.wave_vector, size=size, scale=scale),
+            *(
+                waves.reshape(illumination.orientations, illumination.harmonics, *waves.shape[1:])
+                for waves in (
+                    illumination.phase,
+                    illumination.modulation_depth,
+                    carriers(illumination.wave_vector, size=size, scale=scale),
+                )
+            ),
         ),
     )
     return crop(_ratio(score.sum(0), jnp.sqrt(jnp.maximum(power.sum(0), 0.0))), scale * _PAD)

@@ -52,8 +52,8 @@ def guides(
 
     Args:
         raw_frames: camera offset subtracted, orientation slow and phase fast.
-        illumination: of these frames; an orientation whose wave vector is 0 has no stripes, and adds what its widefield
-            image tells.
+        illumination: of these frames; a wave whose vector is 0 does not count: where no stripes were found the guides
+            are deconvolved widefield images.
         otf: as `wiener.wiener_sim`.
         scale: as there.
         unit: None for the foreground's mean.
@@ -76,7 +76,7 @@ def guides(
 
     images = jax.lax.map(image, wiener * jnp.asarray(REGULARISATIONS))
     conditions = jnp.stack(
-        [jnp.log10(jnp.maximum(noise / unit, 1e-6)), jnp.log10(wiener), otf.cutoff, otf.cutoff + length.mean()]
+        [jnp.log10(jnp.maximum(noise / unit, 1e-6)), jnp.log10(wiener), otf.cutoff, illumination.reach(otf.cutoff)]
     )
     return Guides(images / unit, conditions, unit)
 

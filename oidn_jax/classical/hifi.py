@@ -9,6 +9,10 @@ bands, written H_b for H(k + b p) and a_b for a(k + b p),
     step 1 (initial):   C T / (D1 + w1^2),              D1 = sum_0 H_0^2 + sum_+- H_b^2 a_s,b,
     step 2 (HiFi):      step 1 times G / (D2 + w2^2),   D2 = sum_0 H_0^2 a_s/1.05,0 + sum_+- H_b^2 a_s/1.15,b.
 
+The bands of several harmonics, of three beams, have each a factor u_b in all sums: the inverse noise of the band over
+that of the finest harmonic's, at most 1. So a weak first harmonic does not fill the middle frequencies with noise; the
+bands of two beams have 1, as published.
+
 T is the OTF of an ideal pupil with an extended cutoff, G a Gaussian (`reach_and_apodisation`). Step 1 makes the
 transfer function smooth, so that neither the places of the bands nor remains of the pattern show; step 2 raises the
 high frequencies again.
@@ -23,7 +27,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.bands import combine_bands, crop, fine_frequencies, mirror, move_bands, transfer_of_bands
+from oidn_jax.classical.bands import (
+    band_weights,
+    combine_bands,
+    crop,
+    fine_frequencies,
+    mirror,
+    move_bands,
+    transfer_of_bands,
+)
 from oidn_jax.classical.richardson_lucy import richardson_lucy
 from oidn_jax.classical.wiener import PAD
 from oidn_jax.optics.fourier import irfft2, rfft2
@@ -103,6 +115,8 @@ def hifi_sim(
     ky, kx = fine_frequencies(size, scale=scale)
     attenuated = _attenuated(otf, settings=settings)
     rest, moved, _ = transfer_of_bands(attenuated, illumination.wave_vector, (ky, kx))
+    if illumination.harmonics > 1:
+        moved = moved * _shares(illumination)[:, None, None]
     combined = rfft2(combine_bands(move_bands(frames, illumination), rest, moved, scale=scale))
     # The sum is real and the filters are symmetric: half of the spectrum is enough.
     filters, _ = hifi_filters(
@@ -131,6 +145,7 @@ def hifi_filters(
     """
     vector, strength = illumination.wave_vector, settings.attenuation_strength
     ky, kx = frequency
+    share = _shares(illumination)
 
     def power(moved_by: Array) -> tuple[Array, Array]:
         y, x = ky + moved_by[0], kx + moved_by[1]
@@ -138,16 +153,16 @@ def hifi_filters(
         return square, strength * square * _notch(y, x, width=settings.attenuation_width * otf.cutoff)
 
     # In turn, not all at once: fused over the bands, XLA looks every OTF up several times on a CPU.
-    rest, notch_at_rest = (vector.shape[0] * part for part in power(jnp.zeros_like(vector[0])))
+    rest, notch_at_rest = (illumination.orientations * part for part in power(jnp.zeros_like(vector[0])))
     (moved, notch_moved), _ = jax.lax.scan(
-        lambda sums, moved_by: (jax.tree.map(jnp.add, sums, power(moved_by)), None),
+        lambda sums, band: (jax.tree.map(lambda total, part: total + band[0] * part, sums, power(band[1])), None),
         (jnp.zeros_like(rest), jnp.zeros_like(rest)),
-        jnp.concatenate([vector, -vector]),
+        (jnp.tile(share, 2), jnp.concatenate([vector, -vector])),
     )
     total = rest + moved
     attenuated = total - notch_at_rest - notch_moved
     less_attenuated = total - notch_at_rest / 1.05 - notch_moved / 1.15
-    reach, half_width = reach_and_apodisation(vector, cutoff=otf.cutoff, side=side)
+    reach, half_width = reach_and_apodisation(jnp.asarray(illumination.finest), cutoff=otf.cutoff, side=side)
     if settings.apodisation is not None:
         half_width = settings.apodisation
     radius = jnp.hypot(ky, kx)
@@ -183,6 +198,14 @@ def reach_and_apodisation(
     longest = jnp.ceil(side * jnp.linalg.norm(wave_vector, axis=-1).max())
     gain = longest / (jnp.ceil(side * jnp.asarray(cutoff)) + 1.0)
     return cutoff * (1.0 + gain), jnp.minimum(0.5, jnp.round(50.0 * gain) / 100.0)
+
+
+def _shares(illumination: Illumination) -> Float[Array, "waves"]:
+    """u_b of this module."""
+    if illumination.harmonics == 1:
+        return jnp.ones(illumination.orientations)
+    weight = band_weights(illumination).reshape(-1, illumination.harmonics)
+    return jnp.minimum(weight / weight[:, -1:], 1.0).ravel()
 
 
 def _notch(y: Array, x: Array, *, width: float | Array) -> Array:

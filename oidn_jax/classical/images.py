@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.bands import Transfer, separate_bands
+from oidn_jax.classical.bands import Transfer, band_weights
 from oidn_jax.classical.hifi import HifiSettings, effective_transfer, hifi_sim
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.classical.wiener import Attenuation, automatic_wiener, wiener_filters, wiener_sim
@@ -98,7 +98,7 @@ def transfer_of_image(
         wiener = options.wiener
         if wiener is None:
             wiener = automatic_wiener(raw_frames, illumination, otf)
-        weight = separate_bands(raw_frames, illumination)[2]
+        weight = band_weights(illumination)
 
         def of_wiener(ky: Array, kx: Array) -> Array:
             return wiener_filters(

@@ -4,12 +4,12 @@ In counts without the camera's offset, frame n of orientation d is that of `opti
 
     D_dn = A_dn [c0 + b + m_d Re(exp(i phi_dn) c+_d)],   C0(k) = g(|k|) X(k) H(k),   C+_d(k) = (g X)(k - p_d) H(k),
 
-X the spectrum of the image. What a method has left in its image besides the object, an apodisation and a brightness
-scale, is 1 / g. g is fitted by least squares as `SPLINES` cubic B-splines in sqrt |k|: so few numbers for a million
-pixels cannot hide an error at one place. They do hide a wrong weight of all structures of one size and, fitted with
-them, a constant in the image. b is light that the patterns do not modulate. It is what band 0 holds beyond the
-prediction, smoothed by 1 / (1 + (2 pi s |k|)^4); errors that vary only over more than s, the `background_scale`, hide
-in it. Below |k| = 1 / (2 pi s), where g and b cannot be told apart, g is constant.
+with such a term c+ for each harmonic, X the spectrum of the image. What a method has left in its image besides the
+object, an apodisation and a brightness scale, is 1 / g. g is fitted by least squares as `SPLINES` cubic B-splines in
+sqrt |k|: so few numbers for a million pixels cannot hide an error at one place. They do hide a wrong weight of all
+structures of one size and, fitted with them, a constant in the image. b is light that the patterns do not modulate. It
+is what band 0 holds beyond the prediction, smoothed by 1 / (1 + (2 pi s |k|)^4); errors that vary only over more than
+s, the `background_scale`, hide in it. Below |k| = 1 / (2 pi s), where g and b cannot be told apart, g is constant.
 """
 
 from typing import NamedTuple
@@ -68,15 +68,12 @@ def predict_frames(
     spectra = _band_spectra(image, illumination, otf, scale=_scale(image, raw_frames))
     size = (spectra.shape[1], spectra.shape[2])
     radius = _distances(illumination.wave_vector, size)
-    least, reach = (
-        1.0 / (2.0 * jnp.pi * background_scale),
-        otf.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean(),
-    )
+    least, reach = 1.0 / (2.0 * jnp.pi * background_scale), illumination.reach(otf.cutoff)
     splines = _splines(radius, least=least, reach=reach)
     smooth = 1.0 / (1.0 + (2.0 * jnp.pi * background_scale * radius[0]) ** 4)
 
     slow = _filtered(mirror(separate_bands(raw_frames, illumination)[0].mean(0), PAD), smooth)
-    frames = raw_frames.reshape(*illumination.phase.shape, *raw_frames.shape[1:])
+    frames = raw_frames.reshape(*illumination.brightness.shape, *raw_frames.shape[1:])
     level = crop(_filtered(mirror(frames.mean(1), PAD), otf(*fine_frequencies(size, scale=1))), PAD)
     coefficients = _fit(
         frames - illumination.brightness[..., None, None] * crop(slow, PAD)[None, None],
@@ -126,13 +123,13 @@ def _band_spectra(
     return form_bands(padded, illumination.wave_vector, transfer, scale=scale)
 
 
-def _constant(illumination: Illumination, otf: Transfer, size: tuple[int, int]) -> Complex[Array, "orientations h w"]:
+def _constant(illumination: Illumination, otf: Transfer, size: tuple[int, int]) -> Complex[Array, "waves h w"]:
     """What a constant in the image adds to c+; what it adds to c0 cannot be told from the background."""
     vector = illumination.wave_vector
     return otf(vector[:, 0], vector[:, 1])[:, None, None] * carriers(vector, size=size, scale=1)
 
 
-def _distances(wave_vector: Float[Array, "orientations 2"], size: tuple[int, int]) -> Float[Array, "bands h w"]:
+def _distances(wave_vector: Float[Array, "waves 2"], size: tuple[int, int]) -> Float[Array, "bands h w"]:
     """|k| and |k - p_d| on the raw grid."""
     ky, kx = fine_frequencies(size, scale=1)
     py, px = jnp.pad(wave_vector, ((1, 0), (0, 0))).T[..., None, None]
@@ -159,7 +156,7 @@ def _fit(
     illumination: Illumination,
     *,
     splines: Float[Array, "splines bands h2 w2"],
-    pattern: Complex[Array, "orientations h2 w2"],
+    pattern: Complex[Array, "waves h2 w2"],
     precision: Float[Array, "orientations h w"],
 ) -> Float[Array, "coefficients"]:
     """The coefficients of g and of the constant, by weighted least squares with a weak prior that g be smooth."""
@@ -167,15 +164,22 @@ def _fit(
     still = jnp.concatenate([still, jnp.zeros_like(still[:1])])
 
     def normal_equations(part: tuple) -> tuple[Array, Array]:
-        frames, rows, spectrum, splines, pattern, precision = part
-        modulated = jnp.concatenate([ifft2(spectrum[None] * splines), pattern[None]])
-        response = crop(jnp.stack([still, modulated.real, modulated.imag], axis=1), PAD)
+        frames, rows, spectra, splines, patterns, precision = part
+        columns = [still]
+        for spectrum, spline, pattern in zip(spectra, splines, patterns, strict=True):
+            modulated = jnp.concatenate([ifft2(spectrum[None] * spline), pattern[None]])
+            columns += [modulated.real, modulated.imag]
+        response = crop(jnp.stack(columns, axis=1), PAD)
         weighted = jnp.einsum("jbyx,yx,bc->jcyx", response, precision, rows.T @ rows, precision="highest")
         gram = jnp.einsum("jcyx,lcyx->jl", weighted, response, precision="highest")
         data = jnp.einsum("nb,nyx->byx", rows, frames, precision="highest") * precision[None]
         return gram, jnp.einsum("jbyx,byx->j", response, data, precision="highest")
 
-    parts = (frames, phase_matrix(illumination), spectra[1:], jnp.moveaxis(splines[:, 1:], 1, 0), pattern, precision)
+    def by_orientation(waves: Array) -> Array:
+        return waves.reshape(illumination.orientations, illumination.harmonics, *waves.shape[1:])
+
+    waves = [by_orientation(part) for part in (spectra[1:], jnp.moveaxis(splines[:, 1:], 1, 0), pattern)]
+    parts = (frames, phase_matrix(illumination), *waves, precision)
     gram, right = (x.sum(0) for x in jax.lax.map(normal_equations, parts))
     typical = jnp.abs(right[:SPLINES].sum()) / jnp.maximum(gram[:SPLINES, :SPLINES].sum(), 1e-12)
     bend = jnp.diff(jnp.eye(SPLINES, SPLINES + 1), n=2, axis=0) / _ROUGHNESS

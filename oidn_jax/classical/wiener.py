@@ -1,8 +1,8 @@
 """Wiener SIM: the bands added with their weights.
 
-With Ct_b(k) = S(k) H(k + b p), b = 0, +1, -1, of each of D orientations (`classical.bands`), g_b the inverse noise of
-band b relative to that of band 0, and a_b(k) = 1 - s exp(-|k + b p|^2 / (2 sigma^2)) the attenuation of light from out
-of focus,
+With Ct_b(k) = S(k) H(k + b p), b = 0, +1, -1, of each of D orientations (`classical.bands`; with three beams +2, -2
+too), g_b the inverse noise of band b relative to that of band 0, and a_b(k) = 1 - s exp(-|k + b p|^2 / (2 sigma^2)) the
+attenuation of light from out of focus,
 
     S_hat(k) = Apo(k) sum_db g_b a_b H(k + b p_d) Ct_db(k) / D  /  (sum_db g_b a_b H(k + b p_d)^2 / D + w^2).
 
@@ -61,7 +61,7 @@ def wiener_sim(
         raw_frames: camera offset subtracted, orientation slow and phase fast.
         illumination: of these frames.
         otf: of a raw frame, the camera pixel included, with a cutoff below half a cycle per raw pixel. The apodisation
-            is Airy-shaped and ends at the cutoff + mean |p|.
+            is Airy-shaped and ends at the cutoff + mean |p| of the finest harmonic.
         scale: fine pixels per raw pixel; the grid must hold cutoff + |p|.
         wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons; None for `automatic_wiener`.
         attenuation: of the centres of the bands, for thick samples; None for none.
@@ -87,15 +87,15 @@ def wiener_filters(
     otf: TransferFunction,
     frequency: tuple[Array, Array],
     *,
-    weight: Float[Array, "orientations"],
+    weight: Float[Array, "waves"],
     wiener: float | Array,
     attenuation: Attenuation | None,
-) -> tuple[Float[Array, "h w"], Float[Array, "orientations h w"], Float[Array, "h w"]]:
+) -> tuple[Float[Array, "h w"], Float[Array, "waves h w"], Float[Array, "h w"]]:
     """What band 0 and the bands +1 are multiplied with, and the resulting transfer function of the image.
 
     Arguments as `wiener_sim`, the frequencies (k_y, k_x) in cycles per raw pixel and `weight` of `move_bands`.
     """
-    vector, count = illumination.wave_vector, illumination.wave_vector.shape[0]
+    vector, count = illumination.wave_vector, illumination.orientations
     transfer = transfer_of_bands(otf, vector, frequency)
     ky, kx = frequency
     rest, above, below = transfer
@@ -109,8 +109,7 @@ def wiener_filters(
         rest, above, below = (n * h for n, h in zip(notches, transfer, strict=True))
     gain = weight[:, None, None]
     power = rest * transfer[0] + (gain * (above * transfer[1] + below * transfer[2])).sum(0) / count
-    reach = otf.cutoff + jnp.linalg.norm(vector, axis=-1).mean()
-    filtered = airy_otf(jnp.hypot(ky, kx), cutoff=reach) / (power + wiener**2)
+    filtered = airy_otf(jnp.hypot(ky, kx), cutoff=illumination.reach(otf.cutoff)) / (power + wiener**2)
     return filtered * rest / count, filtered[None] * gain * above / count, filtered * power
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_raw_frames
+from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_camera_maps, add_raw_frames, camera_maps
 from oidn_jax.commands.run import run
 from oidn_jax.errors import printable
 
@@ -26,11 +26,13 @@ def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax inspect", DESCRIPTION)
     parser.add_argument("files", nargs="+", metavar="FILE", help=RAW_FILES)
     add_raw_frames(parser)
+    add_camera_maps(parser)
     return parser
 
 
 def inspect(options: argparse.Namespace) -> None:
     """Opens every file before the first is judged, then prints the reports."""
+    from oidn_jax.acquisition import CameraSettings
     from oidn_jax.acquisition.raw_report import describe_raw, format_lines
     from oidn_jax.data.raw_stack import gather, open_raw_stack
 
@@ -50,11 +52,15 @@ def inspect(options: argparse.Namespace) -> None:
         )
         for source in sources
     ]
+    camera = CameraSettings(None, None, None, *camera_maps(options))
+    for stack in stacks:
+        camera.maps((stack.shape[2], stack.shape[3]), bottom_first=stack.images.bottom_first, source=stack.source)
     fields = [(stack, position) for stack in stacks for position in range(stack.positions)]
     channels = [(*field, number) for field in fields for number in range(field[0].layout.channels)]
     for count, (whole, position, number) in enumerate(channels):
         print("\n" * (count > 0) + _title(whole, position, number))
-        report = describe_raw(whole.position(position).channel(number), orientations=orientations, phases=phases)
+        stack = whole.position(position).channel(number)
+        report = describe_raw(stack, orientations=orientations, phases=phases, camera=camera)
         print("\n".join(format_lines(report)), flush=True)
 
 

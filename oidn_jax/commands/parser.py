@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from oidn_jax.commands.run import flag
@@ -75,6 +76,26 @@ def add_raw_frames(group: argparse._ActionsContainer) -> None:
     group.add_argument("--orientations", type=int, metavar="N", help="illumination directions; default: 3")
     group.add_argument("--phases", type=int, metavar="N", help="frames of each direction; default: 3")
     group.add_argument("--pixel-size-nm", type=float, metavar="NM", help="of the raw frames, if the file is wrong")
+
+
+def add_camera_maps(group: argparse._ActionsContainer) -> None:
+    """Maps of the pixels of a CMOS; their names are those of `CameraSettings`."""
+    frames = "a file with one image of the frames' size, rows as programs show both"
+    group.add_argument(
+        "--gain-map", metavar="FILE", help=f"gain of each pixel of the camera, counts per photo-electron: {frames}"
+    )
+    group.add_argument("--offset-map", metavar="FILE", help="likewise its counts without light")
+    group.add_argument(
+        "--variance-map", metavar="FILE", help="likewise the variance of its counts without light, counts squared"
+    )
+
+
+def camera_maps(options: argparse.Namespace) -> tuple[Path | None, Path | None, Path | None]:
+    """Of gain, offset and variance, as `CameraSettings` takes them."""
+    gain, offset, variance = (
+        None if file is None else Path(file) for file in (options.gain_map, options.offset_map, options.variance_map)
+    )
+    return gain, offset, variance
 
 
 def add_otf(group: argparse._ActionsContainer) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
-from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_otf, add_raw_frames
+from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_camera_maps, add_otf, add_raw_frames, camera_maps
 from oidn_jax.commands.run import run, warn
 from oidn_jax.errors import IllegalValue, printable
 
@@ -77,6 +77,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     physics = options.method in ("wiener", "hifi") or options.trust or options.diagnostics
     for name in _PHYSICS:
         used = physics or (options.method == "widefield" and name in _WIDEFIELD)
+        # Frames are evened with a map of the gain about the offset, for every method.
+        used |= name == "camera_offset" and options.gain_map is not None
         if getattr(options, name) is not None and not used:
             parser.error(
                 f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
@@ -150,7 +152,7 @@ def _parser() -> OneLineParser:
         "--harmonic",
         type=int,
         choices=(1, 2),
-        help="of the phases, that the pattern is: 2 is the fine pattern of three beams (5 phases); default: what shows",
+        help="use this harmonic of the phases alone; 2 is the fine pattern of three beams (5 phases); default: all",
     )
     classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
     classical.add_argument(
@@ -187,9 +189,10 @@ def _parser() -> OneLineParser:
     raw.add_argument(
         "--correct-drift", action="store_true", help="undo movement of the sample between the orientations"
     )
+    add_camera_maps(raw)
     raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")
     raw.add_argument("--camera-offset", type=float, metavar="C", help="counts without light; default: estimated")
-    raw.add_argument("--read-noise", type=float, metavar="E", help="electrons, with --camera-gain; default: 1.6")
+    raw.add_argument("--read-noise", type=float, metavar="E", help="electrons, with a gain; default: 1.6")
     return parser
 
 
@@ -217,7 +220,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         widefield_frame=options.widefield_frame,
         pixel_size_nm=options.pixel_size_nm,
         flip_y=options.flip_y,
-        camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise),
+        camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise, *camera_maps(options)),
         known=tuple(KnownIllumination(Path(path), options.refit_phases) for path in options.illumination or ()),
         pattern_period_nm=options.pattern_period,
         harmonic=options.harmonic,

@@ -73,6 +73,7 @@ class RawStack:
         frame_axes: letters of the axes that could each be that of the frames, as far as lengths tell.
         channels: what the file says of each channel.
         positions: how many fields of view; their images follow each other, `layout` is that of one.
+        flip_y: whether images are shown bottom row first, in place of what programs do with such a file; None for that.
     """
 
     images: ImageStack
@@ -84,6 +85,7 @@ class RawStack:
     frame_axes: str = ""
     channels: tuple[Channel, ...] = (Channel(),)
     positions: int = 1
+    flip_y: bool | None = None
 
     @classmethod
     def of_array(
@@ -139,6 +141,11 @@ class RawStack:
         """As stored, in the machine's byte order."""
         return self.images.dtype
 
+    @property
+    def bottom_first(self) -> bool:
+        """Whether the first row is shown at the bottom."""
+        return self.images.bottom_first if self.flip_y is None else self.flip_y
+
     def channel(self, number: int) -> "RawStack":
         """The images of one channel, counted from 0.
 
@@ -170,7 +177,7 @@ class RawStack:
 
     def as_shown(self, image: Shaped[np.ndarray, "*channels y x"]) -> Shaped[np.ndarray, "*channels y x"]:
         """An image of this stack with the top row first, as programs show its file."""
-        return image[..., ::-1, :] if self.images.bottom_first else image
+        return image[..., ::-1, :] if self.bottom_first else image
 
     def read(self, time: int) -> Shaped[np.ndarray, "frames y x"]:
         """Reads the frames of one time point; they are the caller's, and not kept.

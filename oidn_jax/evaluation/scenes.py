@@ -13,8 +13,8 @@ from oidn_jax.acquisition import Acquisition
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.evaluation.settings import EvaluationSettings
 from oidn_jax.optics.microscope import Microscope
-from oidn_jax.optics.noise import Camera, expose
-from oidn_jax.simulation.acquisitions import simulate_acquisitions
+from oidn_jax.optics.noise import Camera, CameraPixels, expose
+from oidn_jax.simulation.acquisitions import SimulatedAcquisition, simulate_acquisitions
 from oidn_jax.simulation.settings import Simulation
 
 SPLITS = ("test", "validation")
@@ -77,9 +77,13 @@ def simulate_scenes(
     acquisitions = {name: simulate(key, jnp.asarray(levels, jnp.int32) - 1) for name, levels in signal_level.items()}
     target, camera = next(iter(acquisitions.values())).target, simulation.settings.camera
 
-    def expose_again(level: int, photons: Array) -> np.ndarray:
-        keys = [jax.random.fold_in(jax.random.fold_in(key, _REPEATED + level), scene) for scene in range(len(photons))]
-        return _as_stored(jnp.stack([expose(k, scene, camera) for k, scene in zip(keys, photons, strict=True)]), camera)
+    def expose_again(level: int, acquired: SimulatedAcquisition) -> np.ndarray:
+        def of_scene(scene: int) -> Array:
+            pixels = CameraPixels(*(jnp.asarray(part)[scene] for part in acquired.camera)).for_frames(-1)
+            again = jax.random.fold_in(jax.random.fold_in(key, _REPEATED + level), scene)
+            return expose(again, acquired.photons[scene], pixels)
+
+        return _as_stored(jnp.stack([of_scene(scene) for scene in range(len(acquired.photons))]), camera)
 
     return Scenes(
         specimen=simulation.specimen.name,
@@ -88,9 +92,7 @@ def simulate_scenes(
         raw_frames={name: _as_stored(acquired.raw_frames, camera) for name, acquired in acquisitions.items()},
         signal_level=signal_level,
         target=np.asarray(fit_min_max(target).apply(target))[..., 0],
-        repeated_frames={
-            name: expose_again(i, acquired.photons) for i, (name, acquired) in enumerate(acquisitions.items())
-        }
+        repeated_frames={name: expose_again(i, acquired) for i, (name, acquired) in enumerate(acquisitions.items())}
         if repeated
         else {},
     )

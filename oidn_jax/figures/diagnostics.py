@@ -1,11 +1,13 @@
 """A page about one reconstruction: what the raw frames show, what was found in them, what came out.
 
 Frequencies come in cycles per raw pixel, (y, x); spectra as log10 of the modulus with the zero frequency at index
-n // 2. Orientations have the same colour (Okabe and Ito's, which the colour-blind tell apart) and the same mark
-everywhere. The page shows what SIMcheck (Ball et al., Sci. Rep. 5, 2015) and fairSIM (Müller et al., Nat. Commun. 7,
-2016) check.
+n // 2. Orientations have the same colour (Okabe and Ito's, which the colour-blind tell apart) and their waves, of three
+beams two harmonics each, the same mark everywhere. The page shows what SIMcheck (Ball et al., Sci. Rep. 5, 2015) and
+fairSIM (Müller et al., Nat. Commun. 7, 2016) check.
 """
 
+import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +40,13 @@ _PROFILES = (
 )
 _TEXT_PT, _TITLE_PT = 9.0, 10.0
 _WIDTH, _HEIGHT, _TOP, _LINE = 16.0, 12.0, 3.8, 0.18  # inches
+_ROW = 2.0  # of a wave, at least
 _WARNINGS_MM = 385.0
 
 
 @dataclass(frozen=True)
 class DiagnosticsPage:
-    """What the page shows; arrays with an axis `orientations` have one entry for each.
+    """What the page shows; arrays have one entry for each orientation, or for each wave, a harmonic of an orientation.
 
     Attributes:
         method: that gave the image, as it is called.
@@ -55,26 +58,27 @@ class DiagnosticsPage:
         brightness: (orientations, phases), mean of each frame over the mean of all.
         raw_spectrum: (h, w), root mean square over the frames.
         result_spectrum: (h2, w2).
-        correlogram: (orientations, h, w), Z for every wave vector, not as a logarithm.
+        correlogram: (waves, h, w), Z for every wave vector, not as a logarithm.
         at_rest: (orientations, ..., ...), band 0 on the fine grid, NaN outside its support.
-        moved: (orientations, ..., ...), band +1 at its place, NaN outside its support.
-        wave_vector: (orientations, 2).
-        phase: (orientations, phases), radians, as used.
-        single_phases: (orientations, phases), each frame's own.
-        modulation_depth: (orientations,), as used.
-        modulation_with_noise: (orientations,), without correction for noise.
-        confidence: (orientations,), Z of the peak.
-        runner_up: (orientations,), the largest Z elsewhere.
-        coherence: (orientations,), of the bands where they overlap.
-        overlap: (orientations,), frequency pixels of that.
+        moved: (waves, ..., ...), band +1 at its place, NaN outside its support.
+        wave_vector: (waves, 2).
+        phase: (waves, phases), radians, as used.
+        single_phases: (waves, phases), each frame's own.
+        modulation_depth: (waves,), as used.
+        modulation_with_noise: (waves,), without correction for noise.
+        confidence: (waves,), Z of the peak.
+        runner_up: (waves,), the largest Z elsewhere.
+        coherence: (waves,), of the bands where they overlap.
+        overlap: (waves,), frequency pixels of that.
         condition: (orientations,), condition number of what mixes bands into frames.
-        residual_peak: (orientations,), the result's spectrum at p over the median of its ring.
+        residual_peak: (waves,), the result's spectrum at p over the median of its ring.
         frequency: (n,), of the transfer functions.
         transfer: (1 or 3, n), of the raw frames; and, for a method that has an effective one, along the first wave
             vector and across it; the largest value 1.
         position: (m,), raw pixels, of the PSFs.
         psf: (1 or 3, m), of the same, 1 at position 0.
         envelopes: (orientations, ..., ...), brightness of each over the field; None where they do not differ.
+        harmonics: of the phases, that the waves of an orientation are, the finest last.
         warnings: printed at the bottom.
     """
 
@@ -87,31 +91,47 @@ class DiagnosticsPage:
     brightness: Float[np.ndarray, "orientations phases"]
     raw_spectrum: Float[np.ndarray, "h w"]
     result_spectrum: Float[np.ndarray, "h2 w2"]
-    correlogram: Float[np.ndarray, "orientations h w"]
+    correlogram: Float[np.ndarray, "waves h w"]
     at_rest: Float[np.ndarray, "orientations bands_h bands_w"]
-    moved: Float[np.ndarray, "orientations bands_h bands_w"]
-    wave_vector: Float[np.ndarray, "orientations 2"]
-    phase: Float[np.ndarray, "orientations phases"]
-    single_phases: Float[np.ndarray, "orientations phases"]
-    modulation_depth: Float[np.ndarray, "orientations"]
-    modulation_with_noise: Float[np.ndarray, "orientations"]
-    confidence: Float[np.ndarray, "orientations"]
-    runner_up: Float[np.ndarray, "orientations"]
-    coherence: Float[np.ndarray, "orientations"]
-    overlap: Real[np.ndarray, "orientations"]
+    moved: Float[np.ndarray, "waves bands_h bands_w"]
+    wave_vector: Float[np.ndarray, "waves 2"]
+    phase: Float[np.ndarray, "waves phases"]
+    single_phases: Float[np.ndarray, "waves phases"]
+    modulation_depth: Float[np.ndarray, "waves"]
+    modulation_with_noise: Float[np.ndarray, "waves"]
+    confidence: Float[np.ndarray, "waves"]
+    runner_up: Float[np.ndarray, "waves"]
+    coherence: Float[np.ndarray, "waves"]
+    overlap: Real[np.ndarray, "waves"]
     condition: Float[np.ndarray, "orientations"]
-    residual_peak: Float[np.ndarray, "orientations"]
+    residual_peak: Float[np.ndarray, "waves"]
     frequency: Float[np.ndarray, "n"]
     transfer: Float[np.ndarray, "profiles n"]
     position: Float[np.ndarray, "m"]
     psf: Float[np.ndarray, "profiles m"]
     envelopes: Float[np.ndarray, "orientations bins_y bins_x"] | None = None
+    harmonics: tuple[int, ...] = (1,)
     warnings: Sequence[str] = field(default=())
 
     @property
     def scale(self) -> int:
         """Fine pixels per raw pixel."""
         return self.image.shape[0] // self.widefield.shape[0]
+
+    @property
+    def finest(self) -> Float[np.ndarray, "orientations 2"]:
+        """The wave vectors of the finest harmonic."""
+        return self.wave_vector[len(self.harmonics) - 1 :: len(self.harmonics)]
+
+    @property
+    def waves(self) -> list[tuple[int, str]]:
+        """The orientation of each wave, and the short name of the wave."""
+        several = len(self.harmonics) > 1
+        return [
+            (i, f"{i + 1}, harmonic {harmonic}" if several else f"{i + 1}")
+            for i in range(len(self.brightness))
+            for harmonic in self.harmonics
+        ]
 
 
 class Units(NamedTuple):
@@ -148,7 +168,8 @@ def _draw(page: DiagnosticsPage) -> Figure:
         for i, line in enumerate(layout.wrap(text, width_mm=_WARNINGS_MM))
     ]
     bottom = _LINE * (len(lines) + 3) if lines else 0.0
-    figure = Figure(figsize=(_WIDTH, _HEIGHT + bottom), layout="constrained")
+    height = max(_HEIGHT, _TOP + _ROW * len(page.wave_vector))
+    figure = Figure(figsize=(_WIDTH, height + bottom), layout="constrained")
     FigureCanvasAgg(figure)
     (orientations, phases), (h, w) = page.brightness.shape, page.widefield.shape
     pixel = "pixel size unknown" if page.pixel_size_nm is None else f"{page.pixel_size_nm:g} nm each"
@@ -157,7 +178,7 @@ def _draw(page: DiagnosticsPage) -> Figure:
         f"cutoff $k_c$ = {units.frequency * page.cutoff:.3g} {units.frequency_unit}",
         fontsize=13,
     )
-    rows = [_TOP, _HEIGHT - _TOP] + ([bottom] if lines else [])
+    rows = [_TOP, height - _TOP] + ([bottom] if lines else [])
     parts = figure.subfigures(len(rows), 1, height_ratios=rows, squeeze=False)[:, 0]
     _draw_images(parts[0], page, units)
     left, right = parts[1].subfigures(1, 2, width_ratios=(7.8, 8.2) if orientations > 1 else (4.0, 12.0))
@@ -183,21 +204,24 @@ def _draw_images(part: SubFigure, page: DiagnosticsPage, units: Units) -> None:
     if page.envelopes is not None:
         _draw_envelopes(field_of_view[0], page.envelopes)
     _draw_brightness(brightness, page.brightness)
-    reach = page.cutoff + float(np.hypot(*page.wave_vector.T).mean())
+    reach = page.cutoff + float(np.hypot(*page.finest.T).mean())
     _draw_spectrum(raw, page.raw_spectrum, units, limit=0.5)
     raw.set_title("spectrum of the raw frames, marks: ±p\nsolid: $k_c$, dotted: searched")
     for radius in page.searched:
         _draw_circle(raw, radius, units, line=":")
     _draw_spectrum(result, page.result_spectrum, units, limit=1.05 * reach, scale=page.scale)
-    left_over = ", ".join(f"{peak:.1f}" for peak in page.residual_peak)
+    peaks = page.residual_peak
+    left_over = (
+        ", ".join(f"{peak:.1f}" for peak in peaks) if len(peaks) <= 4 else f"{peaks.min():.1f} to {peaks.max():.1f}"
+    )
     result.set_title(f"spectrum of the result, dashed: $k_c$ + |p|\npeaks at p over their ring: {left_over}")
     _draw_circle(result, reach, units, line="--")
     for axes in (raw, result):
         _draw_circle(axes, page.cutoff, units)
         _name_frequencies(axes, units)
         for i, vector in enumerate(page.wave_vector):
-            _mark_vector(axes, vector, units, index=i)
-            _mark_vector(axes, -vector, units, index=i)
+            for sign in (1, -1):
+                _mark_vector(axes, sign * vector, units, mark=_MARKS[i % len(_MARKS)], colour=_colour(page.waves[i][0]))
     raw_nm = page.pixel_size_nm
     draw_image(widefield, page.widefield, pixel_size_nm=raw_nm, interpolation="bicubic")
     fine_nm = None if raw_nm is None else raw_nm / page.scale
@@ -220,6 +244,11 @@ def _colour(index: int) -> str:
     return _COLOURS[index % len(_COLOURS)]
 
 
+def _heading(page: DiagnosticsPage, wave: int) -> str:
+    """Of a wave's column."""
+    return page.waves[wave][1].replace(", ", ",\n") if len(page.harmonics) > 1 else f"orientation {page.waves[wave][1]}"
+
+
 def _draw_brightness(axes: Axes, brightness: Float[np.ndarray, "orientations phases"]) -> None:
     """Deviation of each frame's mean from that of all, in percent."""
     phases, percent = brightness.shape[1], 100.0 * (brightness - 1.0)
@@ -227,7 +256,7 @@ def _draw_brightness(axes: Axes, brightness: Float[np.ndarray, "orientations pha
         axes.bar(1 + i * phases + np.arange(phases), row, color=_colour(i), label=f"orientation {i + 1}")
     axes.axhline(0.0, color="black", linewidth=0.8)
     limit = 1.5 * max(2.0, float(np.abs(percent).max()))
-    axes.set(ylim=(-limit, limit), xticks=range(1, percent.size + 1))
+    axes.set(ylim=(-limit, limit), xticks=range(1, percent.size + 1, math.ceil(percent.size / 10)))
     axes.set(xlabel="frame", ylabel="deviation from average (%)")
     axes.legend(ncols=2, loc="upper left", handlelength=1.0, columnspacing=1.0)
     axes.set_title(f"mean of each frame\nspread {np.ptp(percent):.1f} %")
@@ -276,15 +305,15 @@ def _draw_circle(
     axes.add_patch(Circle((x, y), units.frequency * radius, fill=False, color=colour, linestyle=line, linewidth=1.0))
 
 
-def _mark_vector(axes: Axes, vector: Float[np.ndarray, "2"], units: Units, *, index: int) -> None:
-    """The mark of an orientation, open, around a frequency (y, x)."""
+def _mark_vector(axes: Axes, vector: Float[np.ndarray, "2"], units: Units, *, mark: str, colour: str) -> None:
+    """The mark of a wave, open, around a frequency (y, x)."""
     y, x = units.frequency * vector
-    (drawn,) = axes.plot(x, y, _MARKS[index % len(_MARKS)], markersize=12, fillstyle="none", color=_colour(index))
+    (drawn,) = axes.plot(x, y, mark, markersize=12, fillstyle="none", color=colour)
     drawn.set(markeredgewidth=1.5, path_effects=_OUTLINE)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Left: a row for each orientation
+# Left: a row for each wave
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -293,25 +322,27 @@ def _draw_orientations(part: SubFigure, page: DiagnosticsPage, units: Units) -> 
     reach = 1.02 * (page.cutoff + float(np.hypot(*page.wave_vector.T).max()))
     rows = part.subplots(count, 3, squeeze=False) if count > 1 else part.subplots(3, 1, squeeze=False).T
     for i, (vector, (correlation, at_rest, moved)) in enumerate(zip(page.wave_vector, rows, strict=True)):
-        z, other = float(page.confidence[i]), float(page.runner_up[i])
+        (orientation, name), z, other = page.waves[i], float(page.confidence[i]), float(page.runner_up[i])
+        colour = _colour(orientation)
         score, limits = np.log10(np.maximum(page.correlogram[i], 1.0)), (0.0, float(np.log10(max(z, other, 2.0))))
         _draw_spectrum(correlation, score, units, limit=1.3 * page.cutoff, limits=limits)
-        _enlarge(correlation, vector, units, reach=6.0 / max(score.shape), index=i)
-        _mark_vector(correlation, vector, units, index=i)
+        _enlarge(correlation, vector, units, reach=6.0 / max(score.shape), colour=colour)
+        _mark_vector(correlation, vector, units, mark=_MARKS[i % len(_MARKS)], colour=colour)
         for radius in page.searched:
             _draw_circle(correlation, radius, units, line=":")
-        correlation.set_title(f"{i + 1}: correlation Z = {z:.1f}, next {other:.1f}")
-        for axes, band, centre in ((at_rest, page.at_rest[i], 0.0 * vector), (moved, page.moved[i], -vector)):
+        apart = ": " if len(page.harmonics) == 1 else ":\n"  # longer names take a line of their own
+        correlation.set_title(f"{name}{apart}correlation Z = {z:.1f}, next {other:.1f}")
+        for axes, band, centre in ((at_rest, page.at_rest[orientation], 0.0 * vector), (moved, page.moved[i], -vector)):
             _draw_spectrum(axes, band, units, limit=reach, scale=page.scale)
             _draw_circle(axes, page.cutoff, units, line=":")
-            _draw_circle(axes, page.cutoff, units, centre=centre, colour=_colour(i))
-        at_rest.set_title(f"{i + 1}: band 0")
-        moved.set_title(f"{i + 1}: band +1, at −p")
+            _draw_circle(axes, page.cutoff, units, centre=centre, colour=colour)
+        at_rest.set_title(f"{orientation + 1}: band 0")
+        moved.set_title(f"{name}{apart}band +{i % len(page.harmonics) + 1}, at −p")
     for axes in rows[-1]:
         _name_frequencies(axes, units)
 
 
-def _enlarge(axes: Axes, vector: Float[np.ndarray, "2"], units: Units, *, reach: float, index: int) -> None:
+def _enlarge(axes: Axes, vector: Float[np.ndarray, "2"], units: Units, *, reach: float, colour: str) -> None:
     """A corner of the axes shows their image around a frequency (y, x) enlarged."""
     y, x = units.frequency * vector
     # Neither +p nor -p lies in that corner.
@@ -329,7 +360,7 @@ def _enlarge(axes: Axes, vector: Float[np.ndarray, "2"], units: Units, *, reach:
     reach *= units.frequency
     inset.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
     for spine in inset.spines.values():
-        spine.set(visible=True, color=_colour(index))
+        spine.set(visible=True, color=colour)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -352,14 +383,18 @@ def _draw_modulation(axes: Axes, page: DiagnosticsPage) -> None:
     used, uncorrected = page.modulation_depth, page.modulation_with_noise
     for i in range(len(used)):
         for x, value, filled in ((i - 0.2, used[i], True), (i + 0.2, uncorrected[i], False)):
-            face = _colour(i) if filled else "white"
-            axes.bar(x, value, 0.36, facecolor=face, edgecolor=_colour(i), linewidth=1.5)
+            colour = _colour(page.waves[i][0])
+            axes.bar(x, value, 0.36, facecolor=colour if filled else "white", edgecolor=colour, linewidth=1.5)
             axes.text(x, value + 0.03, f"{value:.2f}", ha="center", bbox=_BLANK)
     axes.axhline(1.0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     count = len(used)
     axes.set(ylim=(0.0, 1.15 * max(1.0, float(used.max()), float(uncorrected.max()))), xticks=range(count))
     axes.set_xlim((count - 1) / 2 - max(count, 3) / 2, (count - 1) / 2 + max(count, 3) / 2)
-    axes.set_xticklabels([f"orientation {i + 1}" for i in range(count)])
+    if len(page.harmonics) > 1:
+        axes.set_xticklabels([name.replace(", harmonic ", "\n") for _, name in page.waves])
+        axes.set_xlabel("orientation, harmonic")
+    else:
+        axes.set_xticklabels([_heading(page, i) for i in range(count)])
     axes.set_title("modulation depth\nfilled: corrected for noise, empty: not")
 
 
@@ -375,7 +410,7 @@ def _draw_phases(axes: Axes, page: DiagnosticsPage) -> None:
             axes.plot(ends * np.cos(phase), ends * np.sin(phase), color="black", linewidth=1.2, zorder=1)
         for n, phase in enumerate(page.phase[i]):
             x, y = radius * np.cos(phase), radius * np.sin(phase)
-            axes.plot(x, y, _MARKS[i % len(_MARKS)], color=_colour(i), markersize=11)
+            axes.plot(x, y, _MARKS[i % len(_MARKS)], color=_colour(page.waves[i][0]), markersize=11)
             axes.text(x, y, f"{n + 1}", fontsize=7, ha="center", va="center_baseline")
     axes.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
     axes.set_axis_off()
@@ -389,7 +424,7 @@ def _draw_transfer(axes: Axes, page: DiagnosticsPage, units: Units) -> None:
     top = 1.05 * max(1.0, float(page.transfer.max()))
     for name, radius in (
         ("$k_c$", page.cutoff),
-        ("$k_c$ + |p|", page.cutoff + float(np.hypot(*page.wave_vector[0]))),
+        ("$k_c$ + |p|", page.cutoff + float(np.hypot(*page.finest[0]))),
     ):
         axes.axvline(units.frequency * radius, color="0.6", linewidth=0.8)
         axes.text(units.frequency * radius, 0.97 * top, f"{name} ", ha="right", va="top")
@@ -421,7 +456,7 @@ def width_at_half_maximum(position: Float[np.ndarray, "n"], profile: Float[np.nd
 
 
 def numbers_in_words(page: DiagnosticsPage) -> dict[str, list[str]]:
-    """The numbers of each orientation by what they are, angles from x towards y (downwards)."""
+    """The numbers of each wave by what they are, angles from x towards y (downwards)."""
     units, vector = page_units(page.pixel_size_nm), page.wave_vector
     length = np.hypot(*vector.T)
     return {
@@ -437,19 +472,21 @@ def numbers_in_words(page: DiagnosticsPage) -> dict[str, list[str]]:
         "confidence Z": [f"{z:.1f}" for z in page.confidence],
         "coherence of the bands": [f"{c:.2f}" for c in page.coherence],
         "overlap (frequency pixels)": [f"{n:.0f}" for n in page.overlap],
-        "condition of the mixing": [f"{c:.2f}" for c in page.condition],
+        "condition of the mixing": [f"{c:.2f}" for c in np.repeat(page.condition, len(page.harmonics))],
     }
 
 
 def _draw_table(part: SubFigure, page: DiagnosticsPage) -> None:
-    """The numbers, a column for each orientation."""
+    """The numbers, a column for each wave."""
     axes = part.subplots()
     axes.set_axis_off()
     rows, count = numbers_in_words(page), len(page.wave_vector)
+    if count > 3:  # narrow columns
+        rows = {name: [textwrap.fill(cell, 16) for cell in cells] for name, cells in rows.items()}
     table = axes.table(
         list(rows.values()),
         rowLabels=list(rows),
-        colLabels=[f"orientation {i + 1}" for i in range(count)],
+        colLabels=[_heading(page, i) for i in range(count)],
         cellLoc="center",
         edges="horizontal",
         bbox=Bbox.from_bounds(0.3, 0.0, 0.7, 1.0),
@@ -459,4 +496,4 @@ def _draw_table(part: SubFigure, page: DiagnosticsPage) -> None:
     for cell in table.get_celld().values():
         cell.set_edgecolor("0.85")
     for i in range(count):
-        table[0, i].set_text_props(color=_colour(i), weight="bold")
+        table[0, i].set_text_props(color=_colour(page.waves[i][0]), weight="bold")

@@ -98,11 +98,12 @@ class ClassicalMethod:
 
     def __call__(self, acquisition: Acquisition, time: int, *, progress: Progress = no_progress) -> Image:
         """The image of a time point; all of them share the illumination but for the brightness of the frames."""
-        microscope, light = acquisition.microscope, acquisition.light(time)
+        microscope, lit = acquisition.microscope, acquisition.lit
+        light = lit.of(acquisition.light(time))
         if self.needs_illumination:
             pixels = compiled_image(
                 light,
-                acquisition.illumination(time),
+                lit.illumination(acquisition.illumination(time)),
                 acquisition.otf,
                 method=self.name,
                 options=self.options(microscope),
@@ -114,7 +115,8 @@ class ClassicalMethod:
         progress(1, 1)
         judged = self.needs_illumination and time == acquisition.reference
         remarks = self._remarks(pixels, acquisition) if judged else ()
-        image = Image(np.asarray(pixels), dark=0.0, provenance=self._provenance(acquisition), remarks=remarks)
+        whole = lit.embed(np.asarray(pixels), scale=microscope.scale)
+        image = Image(whole, dark=0.0, provenance=self._provenance(acquisition), remarks=remarks)
         return check_finite(image, acquisition)
 
     def _remarks(self, pixels: Array, acquisition: Acquisition) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.data.image_file import check_image
-from oidn_jax.data.raw_stack import open_images
+from oidn_jax.data.raw_stack import RawStack, open_images
 from oidn_jax.errors import InputError
 from oidn_jax.methods.method import Image, Progress, no_progress
 from oidn_jax.optics.microscope import Microscope
@@ -44,6 +44,22 @@ class GivenImage:
         Raises:
             InputError: a file that cannot be used, or of another size or number of time points.
         """
+        images = self.open_for(acquisition)
+        pixels = images.read(acquisition.stack.numbers[time])[0].astype(np.float32)
+        if images.bottom_first != acquisition.stack.bottom_first:
+            pixels = pixels[::-1]
+        check_image(pixels, self.path)
+        progress(1, 1)
+        return Image(
+            pixels, dark=0.0, provenance={"image": self.path.name, "optics": acquisition.microscope.describe()}
+        )
+
+    def open_for(self, acquisition: Acquisition) -> RawStack:
+        """The images of the file, their pixels not read.
+
+        Raises:
+            InputError: a file that cannot be used, or images of another size or number of time points.
+        """
         images = open_images(self.path)
         times, _, h, w = images.shape
         expected = (acquisition.stack.numbers.stop, *acquisition.fine_size)
@@ -53,11 +69,4 @@ class GivenImage:
                 f"{acquisition.stack.source} must be {' x '.join(map(str, expected))}: "
                 f"{acquisition.microscope.scale} pixels per raw pixel"
             )
-        pixels = images.read(acquisition.stack.numbers[time])[0].astype(np.float32)
-        if images.images.bottom_first != acquisition.stack.images.bottom_first:
-            pixels = pixels[::-1]
-        check_image(pixels, self.path)
-        progress(1, 1)
-        return Image(
-            pixels, dark=0.0, provenance={"image": self.path.name, "optics": acquisition.microscope.describe()}
-        )
+        return images

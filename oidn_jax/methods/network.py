@@ -182,11 +182,13 @@ def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _In
 
 def _guides(acquisition: Acquisition, time: int) -> _Input:
     scale = acquisition.microscope.scale
-    made = _compiled_guides(acquisition.light(time), acquisition.illumination(time), acquisition.otf, scale=scale)
+    lit = acquisition.lit
+    light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
+    made = _compiled_guides(light, illumination, acquisition.otf, scale=scale)
     unit = np.float32(made.unit)
     return _Input(
         np.asarray(fold(made, scale=scale)),
-        image=lambda pixels: pixels * unit,
+        image=lambda pixels: lit.embed(pixels * unit, scale=scale),
         dark=0.0,
         provenance={"unit": float(unit), **illumination_provenance(acquisition)},
     )

@@ -3,10 +3,11 @@
 Two forms of the same model. In space: multiply the object with each pattern, convolve, bin. In Fourier space, with
 S the object and H the OTF times the transfer function of the camera pixel,
 
-    D_on = A_on [c0 + m_o Re(exp(i phi_on) c+_o)],   C0(k) = S(k) H(k),   C+_o(k) = S(k - p_o) H(k),
+    D_on = A_on [c0 + sum_h m_oh Re(exp(i phi_ohn) c+_oh)],   C0(k) = S(k) H(k),   C+_oh(k) = S(k - p_oh) H(k),
 
-where the spectra C are folded onto the raw grid. The second needs 1 + orientations transforms instead of
-2 x orientations x phases. All convolutions are periodic: give the object a margin and crop the frames.
+h the harmonics (one of two beams), where the spectra C are folded onto the raw grid. The second needs 1 + waves
+transforms instead of 2 x orientations x phases. All convolutions are periodic: give the object a margin and crop the
+frames.
 
 Objects are on the fine grid of `optics.grid`; raw frames are (frames, h, w), orientation slow and phase fast. The mean
 of a frame is the mean of S I, because H is 1 at zero frequency.
@@ -68,9 +69,9 @@ def form_raw_frames_in_space(
 
 
 def form_bands(
-    specimen: Float[Array, "h w"], wave_vector: Float[Array, "orientations 2"], otf: Array | np.ndarray, *, scale: int
+    specimen: Float[Array, "h w"], wave_vector: Float[Array, "waves 2"], otf: Array | np.ndarray, *, scale: int
 ) -> Complex[Array, "bands h2 w2"]:
-    """Spectra of the bands on the raw grid, zero frequency first: C0, then C+ of each orientation.
+    """Spectra of the bands on the raw grid, zero frequency first: C0, then C+ of each wave.
 
     Args:
         specimen: object on the fine grid.
@@ -87,7 +88,7 @@ def form_bands(
 def mix_bands(
     bands: Complex[Array, "bands h w"], illumination: Illumination, *, background: Array | None = None
 ) -> Float[Array, "frames h w"]:
-    """Raw frames A [c0 + background + m Re(exp(i phi) c+)] from the spectra of `form_bands`.
+    """Raw frames A [c0 + background + sum m Re(exp(i phi) c+)] from the spectra of `form_bands`.
 
     Args:
         bands: spectra on the raw grid.
@@ -97,8 +98,11 @@ def mix_bands(
     images = ifft2(bands)
     still = images[0].real if background is None else images[0].real + background
     rows = phase_matrix(illumination)[..., None, None]
-    modulated = rows[:, :, 1] * images[1:, None].real + rows[:, :, 2] * images[1:, None].imag
-    return (rows[:, :, 0] * still[None, None] + modulated).reshape(-1, *still.shape)
+    light = rows[:, :, 0] * still[None, None]
+    for h in range(illumination.harmonics):
+        band = images[1 + h :: illumination.harmonics, None]
+        light = light + (rows[:, :, 1 + 2 * h] * band.real + rows[:, :, 2 + 2 * h] * band.imag)
+    return light.reshape(-1, *still.shape)
 
 
 def form_raw_frames(
@@ -113,15 +117,16 @@ def back_project(
 ) -> Float[Array, "h2 w2"]:
     """The adjoint of `form_raw_frames` in the object: sum over frames of I_on (h * unbin D_on), h mirrored.
 
-    The frames of an orientation are combined before they are filtered, which needs two real transforms for each
-    orientation and one more.
+    The frames of an orientation are combined before they are filtered, which needs two real transforms for each wave
+    and one more.
     """
     h, w = raw_frames.shape[-2:]
     rows = phase_matrix(illumination)
     frames = raw_frames.reshape(*rows.shape[:2], h, w)
-    still, real, imag = jnp.einsum("onj,onyx->joyx", rows, frames)
+    still, *waves = jnp.einsum("onj,onyx->joyx", rows, frames)
+    real, imag = (jnp.stack(waves[part::2], axis=1).reshape(-1, h, w) for part in (0, 1))
     combined = jnp.concatenate([still.sum(0, keepdims=True), real, imag])
     filtered = filter_image(unbin_pixels(combined, scale=scale), jnp.conj(jnp.asarray(otf)))
-    count = rows.shape[0]
+    count = len(real)
     carrier = carriers(illumination.wave_vector, size=(h, w), scale=scale)
     return filtered[0] + (filtered[1 : 1 + count] * carrier.real + filtered[1 + count :] * carrier.imag).sum(0)

@@ -84,6 +84,32 @@ class Camera:
         return NoiseModel(self.gain, self.offset, self.gain**2 * self.read_noise**2 + 1.0 / 12.0)
 
 
+class CameraPixels(NamedTuple):
+    """A camera whose pixels differ, as those of a CMOS do; each part is a number or has the shape of the counts.
+
+    Attributes:
+        gain: counts per photo-electron.
+        offset: counts without light.
+        read_noise: standard deviation, electrons.
+        saturation: largest count.
+    """
+
+    gain: float | Array
+    offset: float | Array
+    read_noise: float | Array
+    saturation: float | Array
+
+    def for_frames(self, axis: int) -> "CameraPixels":
+        """Of maps (h, w), those that go with several frames on a further axis."""
+        gain, offset, read_noise = (jnp.expand_dims(part, axis) for part in self[:3])
+        return CameraPixels(gain, offset, read_noise, self.saturation)
+
+    @property
+    def variance(self) -> Float[Array, "h w"]:
+        """Of unsaturated counts without light, counts squared: as `Camera.noise` has it."""
+        return jnp.asarray(self.gain) ** 2 * jnp.asarray(self.read_noise) ** 2 + 1.0 / 12.0
+
+
 def poisson(key: Array, mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Poisson numbers as floats, from one normal number w per pixel.
 
@@ -116,7 +142,7 @@ def poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) ->
     return jnp.where(mean < SMALL_MEAN, exact, jnp.maximum(jnp.floor(expanded), 0.0))
 
 
-def expose(key: Array, photons: Float[Array, "*shape"], camera: Camera) -> Float[Array, "*shape"]:
+def expose(key: Array, photons: Float[Array, "*shape"], camera: Camera | CameraPixels) -> Float[Array, "*shape"]:
     """What the camera writes: whole counts, as floats."""
     photon_noise, read_noise = jax.random.normal(key, (2, *photons.shape))
     electrons = poisson_quantile(photon_noise, photons) + camera.read_noise * read_noise

@@ -39,17 +39,24 @@ def write_diagnostics(
         InputError: the file exists and `overwrite` is False, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    frames, image = jnp.asarray(acquisition.light(0)), jnp.asarray(sr_image)
-    estimate = acquisition.estimate._replace(illumination=acquisition.illumination(0))
-    computed = diagnose(
-        frames, image, estimate, otf=acquisition.otf, method=method, options=options or ClassicalOptions()
+    frames, image, lit = acquisition.light(0), np.asarray(sr_image), acquisition.lit
+    illumination, estimate = jax.device_get(acquisition.illumination(0)), acquisition.estimate
+    numbers = jax.device_get(
+        diagnose(
+            jnp.asarray(lit.of(frames)),
+            jnp.asarray(lit.of(image, scale=acquisition.microscope.scale)),
+            estimate._replace(illumination=lit.illumination(illumination)),
+            otf=acquisition.otf,
+            method=method,
+            options=options or ClassicalOptions(),
+            harmonics=estimate.harmonics,
+        )
     )
-    numbers, widefield, image = jax.device_get((computed, frames.mean(0), image))
-    illumination, cutoff = numbers.estimate.illumination, float(numbers.cutoff)
+    cutoff = float(numbers.cutoff)
     page = DiagnosticsPage(
         method=label,
         pixel_size_nm=acquisition.stack.pixel_size_nm,
-        widefield=widefield,
+        widefield=frames.mean(0),
         image=image,
         cutoff=cutoff,
         searched=(acquisition.searched[0] * cutoff, acquisition.searched[1] * cutoff),
@@ -75,6 +82,7 @@ def write_diagnostics(
         position=numbers.profiles.position,
         psf=numbers.profiles.psf,
         envelopes=acquisition.envelopes,
+        harmonics=estimate.harmonics,
         warnings=acquisition.warnings,
     )
     save_diagnostics(path, page, overwrite=overwrite)

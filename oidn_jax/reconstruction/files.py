@@ -122,7 +122,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
     _warn_of_optics(stack, channels, work)
     firsts = []
     for number, acquisition in enumerate(channels):
-        acquisition.check()
+        acquisition.check(movement=work.depends_on_optics or work.reading.correct_drift)
         try:
             if work.needs_illumination:
                 _ = acquisition.estimate  # what is wrong with it must be said before anything is written
@@ -162,7 +162,8 @@ def _provenance(job: Job, work: Work, stack: RawStack, number: int) -> dict[str,
         "frame_order": reading.frame_order,
         "frame_axis": reading.frame_axis,
         "widefield_frame": reading.widefield_frame,
-        "flip_y": stack.images.bottom_first or None,
+        "flip_y": stack.bottom_first or None,
+        "camera_maps": reading.camera.describe_maps() or None,
         "optics_from": work.optics(stack, number).describe_sources(reading.optics_from),
     }
     return {name: value for name, value in entries.items() if value is not None}
@@ -261,7 +262,7 @@ def _write_about_first(
     beside: Beside, work: Work, method: Method, acquisition: Acquisition, image: Image, optics_from: str
 ) -> None:
     """What is written about the first image of a channel: preview, illumination, diagnostics."""
-    stack, overwrite = acquisition.stack, work.outputs.overwrite
+    stack, overwrite, maps = acquisition.stack, work.outputs.overwrite, work.reading.camera.describe_maps()
     raw_nm = stack.pixel_size_nm
     if beside.preview is not None:
         save_preview(
@@ -283,6 +284,7 @@ def _write_about_first(
                 "optics": acquisition.optics.describe(),
                 "optics_from": optics_from,
                 **_drift(acquisition),
+                **({"camera_maps": maps} if maps else {}),
             },
             times=[acquisition.illumination(time) for time in range(acquisition.times)],
             warnings=acquisition.warnings,

@@ -17,7 +17,7 @@ from oidn_jax.data.image_file import Source, common_name
 from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack, open_raw_stack
 from oidn_jax.data.writers import fits_imagej, output_name
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.methods import Method, NetworkMethod
+from oidn_jax.methods import GivenImage, Method, NetworkMethod
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.reconstruction.optics import ChannelOptics
 from oidn_jax.reconstruction.trust import TrustFiles
@@ -206,7 +206,8 @@ class Work:
     def other_inputs(self) -> list[Path]:
         """Files besides the raw frames that are read."""
         methods = [path for method in self.methods for path in method.inputs]
-        return methods + [known.path for known in self.reading.illuminations]
+        maps = [place for place in self.reading.camera.given_maps.values() if isinstance(place, Path)]
+        return methods + maps + [known.path for known in self.reading.illuminations]
 
     @property
     def needs_illumination(self) -> bool:
@@ -239,9 +240,7 @@ def open_stack(source: Source, work: Work, frame_axis: str | None) -> RawStack:
         widefield_frame=work.reading.widefield_frame,
         pixel_size_nm=work.reading.pixel_size_nm,
     )
-    if work.reading.flip_y is None:
-        return stack
-    return replace(stack, images=replace(stack.images, bottom_first=work.reading.flip_y))
+    return replace(stack, flip_y=work.reading.flip_y)
 
 
 def decide_frame_axis(job: Job, work: Work) -> str | None:
@@ -305,7 +304,7 @@ def _agreement(job: Job, work: Work) -> float:
         estimate = acquisition.estimate
     except InputError:
         return 0.0
-    return float(estimate.confidence.sum()) if certain(estimate).all() else 0.0
+    return float(estimate.finest.confidence.sum()) if certain(estimate).all() else 0.0
 
 
 def channels_of(stack: RawStack, work: Work, position: int | None) -> list[Acquisition]:
@@ -366,6 +365,10 @@ def _inspect_position(source: Source, stack: RawStack, position: int | None, wor
     outputs, channels = work.outputs, channels_of(stack, work, position)
     microscope, (times, frames, h, w) = channels[0].microscope, channels[0].stack.shape
     images = times * len(channels)
+    for number, acquisition in enumerate(channels):
+        method = for_channel(work.methods, number)
+        if isinstance(method, GivenImage):
+            method.open_for(acquisition)
     if work.needs_illumination:
         for acquisition in channels:
             acquisition.microscope.otf(aliased=True)  # refuses pixels that the objective does not go with

@@ -22,6 +22,7 @@ from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.writers import fits_imagej, open_map_tiff
 from oidn_jax.figures.trust import TrustPage, save_trust
 from oidn_jax.optics.grid import from_padded_spectrum
+from oidn_jax.optics.noise import NoiseModel
 
 _CLEARLY_BETTER = 0.98
 _UNCONFIRMED, _LACKING = 0.3, 10.0
@@ -57,15 +58,25 @@ class TrustFiles:
 
 
 def judge(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition, time: int) -> Consistency:
-    """What the raw frames of a time point say about its image."""
+    """What the raw frames of a time point say about its image, in their lit part."""
+    lit, scale = acquisition.lit, acquisition.microscope.scale
+    noise = acquisition.light_noise
     consistency = _check(
-        jnp.asarray(image),
-        jnp.asarray(acquisition.light(time)),
-        acquisition.illumination(time),
+        jnp.asarray(lit.of(image, scale=scale)),
+        jnp.asarray(lit.of(acquisition.light(time))),
+        lit.illumination(acquisition.illumination(time)),
         otf=acquisition.otf,
-        noise=acquisition.light_noise,
+        noise=NoiseModel(*(lit.of(part) if part.ndim == 3 else part for part in map(np.asarray, noise))),
     )
-    return jax.device_get(consistency)
+    consistency = jax.device_get(consistency)
+    return consistency._replace(
+        **{
+            name: lit.embed(getattr(consistency, name))
+            for name in ("predicted", "residual", "mean_residual", "background")
+        },
+        chi_square=lit.embed(consistency.chi_square, scale=scale, outside=1.0),
+        evidence=lit.embed(consistency.evidence, scale=scale),
+    )
 
 
 def on_our_grid(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition) -> Float32[np.ndarray, "h2 w2"]:
@@ -245,7 +256,10 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
     words = f", ghosts of the pattern ({left:.1f} times its surroundings, {100 * contrast:.2g} % of the contrast)"
     ghosts = words if left > GHOSTS else ""
     period_nm = acquisition.microscope.pixel_size_nm * period
-    gain, offset, dark_variance = (np.asarray(part).tolist() for part in acquisition.noise)
+    noise = acquisition.noise
+    gain, offset = np.asarray(noise.gain).tolist(), np.asarray(noise.offset).tolist()
+    dark = np.asarray(noise.dark_variance)
+    dark_variance = np.median(dark.reshape(len(dark), -1), axis=1).tolist()  # of a typical pixel
     return {
         "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
         f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}",

@@ -22,7 +22,7 @@ from oidn_jax.optics.forward import form_bands, mix_bands
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.illumination import Illumination, bleaching, wave_vectors
 from oidn_jax.optics.microscope import Microscope
-from oidn_jax.optics.noise import expose
+from oidn_jax.optics.noise import CameraPixels, expose
 from oidn_jax.optics.otf import airy_otf
 from oidn_jax.simulation.drawing import between, label, uniforms
 from oidn_jax.simulation.settings import Simulation
@@ -43,6 +43,7 @@ class SimulatedAcquisition(NamedTuple):
         photons_per_unit: scalar.
         illumination: the patterns, phases at the centre of raw pixel (h // 2, w // 2).
         envelopes: (orientations, h, w), brightness of each over the field, a factor of the photons; mean about 1.
+        camera: its pixels, each part (h, w) but the saturation.
     """
 
     raw_frames: Array
@@ -53,10 +54,15 @@ class SimulatedAcquisition(NamedTuple):
     photons_per_unit: Array
     illumination: Illumination
     envelopes: Array
+    camera: CameraPixels
 
 
 def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
-    """The patterns of one acquisition: a published set of directions, with what a real microscope adds to it."""
+    """The patterns of one acquisition: a published set of directions, with what a real microscope adds to it.
+
+    The waves of three beams of amplitudes a, b, a and any phases are cos x and cos 2x, up to the sign of the first: so
+    in each frame the second harmonic has twice the phase of the first.
+    """
     settings = simulation.settings
     orientations, phases = simulation.microscope.orientations, simulation.microscope.phases
     scene, flat, normal, frame = uniforms(key, (4,), (2, orientations), (3, orientations), (2, orientations, phases))
@@ -73,13 +79,21 @@ def draw_illumination(key: Array, simulation: Simulation) -> Illumination:
     kept = bleaching(orientations, phases, per_frame=between(settings.bleaching_per_frame, bleached))
     laser = jnp.exp(settings.orientation_brightness * brightness[:, None] + settings.frame_brightness * flicker)
     steps = 2.0 * jnp.pi * (offset[:, None] + jnp.arange(phases)[None] / phases)
-    return Illumination(
+    drawn = Illumination(
         wave_vector=wave_vectors(
             angles + jitter * angle_jitter, (length + jitter * length_jitter) * simulation.illumination_frequency
         ),
         phase=steps + jnp.deg2rad(settings.phase_error_deg) * phase_error,
         modulation_depth=between(settings.modulation_depth, depth),
         brightness=kept * laser,
+    )
+    if not settings.three_beams:
+        return drawn
+    first = between(settings.first_harmonic, jax.random.uniform(jax.random.fold_in(key, 3), (orientations,)))
+    return drawn._replace(
+        wave_vector=jnp.stack([drawn.wave_vector / 2.0, drawn.wave_vector], axis=1).reshape(-1, 2),
+        phase=jnp.stack([drawn.phase, 2.0 * drawn.phase], axis=1).reshape(-1, phases),
+        modulation_depth=jnp.stack([first, drawn.modulation_depth], axis=1).ravel(),
     )
 
 
@@ -134,6 +148,21 @@ def _draw_envelopes(key: Array, size: tuple[int, int], simulation: Simulation) -
     return jnp.maximum(1.0 + spread * jnp.einsum("oij,iy,jx->oyx", weights, *along), 0.05)
 
 
+def _draw_camera(key: Array, size: tuple[int, int], simulation: Simulation) -> CameraPixels:
+    """The camera's pixels: gain and offset scatter normally (the gain not below a tenth), some have more read noise."""
+    settings, camera = simulation.settings, simulation.settings.camera
+    gain_key, offset_key, noisy_key = jax.random.split(key, 3)
+    gain, offset, read_noise = (jnp.full(size, n) for n in (camera.gain, camera.offset, camera.read_noise))
+    if settings.gain_variation:
+        gain *= jnp.maximum(1.0 + settings.gain_variation * jax.random.normal(gain_key, size), 0.1)
+    if settings.offset_variation:
+        offset += settings.offset_variation * jax.random.normal(offset_key, size)
+    if settings.noisy_pixels:
+        noisy = jax.random.uniform(noisy_key, size) < settings.noisy_pixels
+        read_noise *= jnp.where(noisy, jnp.sqrt(settings.noisy_pixel_variance), 1.0)
+    return CameraPixels(gain, offset, read_noise, camera.saturation)
+
+
 def _seen_by_each(specimen: Array, illumination: Illumination, *, strength: Array) -> list[Array]:
     """The specimen as each orientation excites it: times 1 + d cos 2(a - b), a along structures, b the polarisation.
 
@@ -148,7 +177,7 @@ def _seen_by_each(specimen: Array, illumination: Illumination, *, strength: Arra
     anisotropy = size / jnp.maximum(xx + yy, 1e-9)
     # The slope is across a structure: the double angle turns by 180 degrees.
     cosine, sine = (-part / jnp.maximum(size, 1e-12) * anisotropy for part in (xx - yy, 2.0 * xy))
-    y, x = illumination.wave_vector.T / jnp.linalg.norm(illumination.wave_vector, axis=-1)[None]
+    y, x = illumination.finest.T / jnp.linalg.norm(illumination.finest, axis=-1)[None]
     across_cosine, across_sine = y**2 - x**2, -2.0 * x * y
     return [
         specimen * (1.0 + strength * (c * cosine + s * sine)) for c, s in zip(across_cosine, across_sine, strict=True)
@@ -159,7 +188,7 @@ def _parts(illumination: Illumination, count: int) -> list[Illumination]:
     """The whole, or each orientation for itself."""
     if count == 1:
         return [illumination]
-    return [Illumination(*(part[i : i + 1] for part in illumination)) for i in range(count)]
+    return [illumination.of_orientation(i) for i in range(count)]
 
 
 def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
@@ -216,7 +245,8 @@ def simulate_acquisition(
     per_photon = jnp.maximum(foreground_mean(light[:, *inside].mean(0)), 1e-6)
     photons_per_unit = jnp.asarray(settings.mean_photons)[level] / per_photon
     photons = light[:, *inside] * photons_per_unit
-    counts = expose(jax.random.fold_in(noise_key, level), photons, settings.camera)
+    camera = _draw_camera(jax.random.fold_in(illumination_key, 3), size, simulation)
+    counts = expose(jax.random.fold_in(noise_key, level), photons, camera.for_frames(0))
     if settings.target == "ideal":
         target = _ideal_target(specimen, illumination, simulation.microscope)
     else:
@@ -230,12 +260,13 @@ def simulate_acquisition(
         photons_per_unit=photons_per_unit,
         illumination=illumination,
         envelopes=envelopes[:, *inside],
+        camera=camera,
     )
 
 
 def _ideal_target(specimen: Array, illumination: Illumination, microscope: Microscope) -> Array:
     """The specimen within the extended support of this acquisition's illumination."""
-    reach = microscope.cutoff + jnp.linalg.norm(illumination.wave_vector, axis=-1).mean()
+    reach = illumination.reach(microscope.cutoff)
     radius = jnp.asarray(frequency_radius(*specimen.shape), jnp.float32)
     return filter_image(specimen, airy_otf(radius, cutoff=reach / microscope.scale))
 

@@ -27,10 +27,10 @@ _PEAK = 2.0  # the loss of a field with hardly anything in focus is in units of 
 
 def measured(key: Array, truth: Illumination, *, photons: Array) -> Illumination:
     """The illumination as the estimator would find it at this light; in `_WITHOUT_STRIPES` of the cases not at all."""
-    count, phases = truth.phase.shape
+    waves, phases = truth.phase.shape
     found, *normal = (
         jax.random.uniform(part, shape, minval=1e-6, maxval=1.0 - 1e-6)
-        for part, shape in zip(jax.random.split(key, 4), ((), (count, 2), (count, phases), (count,)), strict=True)
+        for part, shape in zip(jax.random.split(key, 4), ((), (waves, 2), (waves, phases), (waves,)), strict=True)
     )
     vector, phase, depth = map(ndtri, normal)
     root = jnp.sqrt(jnp.maximum(photons, 1.0))

@@ -25,10 +25,22 @@ _NOT_NEGATIVE = (
     "phase_error_deg",
     "orientation_brightness",
     "frame_brightness",
+    "gain_variation",
+    "offset_variation",
+    "noisy_pixels",
+    "noisy_pixel_variance",
     "target_wiener",
     "margin",
 )
-_RANGES = ("density", "background", "modulation_depth", "bleaching_per_frame", "uneven_brightness", "dichroism")
+_RANGES = (
+    "density",
+    "background",
+    "modulation_depth",
+    "first_harmonic",
+    "bleaching_per_frame",
+    "uneven_brightness",
+    "dichroism",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class SimulationSettings:
     orientation_spread_deg: float = 3.0  # uniform, the same for all orientations of an acquisition
     phase_error_deg: float = 3.0  # standard deviation of each phase step
     modulation_depth: tuple[float, float] = (0.5, 0.95)
+    first_harmonic: tuple[float, float] = (0.0, 0.0)  # its depth with three beams; `modulation_depth` is the second's
     orientation_brightness: float = 0.05  # relative standard deviation
     frame_brightness: float = 0.01  # relative standard deviation
     bleaching_per_frame: tuple[float, float] = (0.0, 0.005)
@@ -74,6 +87,11 @@ class SimulationSettings:
         default_factory=lambda: {"low": (1, 2, 3), "medium": (4, 5, 6), "high": (7, 8, 9)}
     )
     camera: Camera = field(default_factory=Camera)
+    # The pixels of a CMOS, which differ from each other and stay as they are through an acquisition.
+    gain_variation: float = 0.0  # relative standard deviation
+    offset_variation: float = 0.0  # counts, standard deviation
+    noisy_pixels: float = 0.0  # share of the pixels
+    noisy_pixel_variance: float = 50.0  # read noise squared of these, times that of the others
 
     target: str = "ideal"  # or "classical": Wiener SIM of a bright acquisition, as BioSR's
     target_photons: float = 3000.0  # "classical": mean photons of the acquisition it is reconstructed from
@@ -92,15 +110,24 @@ class SimulationSettings:
                 raise IllegalValue(name, getattr(self, name), "it must not be negative")
         if not 0 <= self.empty <= 1:
             raise IllegalValue("empty", self.empty, "it must be a share from 0 to 1")
+        if self.noisy_pixels > 1:
+            raise IllegalValue("noisy_pixels", self.noisy_pixels, "it is a share of the pixels, at most 1")
         if not 0 <= self.illumination_na_spread < 1:
             raise IllegalValue("illumination_na_spread", self.illumination_na_spread, "it must be in [0, 1)")
         for name in _RANGES:
             limits = getattr(self, name)
             if np.shape(limits) != (2,) or not 0 <= limits[0] <= limits[1] < math.inf:
                 raise IllegalValue(name, limits, "it must be a range (low, high) with 0 <= low <= high")
-        for name in ("modulation_depth", "bleaching_per_frame", "dichroism"):
+        for name in ("modulation_depth", "first_harmonic", "bleaching_per_frame", "dichroism"):
             if getattr(self, name)[1] > 1:
                 raise IllegalValue(name, getattr(self, name), "it cannot exceed 1")
+        if self.three_beams and (self.first_harmonic[0] == 0 or self._darkest_light() < 0):
+            raise IllegalValue(
+                "first_harmonic",
+                self.first_harmonic,
+                f"with a `modulation_depth` of {self.modulation_depth} it must be (0, 0), two beams, or begin above 0 "
+                "and leave the light 1 + m1 cos x + m2 cos 2x positive: m1^2 at most 8 m2 (1 - m2)",
+            )
         if self.density[0] == 0:
             raise IllegalValue("density", self.density, "it must begin above 0, an empty field is no specimen")
         levels = self.mean_photons
@@ -111,6 +138,19 @@ class SimulationSettings:
         for name, numbers in self.fluorescence.items():
             if not numbers or any(n not in range(1, len(levels) + 1) for n in numbers):
                 raise IllegalValue(f"fluorescence.{name}", numbers, f"it must be signal levels from 1 to {len(levels)}")
+
+    @property
+    def three_beams(self) -> bool:
+        """Whether the illumination has a first harmonic besides the second."""
+        return self.first_harmonic[1] > 0
+
+    def _darkest_light(self) -> float:
+        """The smallest value of 1 + m1 cos x + m2 cos 2x, whose minimum is where cos x = -m1 / (4 m2), or at x = pi."""
+        first = self.first_harmonic[1]
+        return min(
+            1.0 - second - first**2 / (8.0 * second) if first < 4.0 * second else 1.0 - first + second
+            for second in self.modulation_depth
+        )
 
     @property
     def fluorescence_levels(self) -> dict[str, tuple[int, ...]]:
@@ -160,6 +200,12 @@ class Simulation:
         if not sets or any(np.shape(s) != (microscope.orientations,) or not np.all(np.isfinite(s)) for s in sets):
             legal = f"it must be one or more sets of the {microscope.orientations} directions in degrees"
             raise IllegalValue("simulation.orientation_sets_deg", sets, legal)
+        if settings.three_beams and (microscope.phases < 5 or microscope.phases % 2 == 0):
+            raise IllegalValue(
+                "simulation.first_harmonic",
+                settings.first_harmonic,
+                f"the harmonics of three beams take `microscope.phases` of 5, 7, 9, ... (it is {microscope.phases})",
+            )
         if settings.target == "classical" and (microscope.phases < 3 or settings.modulation_depth[0] == 0):
             raise IllegalValue(
                 "simulation.target",
@@ -183,7 +229,7 @@ class Simulation:
 
     @property
     def illumination_frequency(self) -> float:
-        """Nominal |p| = 2 NA_ill pixel / excitation wavelength, cycles per raw pixel."""
+        """Nominal |p| = 2 NA_ill pixel / excitation wavelength, cycles per raw pixel; three beams: the finest."""
         return otf_cutoff(
             na=self.settings.illumination_na,
             emission_wavelength_nm=self.settings.excitation_wavelength_nm,

@@ -30,6 +30,7 @@ def estimated(illumination):
         coherence=0.9 * ones,
         modulation_with_noise=0.5 * ones,
         single_phases=illumination.phase,
+        phase_error=0.01 + 0 * illumination.phase,
         overlap=100 * ones,
     )
 

@@ -9,7 +9,11 @@ from oidn_jax.acquisition.diagnostics import GHOSTS, diagnose, pattern_left, tra
 from oidn_jax.classical.images import transfer_of_image
 from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.figures.diagnostics import width_at_half_maximum
-from tests.acquisition.known_frames import CUTOFF, GRATING, OTF, PIXELS, SIZE, acquired
+from oidn_jax.optics.forward import form_raw_frames, pixel_transfer
+from oidn_jax.optics.fourier import frequency_radius
+from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.otf import airy_otf
+from tests.acquisition.known_frames import CUTOFF, GRATING, OTF, PIXELS, SIZE, acquired, estimated
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +84,28 @@ def test_ghosts_are_at_all_patterns_frequencies():
     held = pattern_left(noise + 0.3 * sum(waves), vectors, scale=2)
     assert held.factor > 10
     assert 0.2 < held.contrast < 0.3  # amplitude 0.3, standard deviation 1.07, and what a window takes from a peak
+
+
+def test_each_harmonic_of_three_beams_has_its_correlogram():
+    first = jnp.asarray(np.array([[8, -2], [-3, 9], [6, 7]]) / SIZE, jnp.float32)
+    step = 2 * jnp.pi * jnp.arange(5) / 5
+    given = Illumination(
+        jnp.stack([first, 2 * first], axis=1).reshape(6, 2),
+        jnp.tile(jnp.stack([step, 2 * step]), (3, 1)),
+        jnp.tile(jnp.array([0.4, 0.5]), 3),
+        jnp.ones((3, 5)),
+    )
+    h, w = SIZE
+    transfer = airy_otf(frequency_radius(2 * h, 2 * w), cutoff=CUTOFF / 2)
+    transfer = jnp.asarray(transfer * pixel_transfer(2 * h, 2 * w, scale=2, integrate=False), jnp.float32)
+    points = jax.random.exponential(jax.random.key(0), (2 * h, 2 * w)) ** 4
+    frames = jax.jit(lambda sample: form_raw_frames(sample, given, transfer, scale=2))(points)
+    estimate = estimated(given)._replace(harmonic=jnp.tile(jnp.array([1, 2]), 3))
+    numbers = diagnose(frames, jnp.ones((96, 120)), estimate, otf=OTF, method="wiener", harmonics=(1, 2))
+    assert numbers.at_rest.shape[0] == 3
+    assert numbers.moved.shape[0] == numbers.correlogram.shape[0] == 6
+    for i, vector in enumerate(np.asarray(given.wave_vector)):
+        place = tuple(np.rint(vector * SIZE).astype(int) + np.array(SIZE) // 2)
+        other = i - 1 if i % 2 else i + 1  # the other harmonic of the same orientation
+        assert numbers.correlogram[i][place] > max(4.0, 1.5 * numbers.correlogram[other][place])
+    np.testing.assert_allclose(numbers.profiles.frequency[-1], CUTOFF + np.hypot(*given.wave_vector[1]), rtol=1e-5)

@@ -102,3 +102,50 @@ def test_files_that_are_no_json(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             read_illumination(tmp_path / name, **LAYOUT)
+
+
+BOTH = Illumination(
+    jnp.array([[0.05, 0.15], [0.1, 0.3], [0.15, 0.02], [0.3, 0.04], [-0.1, 0.1], [-0.2, 0.2]]),
+    jnp.stack([h * 2 * jnp.pi * jnp.arange(5) / 5 + start for start in (0.1, 1.0, 2.0) for h in (1, 2)]),
+    jnp.array([0.2, 0.7, 0.3, 0.8, 0.01, 0.9]),
+    jnp.ones((3, 5)),
+)
+
+
+def test_both_harmonics_of_three_beams_and_their_time_points(tmp_path):
+    estimate = estimated(BOTH)._replace(harmonic=jnp.tile(jnp.array([1, 2]), 3))
+    times = [BOTH, BOTH._replace(phase=BOTH.phase + 0.5)]
+    options = {"frame_size": (64, 80), "pixel_size_nm": 60.0, "provenance": {}}
+    path = write_illumination(tmp_path / "both.json", estimate, times=times, **options)
+    layout = {"orientations": 3, "phases": 5, "pixel_size_nm": 60.0}
+    stored = read_illumination(path, **layout)
+    assert stored.harmonics == (1, 2)
+    for name in ("wave_vector", "phase", "modulation_depth"):
+        np.testing.assert_allclose(getattr(stored, name), getattr(BOTH, name), rtol=1e-5)
+    np.testing.assert_allclose(stored.time_phase, np.stack([time.phase for time in times]), rtol=1e-5)
+    content = json.loads(path.read_text())
+    second = content["orientations"][1]
+    assert (content["harmonic"], second["modulation_depth"]) == (2, pytest.approx(0.8))
+    assert second["first_harmonic"]["modulation_depth"] == pytest.approx(0.3)
+    assert second["first_harmonic"]["period_nm"] == pytest.approx(2 * second["period_nm"])
+    for change, message in (
+        (lambda c: c.update(harmonic=1), 'the "harmonic" 1; legal'),
+        (lambda c: c["orientations"][0].pop("first_harmonic"), "KeyError"),
+        (lambda c: c["orientations"][0]["first_harmonic"].update(phases_deg=[0.0] * 5), "phases of an orientation"),
+        (lambda c: c["times"][0].pop("first_harmonic"), "KeyError"),
+    ):
+        changed = json.loads(json.dumps(content))
+        change(changed)
+        (tmp_path / "b.json").write_text(json.dumps(changed))
+        with pytest.raises(InputError, match=message):
+            read_illumination(tmp_path / "b.json", **layout)
+    with pytest.raises(InputError, match="3 orientations of 3 phases are asked for"):
+        read_illumination(path, **LAYOUT)
+    # What earlier versions wrote, of one harmonic.
+    for one in content["orientations"]:
+        one.pop("first_harmonic")
+    content.pop("times")
+    path.write_text(json.dumps(content))
+    old = read_illumination(path, **layout)
+    assert old.harmonics == (2,)
+    np.testing.assert_allclose(old.wave_vector, BOTH.wave_vector[1::2], rtol=1e-6)

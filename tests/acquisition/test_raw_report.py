@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oidn_jax.acquisition.checks import check_pixels
 from oidn_jax.acquisition.photon_transfer import fit_photon_transfer
 from oidn_jax.acquisition.raw_report import describe_raw, format_lines
 from oidn_jax.data import InputError, RawStack, open_raw_stack
@@ -214,6 +215,14 @@ def test_the_text_is_a_table():
 
 
 @pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
+def test_the_order_of_uneven_phases_is_not_doubted():
+    """Their widefield images keep stripes, which looks like a wrong order until the stripes are asked."""
+    stack = open_raw_stack(Path(DATA) / "microtubules_660nm_uneven_phases.tif")
+    assert any("frame order is doubtful" in line for line in check_pixels(stack))
+    assert not any("frame order" in line for line in describe_raw(stack).warnings)
+
+
+@pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
 def test_a_real_acquisition():
     # Its counts were multiplied by these after recording: the pixels of an orientation are whole multiples apart.
     quanta = np.array([360.08, 319.7, 374.5])
@@ -227,3 +236,18 @@ def test_a_real_acquisition():
     assert (electrons < 20).all()
     assert report.saturated_percent < 0.001
     assert (np.abs(values(report, "frame_brightness_percent") - 100) < 3).all()
+
+
+def test_the_contrast_of_the_second_harmonic():
+    first, second = photons(300.0, modulation=0.1, phases=5), photons(300.0, modulation=0.4, phases=5)
+    order = 2 * np.arange(5) % 5  # twice the phase in each frame
+    light = first + second[:, :, order] - photons(300.0, modulation=0.0, phases=5)
+    report = report_of(light, phases=5)
+    np.testing.assert_allclose(values(report, "contrast"), 0.1, rtol=0.1)
+    np.testing.assert_allclose(values(report, "second_contrast"), 0.4, rtol=0.05)
+    assert any("second harmonic" in line for line in format_lines(report))
+    two = report_of(photons(300.0), phases=3)
+    assert two.orientations[0].second_contrast is None
+    assert not any("second harmonic" in line for line in format_lines(two))
+    faint = photons(300.0, modulation=0.4, phases=5)[:, :, order]
+    assert not any("stripes have a contrast" in warning for warning in report_of(faint, phases=5).warnings)

@@ -16,8 +16,12 @@ def fine_vectors(period_nm):
     return PIXEL_NM / period_nm * np.stack([np.sin(angle), np.cos(angle)], -1)
 
 
-def acquire(size, *, first, second, period_nm, photons, seed, beads=None, phase_offset=0.7):
-    """Object (fine grid) and frames (15, size, size) of offset 100, light 1 + m1 cos x + m2 cos(2 x + d)."""
+def acquire(size, *, first, second, period_nm, photons, seed, beads=None, phase_offset=0.7, jitter=None):
+    """Object (fine grid) and frames (15, size, size) of offset 100, light 1 + m1 cos x + m2 cos(2 x + d).
+
+    `jitter` (3, 5) is added to x in each frame.
+    """
+    jitter = np.zeros((3, 5)) if jitter is None else jitter
     rng = np.random.default_rng(seed)
     n = SAMPLES * size
     specimen = np.zeros((n, n))
@@ -34,11 +38,11 @@ def acquire(size, *, first, second, period_nm, photons, seed, beads=None, phase_
     transfer = airy(np.hypot(f[:, None], f[None]) / CUTOFF)
     r = (np.arange(n) + 0.5) / SAMPLES - 0.5 - size // 2
     frames = []
-    for vector in fine_vectors(period_nm) / 2:
+    for vector, moved in zip(fine_vectors(period_nm) / 2, jitter, strict=True):
         along = 2 * np.pi * (vector[0] * r[:, None] + vector[1] * r[None])
         start = rng.uniform(0, 2 * np.pi)
         for step in range(5):
-            x = along + start + 2 * np.pi * step / 5
+            x = along + start + 2 * np.pi * step / 5 + moved[step]
             light = 1 + first * np.cos(x) + second * np.cos(2 * x + phase_offset)
             image = np.fft.ifft2(np.fft.fft2(specimen * light) * transfer).real.clip(0)
             frames.append(image.reshape(size, SAMPLES, size, SAMPLES).sum((1, 3)))
@@ -69,6 +73,8 @@ CASES = (
     (0.1, 0.9, 200, 30, 400),
     (0.4, 0.3, 260, 100, None),
     (0.25, 0.9, 200, 6, 400),
+    (0.4, 0.3, 230, 2, None),
+    (0.4, 0.9, 230, 2, None),
 )
 
 
@@ -77,32 +83,53 @@ def correlation(image, truth):
     return np.corrcoef(image[inside].ravel(), truth[inside].ravel())[0, 1]
 
 
+def truth_of(specimen, period_nm):
+    """The object within the support of SIM with the second harmonic, on pixels half as large as raw ones."""
+    n = len(specimen)
+    f = np.fft.fftfreq(n) * SAMPLES
+    radius = np.hypot(f[:, None], f[None])
+    image = np.fft.ifft2(np.fft.fft2(specimen) * airy(radius / (CUTOFF + PIXEL_NM / period_nm))).real
+    half = SAMPLES // 2
+    return image.reshape(n // half, half, n // half, half).sum((1, 3))
+
+
 def print_table(size=256):
     """The rows of docs/classical.md: `python -m tests.acquisition.three_beams`."""
+    import jax
+
     from oidn_jax.acquisition import Acquisition, CameraSettings
+    from oidn_jax.classical.consistency import check_consistency
     from oidn_jax.methods import ClassicalMethod
     from oidn_jax.optics.microscope import Microscope
 
     microscope = Microscope(phases=5, na=1.4, emission_wavelength_nm=525.0, pixel_size_nm=PIXEL_NM, otf_damping=1.0)
-    f = np.fft.fftfreq(SAMPLES * size) * SAMPLES
-    radius = np.hypot(f[:, None], f[None])
+    check = jax.jit(check_consistency)
     for seed, (first, second, period_nm, photons, beads) in enumerate(CASES):
         specimen, frames = acquire(
             size, first=first, second=second, period_nm=period_nm, photons=photons, seed=seed, beads=beads
         )
         camera = CameraSettings(1.0, 100.0, 1.6)
-        acquisition = Acquisition.of_frames(np.moveaxis(frames, 0, -1), microscope, camera=camera)
+        truth, scores, judged = truth_of(specimen, period_nm), [], []
+        for harmonic in (2, None):  # the second alone, and what is used by default
+            acquisition = Acquisition.of_frames(
+                np.moveaxis(frames, 0, -1), microscope, camera=camera, harmonic=harmonic
+            )
+            images = {name: ClassicalMethod(name)(acquisition, 0).pixels for name in ("wiener", "hifi")}
+            scores.append([correlation(image, truth) for image in images.values()])
+            light, given = acquisition.light(0), acquisition.illumination(0)
+            result = check(images["wiener"], light, given, otf=acquisition.otf, noise=acquisition.light_noise)
+            judged.append(float(result.reduced_chi_square))
+        scores.append([correlation(ClassicalMethod("widefield")(acquisition, 0).pixels, truth)])
         estimate, expected = acquisition.estimate, fine_vectors(period_nm)
-        reach = CUTOFF + PIXEL_NM / period_nm
-        truth = np.fft.ifft2(np.fft.fft2(specimen) * airy(radius / reach)).real
-        truth = truth.reshape(2 * size, SAMPLES // 2, 2 * size, SAMPLES // 2).sum((1, 3))
-        scores = [correlation(ClassicalMethod(name)(acquisition, 0).pixels, truth) for name in ("wiener", "widefield")]
+        depths = np.reshape(estimate.illumination.modulation_depth, (3, -1))
         row = (
             *(f"{number:g}" for number in (first, second, period_nm, photons)),
             "filaments" if beads is None else "beads",
-            f"{vector_error(estimate.illumination.wave_vector, expected, size):.3f}",
-            ", ".join(f"{depth:.2f}" for depth in estimate.illumination.modulation_depth),
-            *(f"{score:.4f}" for score in scores),
+            f"{vector_error(estimate.finest.illumination.wave_vector, expected, size):.3f}",
+            *(", ".join(f"{depth:.2f}" for depth in wave) for wave in depths.T),
+            *(f"{alone:.4f} → {both:.4f}" for alone, both in zip(*scores[:2], strict=True)),
+            f"{scores[2][0]:.4f}",
+            f"{judged[0]:.2f} → {judged[1]:.2f}",
         )
         print(f"| {' | '.join(row)} |", flush=True)
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from oidn_jax.classical.assessment import assess, in_other_order, other_order_preference
+from oidn_jax.classical.assessment import assess, in_other_order, other_order_preference, second_harmonic_shows
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
@@ -34,6 +34,7 @@ def estimate(*, angles_deg=(24.8, 84.8, 144.8), lengths=(0.285, 0.287, 0.284), j
         coherence=np.full(count, 0.5),
         modulation_with_noise=np.full(count, 0.7),
         single_phases=given.phase,
+        phase_error=np.full_like(given.phase, 0.03),
         overlap=np.full(count, 1500),
     )
     return good._replace(**fields)
@@ -130,3 +131,24 @@ def test_the_other_order_of_the_frames_is_recognised(golden):
 def test_frames_without_stripes_fit_no_order():
     assert other_order_preference(estimate(confidence=np.full(3, 3.0)), estimate(false_alarm=np.full(3, 0.5))) == 0
     assert other_order_preference(estimate(confidence=np.full(3, 3.0)), estimate(joint=np.array(True))) == 0
+
+
+def test_phases_within_their_errors_are_no_alarm():
+    unsure = estimate(jitter_deg=20.0, phase_error=np.full((3, 3), np.deg2rad(6.0)))
+    assert not [warning for warning in assess(unsure) if "evenly" in warning]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shows"),
+    [
+        ({}, True),
+        ({"modulation_depth": 0.02}, False),  # what two beams of uneven phases leave at twice their vectors
+        ({"false_alarm": np.array([1e-9, 0.01, 1e-9])}, False),
+        ({"lengths": (0.25, 0.25, 0.25), "confidence": np.full(3, 6.0)}, False),
+        ({"lengths": (0.25, 0.25, 0.25), "confidence": np.full(3, 30.0)}, True),
+    ],
+)
+def test_what_passes_for_the_second_harmonic(changes, shows):
+    first = estimate(lengths=(0.15, 0.15, 0.15))
+    second = estimate(**{"lengths": (0.3, 0.3, 0.3), **changes})
+    assert second_harmonic_shows(first, second, (128, 128)) is shows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oidn_jax.classical.consistency import BORDER, check_consistency
-from oidn_jax.classical.evidence import significance_threshold
+from oidn_jax.classical.evidence import evidence, significance_threshold
 from oidn_jax.optics import forward, fourier, otf
 from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.optics.noise import NoiseModel
@@ -29,7 +29,7 @@ def gaussian(size, centre, sigma):
 
 def noisy(frames, key):
     """Counts with exactly the noise that is claimed."""
-    variance = NOISE.variance(frames.reshape(3, 3, SIZE, SIZE)).reshape(frames.shape)
+    variance = NOISE.variance(frames.reshape(3, -1, SIZE, SIZE)).reshape(frames.shape)
     return frames + jnp.sqrt(variance) * jax.random.normal(key, frames.shape)
 
 
@@ -154,3 +154,46 @@ def test_an_image_of_another_field_is_refused(scene, measured):
     image, given, _ = scene
     with pytest.raises(ValueError, match="no multiple"):
         check(image[:-1], measured, given)
+
+
+def test_the_true_image_of_three_beams_leaves_noise(scene):
+    """And without the first harmonic it does not."""
+    image, given, _ = scene
+    step, start = 2 * jnp.pi * jnp.arange(5) / 5, jnp.array([0.2, 1.3, 2.9])[:, None]
+    three = Illumination(
+        jnp.stack([given.wave_vector / 2, given.wave_vector], axis=1).reshape(6, 2),
+        jnp.stack([start + step[None], 2 * start + 0.5 + 2 * step[None]], axis=1).reshape(6, 5),
+        jnp.array([0.3, 0.6, 0.4, 0.8, 0.3, 0.9]),
+        jax.random.uniform(jax.random.key(8), (3, 5), minval=0.9, maxval=1.1),
+    )
+    fine = jnp.asarray(fourier.frequency_radius(2 * SIZE, 2 * SIZE), jnp.float32)
+    transfer = TRANSFER.at(2 * fine) * forward.pixel_transfer(2 * SIZE, 2 * SIZE, scale=2, integrate=False)
+    frames = image_frames(image, three, transfer)
+    measured = noisy(frames, jax.random.key(5))
+    agreed = check(image, measured, three)
+    evidence = inside(agreed.evidence, 2)
+    assert abs(agreed.reduced_chi_square - 1.0) < 0.05
+    assert abs(inside(agreed.chi_square, 2).mean() - 1.0) < 0.1
+    assert abs(evidence.std() - 1.0) < 0.12
+    assert agreed.suspect_area == 0
+    second = Illumination(three.wave_vector[1::2], three.phase[1::2], three.modulation_depth[1::2], three.brightness)
+    assert check(image, measured, second).reduced_chi_square > 1.5
+    spot = check(image + 0.5 * jnp.percentile(image, 99.0) * gaussian(2 * SIZE, SPOT, 1.5), measured, three)
+    extreme = np.unravel_index(np.argmin(spot.evidence), spot.evidence.shape)
+    assert np.hypot(*np.subtract(extreme, SPOT)) < 1.5
+
+
+def test_the_evidence_of_noise_is_standard_normal_under_three_beams(scene):
+    """Both harmonics are in the test's own noise: of six draws, also where the first is the deeper one."""
+    _, given, _ = scene
+    step, start = 2 * jnp.pi * jnp.arange(5) / 5, jnp.array([0.2, 1.3, 2.9])[:, None]
+    three = Illumination(
+        jnp.stack([given.wave_vector / 2, given.wave_vector], axis=1).reshape(6, 2),
+        jnp.stack([start + step[None], 2 * start + 0.5 + 2 * step[None]], axis=1).reshape(6, 5),
+        jnp.tile(jnp.array([0.9, 0.5]), 3),
+        jnp.ones((3, 5)),
+    )
+    test = jax.jit(partial(evidence, otf=TRANSFER, scale=2))
+    noise = jax.random.normal(jax.random.key(11), (6, 15, SIZE, SIZE))
+    maps = np.stack([inside(test(one, jnp.ones_like(one), three), 2) for one in noise])
+    np.testing.assert_allclose(maps.std(), 1.0, atol=0.03)

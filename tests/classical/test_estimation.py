@@ -59,6 +59,9 @@ def acquire(given, *, peak=300.0, seed=0, size=(SIZE, SIZE)):
     return (counts + generator.normal(0.0, 1.6, light.shape)).astype(np.float32)
 
 
+measure_phases = jax.jit(estimate_illumination)
+
+
 def wrapped_deg(angle):
     return np.rad2deg(np.angle(np.exp(1j * np.asarray(angle))))
 
@@ -148,6 +151,26 @@ def test_jitter_of_the_phases_is_measured(acquisitions, estimates):
     for phase in (estimated.illumination.phase, estimated.single_phases):
         assert np.sqrt(np.mean(wrapped_deg(phase - given.phase) ** 2)) < 2.5
     np.testing.assert_allclose(estimated.illumination.modulation_depth, given.modulation_depth, atol=0.06)
+
+
+@pytest.mark.parametrize("step_deg", [100.0, 120.0, 144.0])
+def test_phase_steps_are_measured_to_five_degrees(step_deg):
+    """Their standard deviation, of small fields too, where the object's own frequencies do not average out."""
+    phase = stored()["phase"][:, :1] + np.deg2rad(step_deg) * np.arange(3)
+    deviations, errors, steps = [], [], []
+    for seed, depth in enumerate((0.5, 0.8, 0.5)):
+        given = truth(phase=phase, modulation_depth=np.full(3, depth))
+        estimated = measure_phases(jnp.asarray(acquire(given, peak=600.0, seed=seed)), OTF)
+        deviation = wrapped_deg(estimated.single_phases - given.phase)
+        used = wrapped_deg(estimated.illumination.phase - given.phase)
+        steps.append([np.diff(each) for each in (deviation, used)])
+        uneven = [warning for warning in assess(estimated) if "evenly" in warning]
+        assert len(uneven) == (0 if step_deg == 120.0 else 3)
+        deviations.append(deviation - deviation.mean(1, keepdims=True))
+        errors.append(np.rad2deg(estimated.phase_error))
+    assert np.sqrt(np.mean(np.square(steps), axis=(0, 2, 3))).max() < 5.0
+    # The stated errors are of the size of the actual ones.
+    assert 0.2 < np.sqrt(np.mean((np.array(deviations) / np.array(errors)) ** 2)) < 1.5
 
 
 @pytest.mark.parametrize("name", ["stored", "bright", "dim"])

@@ -9,7 +9,14 @@ import pytest
 
 from oidn_jax.classical import hifi
 from oidn_jax.classical.bands import fine_frequencies, separate_bands
-from oidn_jax.classical.hifi import HifiSettings, effective_transfer, hifi_otf, hifi_sim, reach_and_apodisation
+from oidn_jax.classical.hifi import (
+    HifiSettings,
+    effective_transfer,
+    hifi_filters,
+    hifi_otf,
+    hifi_sim,
+    reach_and_apodisation,
+)
 from oidn_jax.optics import forward, fourier, grid
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
@@ -191,3 +198,34 @@ def test_the_table_of_the_publication_is_slightly_wider_than_an_ideal_pupil():
     excess = table.at(frequency) - ideal.at(frequency)
     assert np.all((excess > 0.0) & (excess < 0.02))
     np.testing.assert_allclose(table.at(jnp.array([0.0, 0.311])), [1.0, 0.0], atol=1e-6)
+
+
+def test_the_effective_transfer_holds_for_three_beams(key):
+    """Frames without noise: the image is the object times it, whatever the depths of the two harmonics."""
+    size, table = 64, OTF
+    first = jnp.array([[6.0, 1.0], [-2.0, 6.0], [4.0, -5.0]]) / size
+    step = 2 * jnp.pi * jnp.arange(5) / 5
+    given = Illumination(
+        jnp.stack([first, 2 * first], axis=1).reshape(6, 2),
+        jnp.tile(jnp.stack([0.4 + step, 1.1 + 2 * step]), (3, 1)),
+        jnp.tile(jnp.array([0.2, 0.8]), 3),
+        jnp.ones((3, 5)),
+    )
+    specimen = jax.random.exponential(key, (2 * size, 2 * size))
+    ky, kx = fine_frequencies((size, size), scale=2)
+    transfer = table(ky, kx) * forward.pixel_transfer(2 * size, 2 * size, scale=2, integrate=False)
+    frames = jax.jit(partial(forward.form_raw_frames, scale=2))(specimen, given, transfer)
+    images = jax.jit(partial(hifi_sim, iterations=0, pad=0))(frames, given, table)
+    effective = jax.jit(partial(effective_transfer, side=size))(given, table, (ky, kx))
+    for image, shape in zip(images, effective, strict=True):
+        expected = fourier.filter_image(specimen, shape)
+        assert np.abs(image - expected).max() < 2e-3 * np.abs(expected).max()
+    # The first harmonic's noise is 16 times the second's: its bands count a sixteenth.
+    _, power = jax.jit(partial(hifi_filters, side=size))(given, table, (ky, kx))
+    alone = Illumination(given.wave_vector[::2], given.phase[::2], given.modulation_depth[::2], given.brightness)
+    second = Illumination(given.wave_vector[1::2], given.phase[1::2], given.modulation_depth[1::2], given.brightness)
+    powers = [jax.jit(partial(hifi_filters, side=size))(each, table, (ky, kx))[1] for each in (alone, second)]
+    still = jax.jit(partial(hifi_filters, side=size))(
+        second._replace(wave_vector=jnp.full((3, 2), 5.0)), table, (ky, kx)
+    )[1]
+    np.testing.assert_allclose(power, (powers[0] - still) / 16 + powers[1], atol=1e-4)

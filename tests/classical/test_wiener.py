@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.bands import fine_frequencies, separate_bands
+from oidn_jax.classical.bands import band_weights, fine_frequencies, separate_bands
 from oidn_jax.classical.widefield import deconvolved_widefield
 from oidn_jax.classical.wiener import Attenuation, automatic_wiener, wiener_sim
 from oidn_jax.optics import forward, fourier, grid, illumination, otf
@@ -196,3 +196,55 @@ def test_attenuation_removes_haze_and_keeps_the_object(key):
     plain, attenuated = (attenuate(haze, jnp.float32(s)) for s in (0.0, 0.95))
     assert attenuated.std() < 0.8 * plain.std()
     assert attenuated.mean() < 0.65 * plain.mean()
+
+
+def three_beam_scene(key, *, depths=(0.3, 0.7), size=48):
+    """As `periodic_scene`: five even phases, of each orientation a first and a second harmonic."""
+    first = jnp.array([[7.0, 1.0], [-3.0, 6.0], [4.0, -6.0]]) / size
+    vectors = jnp.stack([first, 2 * first], axis=1).reshape(6, 2)
+    step = 2 * jnp.pi * jnp.arange(5) / 5
+    phases = jnp.tile(jnp.stack([0.4 + step, 1.1 + 2 * step]), (3, 1))
+    given = Illumination(vectors, phases, jnp.tile(jnp.array(depths), 3), jnp.ones((3, 5)))
+    specimen = jax.random.exponential(key, (2 * size, 2 * size))
+    fine_otf = otf.airy_otf(fourier.frequency_radius(2 * size, 2 * size), cutoff=CUTOFF / 2)
+    fine_otf = fine_otf * forward.pixel_transfer(2 * size, 2 * size, scale=2, integrate=False)
+    return specimen, given, form_frames(specimen, given, fine_otf), fine_otf
+
+
+def test_the_bands_of_three_beams_are_separated_exactly(key):
+    specimen, given, frames, fine_otf = three_beam_scene(key)
+    still, modulated, weight = jax.jit(separate_bands)(frames, given)
+    expected = np.asarray(form_bands(specimen, given.wave_vector, fine_otf))
+    np.testing.assert_allclose(still, np.broadcast_to(expected[0].real, still.shape), atol=1e-4)
+    np.testing.assert_allclose(modulated, expected[1:], atol=2e-4)
+    np.testing.assert_allclose(weight, np.tile([0.3**2 / 4, 0.7**2 / 4], 3), rtol=1e-4)
+    np.testing.assert_allclose(weight, jax.jit(band_weights)(given), rtol=1e-6)
+
+
+def test_three_beams_without_noise_give_the_object_within_the_support_of_the_second_harmonic(key):
+    specimen, given, frames, _ = three_beam_scene(key)
+    image = reconstruct(frames, given, TABLE, wiener=1e-3, pad=0)
+    reach = CUTOFF + float(np.hypot(*np.asarray(given.wave_vector[1::2]).T).mean())
+    radius = jnp.asarray(fourier.frequency_radius(*specimen.shape), jnp.float32)
+    apodised = fourier.fft2(specimen) * otf.airy_otf(radius, cutoff=reach / 2)
+    inside = np.asarray(radius < 0.23)  # of the flower, in every direction
+    assert reach / 2 > 0.3
+    difference = np.abs(fourier.fft2(image) - apodised)[inside]
+    assert difference.max() < 0.02 * np.abs(apodised)[inside].max()
+    np.testing.assert_allclose(image.mean(), specimen.mean(), rtol=1e-3)
+
+
+def test_the_first_harmonic_makes_the_middle_frequencies_less_noisy(key):
+    """Near the cutoff band 0 has little light, and the second harmonic's band is near its end too."""
+    specimen, given, frames, _ = three_beam_scene(key, depths=(0.8, 0.4))
+    alone = Illumination(given.wave_vector[1::2], given.phase[1::2], given.modulation_depth[1::2], given.brightness)
+    noise = frames.std() * jax.random.normal(jax.random.key(4), frames.shape)
+    radius = np.asarray(fourier.frequency_radius(*specimen.shape))
+    middle = (2 * radius > 0.7 * CUTOFF) & (2 * radius < CUTOFF)
+
+    def noise_to_signal(illumination):
+        images = (reconstruct(part, illumination, TABLE, wiener=0.05, pad=0) for part in (noise, frames))
+        powers = [(np.abs(fourier.fft2(image)) ** 2)[middle].mean() for image in images]
+        return powers[0] / powers[1]
+
+    assert noise_to_signal(given) < 0.8 * noise_to_signal(alone)

@@ -98,6 +98,24 @@ def test_inspect_tells_what_a_raw_file_says(tmp_path, golden, capsys):
     assert "--orientations and --phases" in err
 
 
+def test_inspect_takes_maps_of_the_camera(tmp_path, golden, capsys):
+    frames = golden("sim_acquisition_crop")["raw_mid"]
+    source = str(tmp_path / "a.tif")
+    write_raw_tiff(source, frames, pixel_size_nm=62.6)
+    tifffile.imwrite(tmp_path / "gain.tif", np.full(frames.shape[1:], 2.5, np.float32))
+    tifffile.imwrite(tmp_path / "offset.tif", np.full((64, 64), 90.0, np.float32))
+    assert ended(inspect.main, [source, f"--gain-map={tmp_path / 'gain.tif'}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "camera maps: gain_map gain.tif" in lines
+    (gains,) = [line.split()[-3:] for line in lines if line.startswith("gain, counts per photo-electron")]
+    assert gains == ["2.5"] * 3
+    assert ended(inspect.main, [source, source, f"--offset-map={tmp_path / 'offset.tif'}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error: --offset-map" in err
+    assert "has 64 x 64 pixels, but the frames of" in err
+
+
 def test_inspect_tells_of_positions_and_channels(tmp_path, golden, capsys):
     frames = golden("sim_acquisition_crop")["raw_mid"]
     channel = {"Name": ["GFP", "mCherry"], "EmissionWavelength": [525.0, 610.0]}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from oidn_jax.acquisition.drift import measure_drift
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.methods import reconstruct
 from oidn_jax.models import weights
@@ -23,6 +24,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_raw_tiff(tmp_path / "cell.tif", raw_counts(32, 32)[0], pixel_size_nm=PIXEL_NM)
     write_raw_tiff(tmp_path / "spots.tif", counts(), pixel_size_nm=PIXEL_NM)
+    tifffile.imwrite(tmp_path / "small.tif", np.ones((32, 32), np.float32))
+    tifffile.imwrite(tmp_path / "montage.tif", np.block([list(row) for row in counts().reshape(3, 3, 64, 64)]))
     return tmp_path
 
 
@@ -58,6 +61,34 @@ WRONG = {
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
     "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
     "noise without use": (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of"),
+    "an image of another size": (
+        ["spots.tif", "--out=out", "--image=small.tif"],
+        "small.tif is 1 x 32 x 32 .* must be 1 x 128 x 128",
+    ),
+    "a gain and its map": (
+        ["spots.tif", "--out=out", "--method=wiener", "--trust", "--camera-gain=2", "--gain-map=gain.tif"],
+        "--camera-gain is 2.0; --gain-map says it of each pixel",
+    ),
+    "an offset and its map": (
+        ["spots.tif", "--out=out", "--method=widefield", "--camera-offset=2", "--offset-map=gain.tif"],
+        "--camera-offset is 2.0; --offset-map says it of each pixel",
+    ),
+    "a map that there is not": (
+        ["spots.tif", "--out=out", "--method=wiener", "--gain-map=g.tif"],
+        "g.tif does not exist",
+    ),
+    "a map of other pixels": (
+        ["spots.tif", "--out=out", "--method=wiener", "--variance-map=small.tif"],
+        "--variance-map small.tif has 32 x 32 pixels, but the frames of spots.tif have 64 x 64",
+    ),
+    "frames for a map": (
+        ["spots.tif", "--out=out", "--method=wiener", "--offset-map=spots.tif"],
+        "--offset-map spots.tif holds 9 images",
+    ),
+    "a map of a montage": (
+        ["montage.tif", "--out=out", "--method=widefield", "--frame-order=montage", "--gain-map=montage.tif"],
+        "--gain-map montage.tif has 192 x 192 pixels, but the frames of montage.tif have 64 x 64",
+    ),
     "phases of nothing": (["cell.tif", "--out=out", "--method=wiener", "--refit-phases"], "needs --illumination"),
     "a period where the stripes are known": (
         ["cell.tif", "--out=out", "--method=wiener", "--illumination=a.json", "--pattern-period=180"],
@@ -420,3 +451,23 @@ def test_names_with_markup_and_escape_sequences_are_text(folder, command):
         assert shown.removesuffix(".tif") in err
         code, _, err = command("measure", name, "--no-rolling", "--index=0", "--plot=page.png", "--overwrite")
         assert code == 0, err
+
+
+def test_a_wrong_size_of_an_image_is_told_before_anything_is_estimated(refused, monkeypatch):
+    monkeypatch.setattr(
+        "oidn_jax.acquisition.Acquisition.check", lambda *_, **__: pytest.fail("the frames were looked at")
+    )
+    refused("small.tif is 1 x 32 x 32", "reconstruct", "spots.tif", "--out=out", "--image=small.tif")
+
+
+@pytest.mark.parametrize(("words", "looked"), [((), 0), (("--correct-drift",), 1)])
+def test_a_widefield_image_does_not_wait_for_a_drift_that_nobody_asked_for(command, monkeypatch, words, looked):
+    calls = []
+
+    def counted(*arguments, **settings):
+        calls.append(arguments)
+        return measure_drift(*arguments, **settings)
+
+    monkeypatch.setattr("oidn_jax.acquisition.acquisition.measure_drift", counted)
+    assert command("reconstruct", "spots.tif", "--method=widefield", "--out=out", *words).code == 0
+    assert bool(calls) == bool(looked)

@@ -120,9 +120,12 @@ def trust_page(*, pixel_size_nm=PIXEL_NM):
 VECTORS = np.array([[12, -3], [-4, 15], [9, 12]])  # frequency pixels of 48 x 60
 
 
-def diagnostics_page(*, vectors=VECTORS, size=(48, 60), phases=3, profiles=3, pixel_size_nm=50.0, warnings=()):
+def diagnostics_page(
+    *, vectors=VECTORS, size=(48, 60), phases=3, profiles=3, pixel_size_nm=50.0, warnings=(), harmonics=(1,)
+):
     """Noise with one bright pixel at each wave vector."""
     rng, count, (h, w) = np.random.default_rng(0), len(vectors), size
+    orientations = count // len(harmonics)
     spectrum, correlogram = rng.random((h, w)), 1 + rng.random((count, h, w))
     for i, (y, x) in enumerate(vectors):
         correlogram[i, h // 2 + y, w // 2 + x] = 20.0 + i
@@ -139,11 +142,11 @@ def diagnostics_page(*, vectors=VECTORS, size=(48, 60), phases=3, profiles=3, pi
         image=picture(1, 120)[: 2 * h, : 2 * w],
         cutoff=0.32,
         searched=(0.64 * 0.32, 1.02 * 0.32),
-        brightness=1 + 0.03 * rng.normal(size=(count, phases)),
+        brightness=1 + 0.03 * rng.normal(size=(orientations, phases)),
         raw_spectrum=spectrum,
         result_spectrum=fine,
         correlogram=correlogram,
-        at_rest=np.stack([fine] * count),
+        at_rest=np.stack([fine] * orientations),
         moved=np.stack([fine] * count),
         wave_vector=vectors / size,
         phase=angles,
@@ -154,11 +157,12 @@ def diagnostics_page(*, vectors=VECTORS, size=(48, 60), phases=3, profiles=3, pi
         runner_up=4 * ones,
         coherence=0.9 * ones,
         overlap=100 * ones,
-        condition=1.8 * ones,
+        condition=1.8 * ones[:orientations],
         residual_peak=2 * ones,
         frequency=frequency,
         transfer=np.clip(1 - frequency * widths, 0, 1),
         position=position,
         psf=np.exp(-0.5 * (position / widths) ** 2),
+        harmonics=harmonics,
         warnings=warnings,
     )

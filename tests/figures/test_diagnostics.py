@@ -81,3 +81,25 @@ def test_the_width_of_a_symmetric_profile():
     position = np.linspace(0, 8, 321)
     assert width_at_half_maximum(position, np.exp(-0.5 * position**2)) == pytest.approx(2.3548, rel=1e-3)
     assert np.isnan(width_at_half_maximum(position, np.ones(321)))
+
+
+def test_three_beams_have_a_row_for_each_harmonic(tmp_path, drawn):
+    vectors = np.array([[6, -2], [12, -4], [-3, 7], [-6, 14], [5, 6], [10, 12]])
+    given = diagnostics_page(vectors=vectors, phases=5, harmonics=(1, 2), warnings=["one"])
+    save_diagnostics(tmp_path / "cell.png", given)
+    (page,) = drawn
+    for i, vector in enumerate(vectors * 1000 / 50 / SIZE):
+        name = f"{i // 2 + 1}, harmonic {i % 2 + 1}"
+        axes = panel(page, f"{name}:\ncorrelation Z = {20 + i}.0")
+        np.testing.assert_allclose(marked(axes), [vector], rtol=1e-5)
+        moved = panel(page, f"{name}:\nband +{i % 2 + 1}, at")
+        np.testing.assert_allclose(moved.patches[1].center, -vector[::-1], rtol=1e-5)
+    reach = 0.32 + np.hypot(*(vectors[1::2] / SIZE).T).mean()
+    dashed = [patch.radius for patch in panel(page, "spectrum of the result").patches if patch.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed, [20 * reach], rtol=1e-5)
+    assert len(numbers_in_words(given)["condition of the mixing"]) == 6
+    assert len(panel(page, "mean of each frame").patches) == 15
+    width, height = page.figure.bbox.size
+    for text, box in page.texts:
+        assert 0 <= box.x0 < box.x1 <= width, text
+        assert 0 <= box.y0 < box.y1 <= height, text

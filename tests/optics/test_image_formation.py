@@ -188,3 +188,64 @@ def test_background_is_added_in_every_frame_with_its_brightness(key):
 
     added = form(jax.random.uniform(key, (16, 16)))
     np.testing.assert_allclose(added, jnp.broadcast_to(jnp.array([3.0, 1.5, 6.0])[:, None, None], (3, 8, 8)), atol=1e-5)
+
+
+def three_beams():
+    """Two orientations of five uneven phases, each with a first and a second harmonic."""
+    vectors = np.array([[0.06, 0.13], [0.12, 0.26], [-0.11, 0.09], [-0.22, 0.18]])
+    phases = np.random.default_rng(5).uniform(0, 2 * np.pi, (4, 5))
+    brightness = np.random.default_rng(6).uniform(0.8, 1.2, (2, 5))
+    parts = (vectors, phases, np.array([0.3, 0.7, 0.2, 0.6]), brightness)
+    return illumination.Illumination(*(jnp.asarray(part, jnp.float32) for part in parts))
+
+
+def light_of_three_beams(given, size, scale):
+    """By numpy, wave by wave, (frames, h, w), on the grid `scale` times as fine as raw frames of a size."""
+    y, x = ((np.arange(scale * n) + 0.5) / scale - 0.5 - n // 2 for n in size)
+    vectors, phases, depths, brightness = (np.asarray(part, np.float64) for part in given)
+    frames = []
+    for o in range(2):
+        for n in range(5):
+            light = np.ones((len(y), len(x)))
+            for wave in (2 * o, 2 * o + 1):
+                turn = 2 * np.pi * (vectors[wave, 0] * y[:, None] + vectors[wave, 1] * x[None])
+                light += depths[wave] * np.cos(turn + phases[wave, n])
+            frames.append(brightness[o, n] * light)
+    return np.array(frames)
+
+
+def test_the_light_of_three_beams_is_the_sum_of_its_waves():
+    given = three_beams()
+    assert (given.orientations, given.harmonics) == (2, 2)
+    np.testing.assert_array_equal(given.finest, given.wave_vector[1::2])
+    np.testing.assert_allclose(given.reach(0.3), 0.3 + (np.hypot(0.12, 0.26) + np.hypot(0.22, 0.18)) / 2, rtol=1e-5)
+    light = jax.jit(illumination.patterns, static_argnames=("size", "scale"))(given, size=(10, 12), scale=2)
+    np.testing.assert_allclose(light.reshape(10, 20, 24), light_of_three_beams(given, (10, 12), 2), atol=1e-5)
+    second = jax.jit(illumination.patterns, static_argnames=("size", "scale"))(
+        given.of_orientation(1), size=(10, 12), scale=2
+    )
+    np.testing.assert_allclose(second[0], light[1], atol=1e-5)
+
+
+def test_frames_of_three_beams_equal_a_direct_sum(key):
+    """Both forms of the model against numpy: multiply, convolve, add up the pixels."""
+    given, size = three_beams(), (10, 12)
+    specimen = np.asarray(jax.random.uniform(key, (20, 24)))
+    transfer = otf.airy_otf(fourier.frequency_radius(20, 24), cutoff=0.3)
+    lit = specimen * light_of_three_beams(given, size, 2)
+    blurred = np.fft.ifft2(np.fft.fft2(lit) * transfer).real
+    expected = blurred.reshape(10, 10, 2, 12, 2).mean((2, 4))
+    in_fourier = jax.jit(partial(forward.form_raw_frames, scale=2))(specimen, given, transfer)
+    in_space = jax.jit(partial(forward.form_raw_frames_in_space, scale=2))(specimen, given, otf.psf_of_otf(transfer))
+    np.testing.assert_allclose(in_fourier, expected, atol=2e-5)
+    np.testing.assert_allclose(in_space, expected, atol=2e-5)
+
+
+def test_back_projection_is_the_adjoint_for_three_beams(key):
+    given = three_beams()
+    specimen = jax.random.normal(key, (20, 24))
+    frames = jax.random.normal(jax.random.fold_in(key, 1), (10, 10, 12))
+    transfer = otf.airy_otf(fourier.frequency_radius(20, 24), cutoff=0.3)
+    there = jax.jit(partial(forward.form_raw_frames, scale=2))(specimen, given, transfer)
+    back = jax.jit(partial(forward.back_project, scale=2))(frames, given, transfer)
+    np.testing.assert_allclose(jnp.vdot(there, frames), jnp.vdot(specimen, back), rtol=1e-4)

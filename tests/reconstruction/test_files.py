@@ -11,7 +11,7 @@ import tifffile
 from matplotlib.image import imread
 
 from oidn_jax.acquisition import CameraSettings, KnownIllumination
-from oidn_jax.data import InputError, open_images, open_raw_stack, writers
+from oidn_jax.data import InputError, open_images, open_raw_stack, write_priism, writers
 from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod, reconstruct
 from oidn_jax.reconstruction import Messages, Outputs, Reading, files, reconstruct_files
 from oidn_jax.version import __version__
@@ -379,6 +379,30 @@ def test_files_give_what_arrays_give(tmp_path, run):
     (path,) = run(write(tmp_path / "cell.tif"), method=NetworkMethod(model, tile=32, overlap=8))
     expected = reconstruct(frames_last(STACK), model, tile=32, overlap=8)
     np.testing.assert_array_equal(tifffile.imread(path).reshape(80, 96), expected[0, ..., 0])
+
+
+@pytest.mark.parametrize("flip_y", [None, True, False])
+@pytest.mark.parametrize("suffix", ["tif", "mrc"])
+def test_maps_of_the_camera_apply_to_the_pixels_that_they_show(tmp_path, run, suffix, flip_y):
+    """Of the same sensor, in a file of either kind; the uneven frames of it give the image of the even ones."""
+    counts = simulated.counts().astype(np.int16)
+    offset = np.round(20 * np.random.default_rng(1).normal(size=counts.shape[1:])).astype(np.int16)
+    for name, frames in (("even", counts), ("uneven", counts + offset)):
+        write_priism(tmp_path / f"{name}.mrc", frames, pixel_size_nm=simulated.PIXEL_NM)
+    path = tmp_path / f"offset.{suffix}"
+    if suffix == "tif":  # whose first row is shown at the top
+        tifffile.imwrite(path, offset[::-1])
+    else:
+        write_priism(path, offset[None], pixel_size_nm=simulated.PIXEL_NM)
+    images, method = [], ClassicalMethod("wiener")
+    for name, given in (("even", np.zeros(offset.shape)), ("uneven", path)):
+        reading = Reading(camera=CameraSettings(camera_gain=1.0, offset_map=given), flip_y=flip_y)
+        written = run(tmp_path / f"{name}.mrc", method=method, microscope=simulated.MICROSCOPE, reading=reading)[0]
+        images.append(tifffile.imread(written))
+    np.testing.assert_allclose(images[1], images[0], rtol=0, atol=1e-3 * np.abs(images[0]).max())
+    assert provenance_of(written)["camera_maps"] == {"offset_map": path.name}
+    illumination = json.loads((tmp_path / "out" / "uneven_sr_illumination.json").read_text())
+    assert illumination["camera_maps"] == {"offset_map": path.name}
 
 
 CAMERA = CameraSettings(camera_gain=1.0, camera_offset=100.0)

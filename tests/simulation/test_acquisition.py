@@ -189,6 +189,9 @@ def test_pairs_are_normalised_and_do_not_depend_on_the_batch_size(simulate, key)
         ({"specimen": "liver"}, "specimen"),
         ({"target": "best"}, "target"),
         ({"modulation_depth": (0.5, 1.5)}, "modulation_depth"),
+        ({"first_harmonic": (0.0, 0.4)}, "first_harmonic"),
+        ({"first_harmonic": (0.2, 0.9)}, "first_harmonic"),
+        ({"first_harmonic": (0.2, 0.3), "modulation_depth": (0.5, 1.0)}, "first_harmonic"),
         ({"background": (0.4, 0.3)}, "background"),
         ({"density": (0.0, 0.0)}, "density"),
         ({"mean_photons": (15.0, 0.0)}, "mean_photons"),
@@ -211,6 +214,8 @@ def test_illegal_settings_are_refused(change, field):
         ({"orientation_sets_deg": ((0.0, 60.0),)}, MICROSCOPE, "simulation.orientation_sets_deg"),
         ({"orientation_sets_deg": ()}, MICROSCOPE, "simulation.orientation_sets_deg"),
         ({"target": "classical"}, Microscope(phases=2), "simulation.target"),
+        ({"first_harmonic": (0.2, 0.3)}, MICROSCOPE, "simulation.first_harmonic"),
+        ({"first_harmonic": (0.2, 0.3)}, Microscope(phases=6), "simulation.first_harmonic"),
         ({"target": "classical", "modulation_depth": (0.0, 0.0)}, MICROSCOPE, "simulation.target"),
         ({}, Microscope(pixel_size_nm=100.0), "microscope.scale"),
     ],
@@ -229,3 +234,65 @@ def test_another_specimen_brings_its_defaults_and_keeps_what_was_changed():
     assert er.for_specimen("ccps") == changed
     with pytest.raises(IllegalValue):
         changed.for_specimen("liver")
+
+
+THREE_BEAMS = dataclasses.replace(
+    SETTINGS, first_harmonic=(0.2, 0.4), modulation_depth=(0.5, 0.9), dichroism=(0.1, 0.2)
+)
+
+
+def test_three_beams_are_of_one_grating(key):
+    """p, 2 p; x, 2 x; depths as drawn; the frames are those of the forward model."""
+    microscope = Microscope(phases=5)
+    drawn = jax.jit(partial(draw_illumination, simulation=Simulation(THREE_BEAMS, microscope)))(key)
+    assert (drawn.orientations, drawn.harmonics, drawn.phase.shape) == (3, 2, (6, 5))
+    np.testing.assert_allclose(drawn.wave_vector[1::2], 2 * drawn.wave_vector[::2], rtol=1e-6)
+    np.testing.assert_allclose(drawn.phase[1::2], 2 * drawn.phase[::2], rtol=1e-6)
+    first, second = drawn.modulation_depth[::2], drawn.modulation_depth[1::2]
+    assert np.all((first >= 0.2) & (first <= 0.4))
+    assert np.all((second >= 0.5) & (second <= 0.9))
+    two = jax.jit(partial(draw_illumination, simulation=Simulation(SETTINGS, microscope)))(key)
+    np.testing.assert_array_equal(drawn.finest, two.wave_vector)
+
+    settings = dataclasses.replace(THREE_BEAMS, dichroism=(0.0, 0.0), background=(0.0, 0.0), margin=0)
+    acquisition = compiled(settings=settings, microscope=microscope)(key, 8)
+    transfer = jnp.asarray(microscope.fine_otf(*SIZE), jnp.float32)
+    frames = jax.jit(partial(form_raw_frames, scale=2))(acquisition.specimen, acquisition.illumination, transfer)
+    expected = acquisition.photons_per_unit * jnp.maximum(jnp.moveaxis(frames, 0, -1), 0.0)
+    np.testing.assert_allclose(acquisition.photons, expected, atol=1e-3 * float(expected.max()))
+
+
+@pytest.mark.parametrize("target", ["ideal", "classical"])
+def test_training_pairs_of_three_beams(key, target):
+    settings = dataclasses.replace(THREE_BEAMS, target=target)
+    simulation = Simulation(settings, Microscope(phases=5))
+    pairs = jax.jit(partial(simulate_pairs, simulation=simulation, size=SIZE, normalisation="joint"))
+    batch = pairs(key, jnp.array([8, 8]))
+    assert batch["inputs"].shape == (2, *SIZE, 15)
+    assert np.isfinite(batch["target"]).all()
+
+
+def test_the_pixels_of_the_camera_differ_as_asked(key):
+    uneven = {"gain_variation": 0.1, "offset_variation": 20.0, "noisy_pixels": 0.1, "noisy_pixel_variance": 40.0}
+    size = (96, 80)
+    acquisition = compiled(settings=dataclasses.replace(SETTINGS, **uneven), size=size)(key, 8)
+    camera, even = acquisition.camera, compiled(size=size)(key, 8).camera
+    np.testing.assert_array_equal(even.gain, CAMERA.gain)
+    np.testing.assert_array_equal(even.offset, CAMERA.offset)
+    np.testing.assert_allclose(even.variance, CAMERA.noise.dark_variance, rtol=1e-6)
+    np.testing.assert_allclose(np.std(camera.gain) / CAMERA.gain, 0.1, rtol=0.05)
+    np.testing.assert_allclose(np.std(camera.offset), 20.0, rtol=0.05)
+    noisy = np.asarray(camera.read_noise) > 1.5 * CAMERA.read_noise
+    np.testing.assert_allclose(noisy.mean(), 0.1, rtol=0.15)
+    np.testing.assert_allclose(camera.read_noise[noisy], CAMERA.read_noise * np.sqrt(40.0), rtol=1e-5)
+    frames = camera.for_frames(-1)
+    noise = acquisition.raw_frames - frames.offset - frames.gain * acquisition.photons
+    expected = frames.gain**2 * acquisition.photons + camera.variance[..., None]
+    np.testing.assert_allclose(np.mean(noise**2 / expected), 1.0, atol=0.02)
+    np.testing.assert_allclose(np.mean((noise**2 / expected)[noisy]), 1.0, atol=0.05)
+
+
+@pytest.mark.parametrize(("name", "value"), [("noisy_pixels", 1.5), ("gain_variation", -0.1)])
+def test_pixels_that_no_camera_has(name, value):
+    with pytest.raises(IllegalValue, match=name):
+        dataclasses.replace(SETTINGS, **{name: value})

@@ -34,9 +34,11 @@ SETTINGS = SimulationSettings(
 )
 
 
-def order(out, *, settings=SETTINGS, cells=2, size=48, patches=3, patch=24, seed=0, overwrite=False):
+def order(
+    out, *, settings=SETTINGS, microscope=MICROSCOPE, cells=2, size=48, patches=3, patch=24, seed=0, overwrite=False
+):
     return Export(
-        Simulation(settings, MICROSCOPE),
+        Simulation(settings, microscope),
         out,
         cells=cells,
         size=size,
@@ -54,8 +56,8 @@ def export(*arguments, **options):
     return lines
 
 
-def raw_frames(path):
-    return open_raw_stack(path).read(0)
+def raw_frames(path, *, phases=3):
+    return open_raw_stack(path, phases=phases).read(0)
 
 
 @pytest.fixture(scope="module")
@@ -113,15 +115,31 @@ def illumination_of(level):
     return Illumination(*(jnp.asarray(level[name], jnp.float32) for name in names))
 
 
-@pytest.mark.parametrize(("file", "light"), [("gt", "bright_photons_per_unit"), ("level_03", "photons_per_unit")])
-def test_truth_and_illumination_explain_the_raw_frames(tree, file, light):
+@pytest.fixture(scope="module")
+def three_beam_tree(tmp_path_factory):
+    out = tmp_path_factory.mktemp("export")
+    settings = dataclasses.replace(SETTINGS, first_harmonic=(0.2, 0.4), modulation_depth=(0.5, 0.9))
+    export(out, settings=settings, microscope=Microscope(phases=5), patches=0, cells=1)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("beams", "file", "light"),
+    [
+        ("tree", "gt", "bright_photons_per_unit"),
+        ("tree", "level_03", "photons_per_unit"),
+        ("three_beam_tree", "level_03", "photons_per_unit"),
+    ],
+)
+def test_truth_and_illumination_explain_the_raw_frames(request, beams, file, light):
     """From files and JSON alone, as an outsider would: the frames within their noise, chi^2 / pixel = 1."""
-    cell = tree / "CCPs" / "Cell_001"
+    cell = request.getfixturevalue(beams) / "CCPs" / "Cell_001"
     truth = json.loads((cell / "truth.json").read_text())
     level, camera = truth["levels"]["03"], truth["settings"]["simulation"]["camera"]
     specimen = jnp.asarray(np.array(mrc.imread(str(cell / "Truth.mrc"))).reshape(96, 96))
     background = jnp.asarray(np.array(mrc.imread(str(cell / "Background.mrc"))).reshape(48, 48))
-    counts = raw_frames(cell / f"RawSIMData_{file}.mrc").astype(float)
+    phases = truth["settings"]["microscope"]["phases"]
+    counts = raw_frames(cell / f"RawSIMData_{file}.mrc", phases=phases).astype(float)
     electrons = (counts - camera["offset"]) / camera["gain"]
     otf = jnp.asarray(MICROSCOPE.fine_otf(48, 48), jnp.float32)
 

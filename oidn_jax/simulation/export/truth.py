@@ -15,7 +15,8 @@ _GRID = (
     "(scale - 1) / 2 SR pixels away"
 )
 _PHASE_ORIGIN = (
-    "I = brightness (1 + modulation_depth cos(2 pi p.r + phase)), r from the centre of raw pixel (h//2, w//2)"
+    "I = brightness (1 + modulation_depth cos(2 pi p.r + phase)), r from the centre of raw pixel (h//2, w//2); of "
+    "three beams with such a cosine for each of the `harmonics` of an orientation, which follow each other in the lists"
 )
 _MODEL = (
     "expected photo-electrons of frame n = photons_per_unit * max(bin[(Truth * I_n) convolved with the PSF] "
@@ -49,11 +50,12 @@ def describe_cell(simulation: Simulation, *, size: int, seed: int) -> dict[str, 
 
 
 def describe_acquisition(acquisition: SimulatedAcquisition, microscope: Microscope) -> dict[str, Any]:
-    """Light and illumination of one acquisition, a number or a list for each orientation."""
+    """Light and illumination of one acquisition, a number or a list for each wave, or each orientation."""
     illumination = acquisition.illumination
     vector = np.asarray(illumination.wave_vector, float)
     return {
         "photons_per_unit": float(acquisition.photons_per_unit),
+        "harmonics": illumination.harmonics,
         "wave_vector_yx_cycles_per_pixel": vector.tolist(),
         "period_nm": (microscope.pixel_size_nm / np.hypot(*vector.T)).tolist(),
         "angle_deg": np.rad2deg(np.arctan2(vector[:, 0], vector[:, 1])).tolist(),
