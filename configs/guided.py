@@ -1,4 +1,4 @@
-"""A network guided by Wiener SIM, trained on all specimens under many microscopes: the weights that come with the package.
+"""A network guided by Wiener SIM, trained on all specimens under many microscopes.
 
     python train.py --config=configs/guided.py --workdir=runs/guided
     python train.py --config=configs/guided.py:quick --workdir=runs/guided_quick

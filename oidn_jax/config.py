@@ -23,7 +23,14 @@ from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
 from oidn_jax.simulation.specimens import SPECIMENS
 from oidn_jax.training.checkpoint import plain
-from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSettings, TrainingRun, TrainSettings, VarietySettings
+from oidn_jax.training.settings import (
+    DataSettings,
+    DistributedSettings,
+    LossSettings,
+    TrainingRun,
+    TrainSettings,
+    VarietySettings,
+)
 
 # Excitation and emission in nm: the lasers of the microscope that recorded BioSR, and the usual emission bands.
 CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
@@ -227,7 +234,9 @@ def _simulations(config: Any, own: Simulation) -> tuple[Simulation, ...]:
             changed.update_from_flattened_dict(changes)
             settings, microscope = simulation_settings(changed), microscope_of(changed)
             names = variety.specimens or (own.specimen.name,)
-            simulations += [Simulation(settings.for_specimen(name, given=_fields(changes)), microscope) for name in names]
+            simulations += [
+                Simulation(settings.for_specimen(name, given=_fields(changes)), microscope) for name in names
+            ]
         except (AttributeError, KeyError, TypeError) as error:
             legal = "it must have fields of the configuration, as microscope.pixel_size_nm, with values of their types"
             raise IllegalValue(f"variety.microscopes[{number}]", dict(changes), f"{legal} ({error})") from error

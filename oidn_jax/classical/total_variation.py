@@ -176,7 +176,9 @@ def _denoise(image: Array, dual: Array, mu: Array) -> tuple[Array, Array]:
 
 def _gradient(image: Array) -> Float[Array, "2 h w"]:
     """Forward differences along y and x; none across the border."""
-    return jnp.stack([jnp.diff(image, axis=axis, append=jax.lax.slice_in_dim(image, -1, None, axis=axis)) for axis in (0, 1)])
+    return jnp.stack(
+        [jnp.diff(image, axis=axis, append=jax.lax.slice_in_dim(image, -1, None, axis=axis)) for axis in (0, 1)]
+    )
 
 
 def _divergence(field: Float[Array, "2 h w"]) -> Float[Array, "h w"]:

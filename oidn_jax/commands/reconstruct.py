@@ -74,15 +74,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         if getattr(options, name) is not None and options.method not in methods:
             chosen = f"--method={options.method}" if options.method else "--image"
             parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
-    physics = options.method in ("wiener", "hifi") or options.trust or options.diagnostics
-    for name in _PHYSICS:
-        used = physics or (options.method == "widefield" and name in _WIDEFIELD)
-        # Frames are evened with a map of the gain about the offset, for every method.
-        used |= name == "camera_offset" and options.gain_map is not None
-        if getattr(options, name) is not None and not used:
-            parser.error(
-                f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
-            )
+    if options.method != "network":  # whether that is guided by the physics, its weights say
+        _check_physics(parser, options, used=options.method in ("wiener", "hifi"))
     for name in _NOISE:
         if getattr(options, name) is not None and not options.trust:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
@@ -100,9 +93,21 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(
             "the files say their pixel size; --pixel-size-nm, not --config.microscope.pixel_size_nm, changes it"
         )
-    check_changes(parser, options, ("microscope",) if physics else _LAYOUT)
-    options.needs_optics = physics
     return options
+
+
+def _check_physics(parser: OneLineParser, options: argparse.Namespace, *, used: bool) -> None:
+    """Refuses flags of image formation for a method that does not use it, where no trust or diagnostics do either."""
+    used = used or options.trust or options.diagnostics
+    for name in _PHYSICS:
+        needed = used or (options.method == "widefield" and name in _WIDEFIELD)
+        # Frames are evened with a map of the gain about the offset, for every method.
+        needed |= name == "camera_offset" and options.gain_map is not None
+        if getattr(options, name) is not None and not needed:
+            parser.error(
+                f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
+            )
+    check_changes(parser, options, ("microscope",) if used else _LAYOUT)
 
 
 def _parser() -> OneLineParser:
@@ -213,6 +218,8 @@ def reconstruct(options: argparse.Namespace) -> None:
     from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
 
     methods = _methods(options)
+    if options.method == "network":
+        _check_physics(_parser(), options, used=any(method.needs_illumination for method in methods))
     microscopes, optics_from, assumed = _microscopes(options, methods)
     reading = Reading(
         frame_order=options.frame_order,
@@ -281,7 +288,7 @@ def _microscopes(
     if options.config is not None:
         microscopes = [microscope_of(changed_config(options.config, options.changes))]
         sources.append(f"configuration {options.config}")
-    elif any(isinstance(method, NetworkMethod) for method in methods):
+    elif any(isinstance(method, NetworkMethod) and not method.model.guided for method in methods):
         microscopes = [method.model.microscope for method in methods if isinstance(method, NetworkMethod)]
         sources.append("the model's training")
     else:

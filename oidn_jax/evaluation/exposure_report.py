@@ -11,6 +11,7 @@ import numpy as np
 
 from oidn_jax.acquisition import Acquisition
 from oidn_jax.data.atomic import check_target, write_json, write_text
+from oidn_jax.evaluation.drawings import COLOURS
 from oidn_jax.evaluation.exposures import BANDS, ExposureScore, compare_exposures
 from oidn_jax.evaluation.files import finite_or_none
 from oidn_jax.evaluation.html import Table
@@ -20,7 +21,6 @@ from oidn_jax.figures.images import ImageRow
 from oidn_jax.figures.panels import save_panels
 from oidn_jax.figures.style import palette
 from oidn_jax.methods import ClassicalMethod, Method
-from oidn_jax.evaluation.drawings import COLOURS
 
 REFERENCE = "Reference, Wiener SIM"
 _MOST_ROWS = 4

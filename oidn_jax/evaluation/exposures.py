@@ -11,7 +11,6 @@ Two measures, against the brightest exposure:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -113,5 +112,3 @@ def compare_exposures(
             images[exposure, name] = pixels
     progress("", 1.0)
     return scores, images
-
-

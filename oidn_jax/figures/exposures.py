@@ -60,7 +60,9 @@ def save_exposure_curves(
             if index + _ACROSS >= len(plots):
                 middle = left + 0.5 * (_AXIS_MM + pitch - _RIGHT_MM)
                 layout.add_text(figure, (middle, top + _ABOVE_MM + _PLOT_MM + _BELOW_MM - 1.5), unit, ha="center")
-        handles = [Line2D([], [], color=colours[method], marker="o", markersize=2.5, label=method) for method in methods]
+        handles = [
+            Line2D([], [], color=colours[method], marker="o", markersize=2.5, label=method) for method in methods
+        ]
         layout.add_legend(figure, handles, top_mm=bottom)
         return save_print(figure, path)
 

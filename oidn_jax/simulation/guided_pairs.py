@@ -1,5 +1,6 @@
 """Training pairs of a guided network: guides of simulated frames, made by an illumination that is as wrong as a measured
-one, and what they should become, both in the guides' unit."""
+one, and what they should become, both in the guides' unit.
+"""
 
 import jax
 import jax.numpy as jnp

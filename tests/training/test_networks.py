@@ -51,7 +51,13 @@ def run_of(network):
 def trained(request, tmp_path_factory):
     """The run, its workdir and what it has come to."""
     workdir, run = tmp_path_factory.mktemp(request.param), run_of(request.param)
-    outcome = train(run, workdir, batch_at=partial(batch_at, channels=inputs_of(run).shape[-1]), evaluator=lambda model, *, figure_path: {"ssim": 0.5}, say=quiet)
+    outcome = train(
+        run,
+        workdir,
+        batch_at=partial(batch_at, channels=inputs_of(run).shape[-1]),
+        evaluator=lambda model, *, figure_path: {"ssim": 0.5},
+        say=quiet,
+    )
     assert outcome.finished
     return run, workdir, outcome
 
