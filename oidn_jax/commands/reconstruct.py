@@ -23,7 +23,7 @@ Reconstructs raw SIM files, by a trained network or classically, and judges imag
   oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
   oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
 
-METHODS = ("network", "wiener", "hifi", "widefield")
+METHODS = ("network", "wiener", "hifi", "tv", "widefield")
 # Flags that only some methods use, by the name of their value.
 _ONLY_FOR = {
     "workdir": ("network",),
@@ -34,6 +34,7 @@ _ONLY_FOR = {
     "attenuation": ("wiener", "hifi"),
     "w1": ("hifi",),
     "rl_iterations": ("hifi",),
+    "tv_strength": ("tv",),
 }
 # Flags that only serve the model of the raw frames: classical reconstruction, trust maps, diagnostics.
 _OPTICS = ("config", "na", "emission_nm", "otf", "otf_damping")
@@ -69,13 +70,13 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         options.method = "network"
     options.trust |= options.image is not None
     if options.method == "network" and options.workdir is None:
-        parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi or widefield")
+        parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi, tv or widefield")
     for name, methods in _ONLY_FOR.items():
         if getattr(options, name) is not None and options.method not in methods:
             chosen = f"--method={options.method}" if options.method else "--image"
             parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
     if options.method != "network":  # whether that is guided by the physics, its weights say
-        _check_physics(parser, options, used=options.method in ("wiener", "hifi"))
+        _check_physics(parser, options, used=options.method in ("wiener", "hifi", "tv"))
     for name in _NOISE:
         if getattr(options, name) is not None and not options.trust:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
@@ -146,6 +147,9 @@ def _parser() -> OneLineParser:
     classical.add_argument("--w1", type=float, metavar="W", help="of HiFi-SIM's first step; default: 1.2")
     classical.add_argument(
         "--rl-iterations", type=int, metavar="N", help="Richardson-Lucy deconvolution before HiFi-SIM; default: 5"
+    )
+    classical.add_argument(
+        "--tv-strength", type=float, metavar="S", help="of the regularisation of total variation; default: 0.01"
     )
     classical.add_argument(
         "--illumination",
@@ -272,6 +276,7 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
             attenuation=options.attenuation,
             w1=options.w1,
             rl_iterations=5 if options.rl_iterations is None else options.rl_iterations,
+            tv_strength=options.tv_strength,
         )
     ]
 

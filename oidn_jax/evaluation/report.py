@@ -90,7 +90,7 @@ def evaluate(
     where = surroundings or Surroundings()
     check_folder(out, overwrite=overwrite)
     microscopes = [simulation.microscope for simulation in simulations.values()]
-    chosen = _methods(methods, models)
+    chosen = chosen_methods(methods, models)
     models = {name: model for name, model in models.items() if name in chosen}
     for microscope in microscopes:
         for name, model in models.items():
@@ -128,7 +128,12 @@ def evaluate(
     return result
 
 
-def _methods(names: Sequence[str], models: Mapping[str, TrainedModel]) -> dict[str, Method]:
+def chosen_methods(names: Sequence[str], models: Mapping[str, TrainedModel]) -> dict[str, Method]:
+    """The methods by name, `NETWORK` standing for all the networks that are given.
+
+    Raises:
+        InputError: a name that is none, or given twice; networks without a name for them, or the other way round.
+    """
     unknown = [name for name in names if name not in METHODS]
     if unknown or not names or len(set(names)) < len(names):
         raise IllegalValue("methods", ", ".join(names), f"give some of {', '.join(METHODS)}, each once")

@@ -3,8 +3,8 @@
 What a network takes of a time point is made of the whole of it, and mirrored at its border: raw frames normalised by
 the model's own mode, whose image is scaled back to their range and is not quantitative; or, of a guided network, the
 guides that the illumination gives, whose image is proportional to light. The network sees it in tiles of one shape
-(`methods.tiling`), one at a time. Where the device's memory does not suffice the tiles are halved, with a remark, and the image is computed
-again, so that it has one tiling.
+(`methods.tiling`), one at a time. Where the device's memory does not suffice the tiles are halved, with a remark, and
+the image is computed again, so that it has one tiling.
 
 The result depends on the tile: the attention of OIDN takes statistics of the tile it sees, and its PSF is estimated per
 tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are faster.

@@ -1,5 +1,7 @@
-"""Training pairs of a guided network: guides of simulated frames, made by an illumination that is as wrong as a measured
-one, and what they should become, both in the guides' unit.
+"""Training pairs of a guided network.
+
+Guides of simulated frames, made by an illumination that is as wrong as a measured one, and what they should become,
+both in the guides' unit.
 """
 
 import jax
@@ -21,7 +23,7 @@ _UNIT = 0.7  # the unit of an image is of its whole field, a patch has another: 
 _VECTOR = (2e-4, 1e-3)  # cycles per raw pixel
 _PHASE = (0.02, 0.4)  # radians
 _DEPTH = (0.05, 0.5)  # relative
-# What calibration leaves, standard deviations in photo-electrons: of the camera's offset, and of fixed columns (largest).
+# What calibration leaves, photo-electrons: standard deviation of the camera's offset, and at most of its columns.
 _OFFSET, _COLUMNS = 0.3, 0.6
 _PEAK = 2.0  # the loss of a field with hardly anything in focus is in units of twice its unit
 
