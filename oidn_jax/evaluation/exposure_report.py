@@ -83,7 +83,6 @@ def exposure_table(scores: Sequence[ExposureScore], labels: Mapping[str, str]) -
     """A row for each exposure and method; the best of each exposure is marked."""
     header = (
         "exposure",
-        "shift (px)",
         "electrons",
         "method",
         *(f"{low:g}–{high:g} k_c" for low, high in BANDS),
@@ -96,39 +95,26 @@ def exposure_table(scores: Sequence[ExposureScore], labels: Mapping[str, str]) -
         numbers = (*score.correlation, score.mean_correlation)
         light = "–" if np.isnan(score.electrons) else f"{score.electrons:.1f}"
         cells = [f"{value:.3f}" for value in (*numbers, score.chi_square)]
-        shift = f"{score.shift[0]:.2f}, {score.shift[1]:.2f}"
-        rows.append((score.exposure, shift, light, labels[score.method], *cells, f"{100 * score.suspect_area:.1f}"))
+        rows.append((score.exposure, light, labels[score.method], *cells, f"{100 * score.suspect_area:.1f}"))
         rivals = [other for other in scores if other.exposure == score.exposure]
         if score.mean_correlation == max(other.mean_correlation for other in rivals):
-            best.add((number, 4 + len(BANDS)))
+            best.add((number, 3 + len(BANDS)))
     note = (
         "Ring correlation with the Wiener image of the reference, mean over the rings of each band of the cutoff k_c; "
         "reduced chi-square of the reference's raw frames under the image, and the share of the field that they "
-        "contradict. Exposures are moved by the shift onto the reference."
+        "contradict."
     )
-    return Table("Exposures of one field", header, rows, row_headers=4, best=frozenset(best), note=note)
+    return Table("Exposures of one field", header, rows, row_headers=3, best=frozenset(best), note=note)
 
 
 def _as_csv(scores: Sequence[ExposureScore]) -> str:
     text = io.StringIO(newline="")
     bands = [f"correlation_{low:g}_{high:g}" for low, high in BANDS]
     writer = csv.writer(text)
-    writer.writerow(
-        [
-            "exposure",
-            "shift_y",
-            "shift_x",
-            "electrons",
-            "method",
-            *bands,
-            "mean_correlation",
-            "chi_square",
-            "suspect_area",
-        ]
-    )
+    writer.writerow(["exposure", "electrons", "method", *bands, "mean_correlation", "chi_square", "suspect_area"])
     for score in scores:
         numbers = (score.mean_correlation, score.chi_square, score.suspect_area)
-        writer.writerow([score.exposure, *score.shift, score.electrons, score.method, *score.correlation, *numbers])
+        writer.writerow([score.exposure, score.electrons, score.method, *score.correlation, *numbers])
     return text.getvalue()
 
 

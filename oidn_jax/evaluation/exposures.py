@@ -1,12 +1,14 @@
 """Methods on a series of exposures of one field, without any truth.
 
-Two measures, against the brightest exposure, onto which the others are moved by the drift of their widefield images:
+Two measures, against the brightest exposure:
 
 - Ring correlation of an image with the reference's Wiener image, mean over the thin rings of a band of the cutoff k_c.
   It is blind to every linear filter, and what both exposures show by chance of their noise does not correlate: it is
   what the method knows of the object at these periods.
 - The reduced chi-square of the reference's raw frames under the image (`classical.consistency`): what the image shows
   that brighter frames contradict. Where the object has changed or bleached between the exposures that is in it too.
+
+Both take the exposures as of one field: a structure that has moved in between is unlike for every method.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +22,6 @@ from oidn_jax.acquisition import Acquisition
 from oidn_jax.classical.consistency import check_consistency
 from oidn_jax.errors import InputError
 from oidn_jax.methods import ClassicalMethod, Method
-from oidn_jax.metrics.drift import find_drift, shift_image
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation
 
 BANDS = ((0.4, 0.7), (0.7, 1.0), (1.0, 1.3), (1.3, 1.6))  # of the cutoff
@@ -34,7 +35,6 @@ class ExposureScore:
 
     Attributes:
         exposure: the file's name.
-        shift: (y, x), how far the sample lies from where the reference has it, raw pixels; this is undone.
         electrons: mean light of its widefield image over the field, photo-electrons; NaN where the gain is not known.
         method: its name.
         correlation: in each of `BANDS`.
@@ -43,7 +43,6 @@ class ExposureScore:
     """
 
     exposure: str
-    shift: tuple[float, float]
     electrons: float
     method: str
     correlation: tuple[float, ...]
@@ -87,8 +86,8 @@ def compare_exposures(
     for name, acquisition in exposures.items():
         if acquisition.frame_size != reference.frame_size:
             raise InputError(
-                f"{name} has frames of {acquisition.frame_size[0]} x {acquisition.frame_size[1]} pixels and the "
-                f"reference of {reference.frame_size[0]} x {reference.frame_size[1]}; exposures must be of one field"
+                f"{name} has frames of {acquisition.frame_size[0]} x {acquisition.frame_size[1]} pixels and the reference "
+                f"of {reference.frame_size[0]} x {reference.frame_size[1]}; exposures must be of one field"
             )
     known = ClassicalMethod("wiener")(reference, 0).pixels
     light, illumination = jnp.asarray(reference.light(0)), reference.illumination(0)
@@ -97,19 +96,14 @@ def compare_exposures(
     for number, (exposure, acquisition) in enumerate(exposures.items()):
         gain = float(np.mean(np.asarray(acquisition.noise.gain)))
         electrons = float(acquisition.light(0).mean()) / gain if gain > 0 else float("nan")
-        # By the widefield images, so that it does not hang on a method.
-        seen = acquisition.light(0).mean(0)
-        shift = np.asarray(find_drift(seen, reference.light(0).mean(0)))
         for count, (name, method) in enumerate(methods.items()):
             progress(f"{exposure}, {name}", (number + count / len(methods)) / len(exposures))
             image = method(acquisition, 0)
-            lit = jnp.asarray(image.pixels - np.float32(image.dark))
-            pixels = np.asarray(shift_image(lit, -reference.microscope.scale * shift))
+            pixels = image.pixels - np.float32(image.dark)
             judged = _check(jnp.asarray(pixels), light, illumination, otf=reference.otf, noise=reference.light_noise)
             scores.append(
                 ExposureScore(
                     exposure,
-                    (float(shift[0]), float(shift[1])),
                     electrons,
                     name,
                     band_means(pixels, known, cutoff=cutoff),
