@@ -86,8 +86,8 @@ def compare_exposures(
     for name, acquisition in exposures.items():
         if acquisition.frame_size != reference.frame_size:
             raise InputError(
-                f"{name} has frames of {acquisition.frame_size[0]} x {acquisition.frame_size[1]} pixels and the reference "
-                f"of {reference.frame_size[0]} x {reference.frame_size[1]}; exposures must be of one field"
+                f"{name} has frames of {acquisition.frame_size[0]} x {acquisition.frame_size[1]} pixels and the "
+                f"reference of {reference.frame_size[0]} x {reference.frame_size[1]}; exposures must be of one field"
             )
     known = ClassicalMethod("wiener")(reference, 0).pixels
     light, illumination = jnp.asarray(reference.light(0)), reference.illumination(0)
