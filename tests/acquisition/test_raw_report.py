@@ -229,8 +229,6 @@ def test_the_order_of_uneven_phases_is_not_doubted():
     stack = open_raw_stack(Path(DATA) / "microtubules_660nm_uneven_phases.tif")
     assert any("frame order is doubtful" in line for line in check_pixels(stack))
     assert not any("frame order" in line for line in describe_raw(stack).warnings)
-    exchanged = open_raw_stack(Path(DATA) / "microtubules_660nm_uneven_phases.tif", frame_order="apz")
-    assert any("frame order is doubtful" in line for line in describe_raw(exchanged).warnings)
 
 
 @pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
