@@ -159,7 +159,7 @@ def test_inspection_is_that_of_the_lit_part():
 def test_inspection_sees_a_rim_with_hot_pixels():
     """Defects of the camera are mended first, as for a reconstruction."""
     frames, _ = bordered("one side", "noise")
-    frames[:, 40, -10] = 4000
+    frames[:, 40, -10] = 30000
     (line,) = (line for line in describe_raw(RawStack.of_array(frames[None])).warnings if "rim" in line)
     assert str(acquisition(frames).lit) in line
 
