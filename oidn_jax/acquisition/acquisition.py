@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Real, Shaped
 
 from oidn_jax.acquisition.camera import CameraSettings, common_offset, noise_model
+from oidn_jax.acquisition.camera_maps import misfit_of_maps
 from oidn_jax.acquisition.checks import ORDER_DOUBT, OTHER_ORDER, PixelSurvey, check_frames, check_pixels, survey_pixels
 from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
@@ -272,10 +273,12 @@ class Acquisition:
             self.warn(line)
 
     def pixel_doubts(self) -> list[str]:
-        """What `check_pixels` says, but for a doubt of the frame order that the stripes refute."""
+        """What `check_pixels` says, but for a doubt of the frame order that the stripes refute; and of the maps."""
         orientations, phases = self.microscope.orientations, self.microscope.phases
         lines = check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey)
-        return [line for line in lines if not (line.startswith(ORDER_DOUBT) and self._order_shows())]
+        lines = [line for line in lines if not (line.startswith(ORDER_DOUBT) and self._order_shows())]
+        misfit = misfit_of_maps(self.stack.read(self.reference), self._read(self.reference))
+        return lines if misfit is None else [*lines, misfit]
 
     def _order_shows(self) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Real
 
+from oidn_jax.acquisition.photon_transfer import noise_curve
 from oidn_jax.data.image_file import open_image_stack
 from oidn_jax.errors import InputError
 
@@ -27,6 +28,7 @@ MapSource = Path | Real[np.ndarray, "..."]
 
 _LARGEST = 1e12
 _DEFECTIVE, _UNLIKE = 0.01, 3.0  # share of the pixels whose gain may be further from the median than this factor
+_NOISIER = 1.2  # real maps of the right pixels, whose gain is noisy itself, give up to 1.03
 
 
 class CameraMaps(NamedTuple):
@@ -113,6 +115,28 @@ def read_maps(given: dict[str, MapSource], *, size: tuple[int, int], bottom_firs
             f"smallest is {variance.min():.4g}); it must be the variance of the counts without light, in counts squared"
         )
     return CameraMaps(**maps)
+
+
+def misfit_of_maps(stored: Real[np.ndarray, "frames h w"], evened: Real[np.ndarray, "frames h w"]) -> str | None:
+    """A line of warning where frames that maps have evened differ more from pixel to pixel than as stored.
+
+    What the pixels differ by is in the mean of all frames, whose noise is measured as in `photon_transfer`. Maps of
+    these pixels lower it; those of others, or mirrored ones, add theirs.
+    """
+    before, after = (_unevenness(frames) for frames in (stored, evened))
+    if before == 0 or after <= _NOISIER * before:  # most of it set to one value tells nothing
+        return None
+    return (
+        "the frames are noisier with the maps of the camera than without (variance from pixel to pixel times "
+        f"{after / before:.2g}), so they are not those of the frames' pixels: check where the field was cropped, "
+        "whether the maps are mirrored or turned, and beside a `gain_map` the offset"
+    )
+
+
+def _unevenness(frames: Real[np.ndarray, "frames h w"]) -> float:
+    mean = frames.mean(0, dtype=np.float64)[None]
+    everywhere = np.ones((mean.shape[1] - 4, mean.shape[2] - 4), bool)
+    return float(np.median(noise_curve(mean, everywhere)[1]))
 
 
 def _called(place: MapSource) -> str:

@@ -29,6 +29,7 @@ READ_NOISE_ELECTRONS = 1.6
 _DARK_PERCENTILE = 1.0
 # Beyond the full well of any camera: what was taken for noise is rounding, or structure that leaked.
 _MOST_ELECTRONS = 1e6
+_ROUNDING = 1e-12  # of a variance, of others
 
 
 class PhotonTransfer(NamedTuple):
@@ -80,7 +81,8 @@ def fit_photon_transfer(frames: Float[np.ndarray, "phases y x"], ceiling: float 
 
 def _fit_line(level: Float[np.ndarray, " bins"], variance: Float[np.ndarray, " bins"]) -> tuple[float, float, bool]:
     """Fits variance = gain level + intercept, and says whether to believe it: a line, and 10 % precise."""
-    if variance.min() <= 0:
+    # Pixels that were set to one value have no noise but that of rounding.
+    if variance.min() <= _ROUNDING * variance.max():
         return 0.0, 0.0, False
     model, gain, intercept, covariance = variance, 0.0, 0.0, np.eye(2)
     # The errors are proportional to the variances, which the line gives better than each bin.

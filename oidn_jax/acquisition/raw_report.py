@@ -15,7 +15,7 @@ from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.acquisition.camera import CameraSettings, common_offset
 from oidn_jax.acquisition.camera_maps import CameraMaps
 from oidn_jax.acquisition.checks import central
-from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.lit_field import LitField
 from oidn_jax.acquisition.photon_transfer import (
     READ_NOISE_ELECTRONS,
     PhotonTransfer,
@@ -142,7 +142,7 @@ def describe_raw(
     if ceiling is not None:
         ceiling = float(maps.even(np.full((1, *stack.shape[2:]), ceiling), offset=offset).min())
     whole = maps.even(whole, offset=offset)
-    lit = find_lit_field(whole.reshape(orientations, phases, *stack.shape[2:]).mean(1, dtype=np.float64))
+    lit = acquisition.lit
     means = survey.means
     if lit.has_rim:
         warnings.append(f"only {lit} (counted from 0) are lit; the dark rim is left out of all numbers")

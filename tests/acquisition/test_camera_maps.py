@@ -103,6 +103,17 @@ def test_each_map_alone_is_better_than_none():
         assert abs(theirs - 1) > abs(ours - 1) + 0.1, name
 
 
+@pytest.mark.parametrize("names", [("gain_map",), ("offset_map",), ("gain_map", "offset_map"), ("variance_map",)])
+def test_maps_of_other_pixels_are_warned_of(names):
+    uneven = UNEVEN if "offset_map" in names else {**UNEVEN, "offset_variation": 0.0}
+    given = maps(*names, **uneven)
+    mirrored = replace(given, **{name: getattr(given, name)[::-1] for name in names})
+    right, wrong = (acquisition(camera, **uneven).pixel_doubts() for camera in (given, mirrored))
+    assert right == []
+    expected = "not those of the frames' pixels"
+    assert [expected in line for line in wrong] == ([] if names == ("variance_map",) else [True])
+
+
 def test_counts_are_those_of_a_camera_of_even_pixels():
     uneven = {"gain_variation": 0.1, "offset_variation": 20.0}
     each, truth = acquisition(maps(**uneven), **uneven), scene(**uneven)

@@ -156,6 +156,14 @@ def test_inspection_is_that_of_the_lit_part():
             assert getattr(ours, name) == (None if value is None else pytest.approx(value, rel=1e-6)), name
 
 
+def test_inspection_sees_a_rim_with_hot_pixels():
+    """Defects of the camera are mended first, as for a reconstruction."""
+    frames, _ = bordered("one side", "noise")
+    frames[:, 40, -10] = 30000
+    (line,) = (line for line in describe_raw(RawStack.of_array(frames[None])).warnings if "rim" in line)
+    assert str(acquisition(frames).lit) in line
+
+
 @pytest.mark.parametrize("specimen", ["microtubules", "f_actin", "ccps", "er"])
 @pytest.mark.parametrize("level", [0, 1])
 def test_frames_without_a_rim_have_none(specimen, level):

@@ -177,6 +177,15 @@ def test_an_unknown_gain_is_not_made_up(noisy):
     assert "unknown" in "\n".join(format_lines(report))
 
 
+@pytest.mark.parametrize(("value", "rows"), [(151, 40), (163, 24), (177, 60), (203, 20)])
+def test_padding_with_one_value_leaves_no_line(value, rows):
+    """Its noise is that of rounding, which is not always 0."""
+    frames = recorded(photons(60.0))[0, :3].astype(float)
+    frames[:, :rows] = value
+    line = fit_photon_transfer(frames, None)
+    assert (line.gain, line.intercept) == (None, 0.0)
+
+
 def test_a_featureless_image_has_neither_gain_nor_contrast():
     frames = np.random.default_rng(0).poisson(50, (1, 9, 64, 64)).astype(np.uint16)
     report = describe_raw(stack_of(frames))
