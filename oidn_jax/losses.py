@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 
 from oidn_jax.errors import IllegalValue
 from oidn_jax.metrics.ssim import ssim
-from oidn_jax.models.prediction import Prediction
 from oidn_jax.optics.fourier import fft2
 
 Image = Float[Array, "b h w 1"]
@@ -145,27 +144,3 @@ def total_loss(
             values[name] = IMAGE_TERMS[name](sr_image, target)
     total = sum((weights[name] * value for name, value in values.items()), jnp.zeros(()))
     return total, values
-
-
-def prediction_loss(
-    prediction: Prediction,
-    target: Image,
-    *,
-    peak: Float[Array, "b 1 1 1"] | None = None,
-    weights: Mapping[str, float],
-    ssim_padding: str = "valid",
-) -> tuple[Scalar, dict[str, Scalar]]:
-    """`total_loss` of what a network gives; with a `peak` both images, and the expected error, are divided by it."""
-    image, log_error = prediction.image, prediction.log_error
-    if peak is not None:
-        image, target = image / peak, target / peak
-        log_error = None if log_error is None else log_error - jnp.log(peak)
-    return total_loss(
-        image,
-        target,
-        psf=prediction.psf,
-        psf_correction=prediction.psf_correction,
-        log_error=log_error,
-        weights=weights,
-        ssim_padding=ssim_padding,
-    )

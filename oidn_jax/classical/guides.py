@@ -21,7 +21,6 @@ from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
 
 REGULARISATIONS = (1.0, 0.4, 2.5)
-CONDITIONS = 4  # numbers that are the same at every pixel
 
 
 class Guides(NamedTuple):
@@ -85,20 +84,3 @@ def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
     """Mean over the pixels above the mean of all, at least 1e-6."""
     foreground = image > image.mean()
     return jnp.maximum(jnp.sum(image * foreground) / jnp.maximum(foreground.sum(), 1), 1e-6)
-
-
-def fold(given: Guides, *, scale: int = 2) -> Float[Array, "h w channels"]:
-    """The guides as a network takes them, on the raw grid: scale^2 channels of each image, then the conditions.
-
-    Sub-pixel (dy, dx) of image i is channel i scale^2 + dy scale + dx, as `models.layers.pixel_shuffle` undoes it.
-    """
-    count, h, w = given.images.shape
-    sub = given.images.reshape(count, h // scale, scale, w // scale, scale).transpose(1, 3, 0, 2, 4)
-    sub = sub.reshape(h // scale, w // scale, count * scale**2)
-    everywhere = jnp.broadcast_to(given.conditions[None, None], (*sub.shape[:2], CONDITIONS))
-    return jnp.concatenate([sub, everywhere], axis=-1)
-
-
-def channels(*, scale: int) -> int:
-    """How many channels `fold` gives."""
-    return len(REGULARISATIONS) * scale**2 + CONDITIONS

@@ -85,10 +85,10 @@ def exposure_table(scores: Sequence[ExposureScore], labels: Mapping[str, str]) -
         "exposure",
         "electrons",
         "method",
-        *(f"{low:g}–{high:g} k_c" for low, high in BANDS),
+        *(f"{low:g}–{high:g}, k_c" for low, high in BANDS),
         "mean",
         "chi-square",
-        "contradicted area (%)",
+        "area, %",
     )
     rows, best = [], set()
     for number, score in enumerate(scores):

@@ -11,7 +11,15 @@ from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, draw_figures
 from oidn_jax.evaluation.files import METRICS, check_folder, earlier_files, write_raw, write_results
 from oidn_jax.evaluation.html import Page, Table, write_report
-from oidn_jax.evaluation.networks import METHODS, NETWORK, check_fits, network_labels, other_microscope, trained_on
+from oidn_jax.evaluation.networks import (
+    METHODS,
+    NETWORK,
+    USUAL,
+    check_fits,
+    network_labels,
+    other_microscope,
+    trained_on,
+)
 from oidn_jax.evaluation.provenance import describe_run
 from oidn_jax.evaluation.scenes import simulate_scenes
 from oidn_jax.evaluation.settings import EvaluationSettings
@@ -63,7 +71,7 @@ def evaluate(
     models: Mapping[str, TrainedModel],
     out: Path,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = USUAL,
     overwrite: bool = False,
     save_raw: bool = False,
     surroundings: Surroundings | None = None,

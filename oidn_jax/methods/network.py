@@ -21,12 +21,13 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from oidn_jax.acquisition.acquisition import Acquisition
-from oidn_jax.classical.guides import fold, guides
+from oidn_jax.classical.guides import guides
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods.classical import illumination_provenance
 from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
 from oidn_jax.methods.tiling import Tiling, map_tiles
+from oidn_jax.models.guided import fold
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.microscope import Microscope
@@ -187,7 +188,7 @@ def _guides(acquisition: Acquisition, time: int) -> _Input:
     made = _compiled_guides(light, illumination, acquisition.otf, scale=scale)
     unit = np.float32(made.unit)
     return _Input(
-        np.asarray(fold(made, scale=scale)),
+        np.asarray(fold(made.images, made.conditions, scale=scale)),
         image=lambda pixels: lit.embed(pixels * unit, scale=scale),
         dark=0.0,
         provenance={"unit": float(unit), **illumination_provenance(acquisition)},

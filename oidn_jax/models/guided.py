@@ -11,7 +11,6 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.guides import channels
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models.layers import pixel_shuffle
 from oidn_jax.models.oidn import OIDN
@@ -19,9 +18,29 @@ from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.unet import UNet
 
 BODIES = ("unet", "oidn")
+GUIDES, CONDITIONS = 3, 4  # images, and numbers that are the same at every pixel, of `classical.guides`
 # What is to be corrected is sharp already: a Gaussian of one fine pixel in the place of the microscope's PSF.
 _TAPS = np.exp(-0.5 * (np.arange(8) - 4) ** 2)
 _SHARP = tuple(map(tuple, np.outer(_TAPS / _TAPS.sum(), _TAPS / _TAPS.sum()).tolist()))
+
+
+def channels(*, scale: int) -> int:
+    """How many channels `fold` gives."""
+    return GUIDES * scale**2 + CONDITIONS
+
+
+def fold(
+    images: Float[Array, "guides h2 w2"], conditions: Float[Array, "conditions"], *, scale: int
+) -> Float[Array, "h w channels"]:
+    """Guides as a network takes them, on the raw grid: scale^2 channels of each image, then the conditions.
+
+    Sub-pixel (dy, dx) of image i is channel i scale^2 + dy scale + dx, as `layers.pixel_shuffle` undoes it.
+    """
+    count, h, w = images.shape
+    sub_pixels = images.reshape(count, h // scale, scale, w // scale, scale).transpose(1, 3, 0, 2, 4)
+    sub_pixels = sub_pixels.reshape(h // scale, w // scale, count * scale**2)
+    everywhere = jnp.broadcast_to(conditions[None, None], (*sub_pixels.shape[:2], len(conditions)))
+    return jnp.concatenate([sub_pixels, everywhere], axis=-1)
 
 
 class Guided(nn.Module):
@@ -61,11 +80,11 @@ class Guided(nn.Module):
 
     @nn.compact
     def __call__(self, guides: Float[Array, "b h w channels"]) -> Prediction:
-        """The image of folded guides (`classical.guides.fold`), in their unit."""
+        """The image of folded guides (`fold`), in their unit."""
         correction = self._network(name="body")(guides)
         guide = pixel_shuffle(guides[..., : self.scale**2], self.scale)
         log_error = correction.log_error
         if log_error is not None:  # beside the noise of the widefield image, the first of the conditions
-            noise = guides[..., 3 * self.scale**2]
+            noise = guides[..., GUIDES * self.scale**2]
             log_error = log_error + jnp.log(10.0) * noise.mean((1, 2))[:, None, None, None]
         return correction._replace(image=guide + correction.image, log_error=log_error)

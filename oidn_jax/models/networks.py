@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from oidn_jax.classical.guides import channels
 from oidn_jax.errors import IllegalValue
-from oidn_jax.models.guided import Guided
+from oidn_jax.models.guided import Guided, channels
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.prediction import Prediction

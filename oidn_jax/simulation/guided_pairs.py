@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array
 
-from oidn_jax.classical.guides import fold, foreground_mean, guides
+from oidn_jax.classical.guides import foreground_mean, guides
+from oidn_jax.models.guided import fold
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.simulation.acquisitions import SimulatedAcquisition, simulate_acquisitions
 from oidn_jax.simulation.settings import Simulation
@@ -31,21 +32,21 @@ _PEAK = 2.0  # the loss of a field with hardly anything in focus is in units of 
 def measured(key: Array, truth: Illumination, *, photons: Array) -> Illumination:
     """The illumination as the estimator would find it at this light; in `_WITHOUT_STRIPES` of the cases not at all."""
     waves, phases = truth.phase.shape
-    found, *normal = (
+    missed, *normal = (
         jax.random.uniform(part, shape, minval=1e-6, maxval=1.0 - 1e-6)
         for part, shape in zip(jax.random.split(key, 4), ((), (waves, 2), (waves, phases), (waves,)), strict=True)
     )
     vector, phase, depth = map(ndtri, normal)
     root = jnp.sqrt(jnp.maximum(photons, 1.0))
 
-    def size(of: tuple[float, float]) -> Array:
-        return of[0] + of[1] / root
+    def error(sizes: tuple[float, float]) -> Array:
+        return sizes[0] + sizes[1] / root
 
-    shown = jnp.where(found < _WITHOUT_STRIPES, 0.0, 1.0)
+    shown = jnp.where(missed < _WITHOUT_STRIPES, 0.0, 1.0)
     return Illumination(
-        wave_vector=shown * (truth.wave_vector + size(_VECTOR) * vector),
-        phase=truth.phase + size(_PHASE) * phase,
-        modulation_depth=jnp.clip(truth.modulation_depth * jnp.exp(size(_DEPTH) * depth), 0.05, 1.0),
+        wave_vector=shown * (truth.wave_vector + error(_VECTOR) * vector),
+        phase=truth.phase + error(_PHASE) * phase,
+        modulation_depth=jnp.clip(truth.modulation_depth * jnp.exp(error(_DEPTH) * depth), 0.05, 1.0),
         brightness=truth.brightness / truth.brightness.mean(),
     )
 
@@ -81,7 +82,7 @@ def _pair(key: Array, acquisition: SimulatedAcquisition, simulation: Simulation)
     per_unit = acquisition.photons_per_unit * acquisition.illumination.brightness.mean() / unit
     target = _inside(acquisition.target * per_unit, scale * MARGIN)
     return {
-        "inputs": _inside(fold(given, scale=scale), MARGIN),
+        "inputs": _inside(fold(given.images, given.conditions, scale=scale), MARGIN),
         "target": target,
         "peak": jnp.maximum(target.max(), _PEAK)[None, None, None],
     }

@@ -14,7 +14,6 @@ import numpy as np
 from flax import linen as nn
 
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.losses import prediction_loss
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import build_network, input_channels, predict
 from oidn_jax.models.trained import TrainedModel
@@ -23,7 +22,7 @@ from oidn_jax.training.batches import BatchAt, checked_batches, simulated_batche
 from oidn_jax.training.log import MetricLog, ProgressBar
 from oidn_jax.training.settings import TrainingRun
 from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state
-from oidn_jax.training.step import StepSettings, train_step
+from oidn_jax.training.step import StepSettings, prediction_loss, train_step
 
 
 class TrainingDiverged(RuntimeError):

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.guides import REGULARISATIONS, Guides, channels, fold, foreground_mean, guides
+from oidn_jax.classical.guides import REGULARISATIONS, foreground_mean, guides
 from oidn_jax.classical.widefield import deconvolved_widefield
 from oidn_jax.classical.wiener import automatic_wiener, wiener_sim
+from oidn_jax.models.guided import CONDITIONS, GUIDES, channels, fold
 from oidn_jax.models.layers import pixel_shuffle
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.noise import poisson
@@ -27,6 +28,7 @@ def scene(key):
 def test_they_are_wiener_images_in_units_of_the_foreground(scene):
     frames, given = scene
     made = make(frames, given, TABLE)
+    assert (made.images.shape, made.conditions.shape) == ((GUIDES, 96, 96), (CONDITIONS,))
     widefield = (frames / given.brightness.reshape(-1, 1, 1)).mean(0)
     np.testing.assert_allclose(made.unit, widefield[widefield > widefield.mean()].mean(), rtol=1e-5)
     w = automatic_wiener(frames, given, TABLE)
@@ -68,7 +70,7 @@ def test_without_stripes_they_are_the_deconvolved_widefield_image(scene, key):
 @pytest.mark.parametrize("scale", [2, 3])
 def test_folding_is_undone_by_pixel_shuffle(key, scale):
     images = jax.random.uniform(key, (3, 4 * scale, 5 * scale))
-    folded = fold(Guides(images, jnp.arange(4.0), jnp.float32(1.0)), scale=scale)
+    folded = fold(images, jnp.arange(4.0), scale=scale)
     assert folded.shape == (4, 5, channels(scale=scale))
     for i in range(3):
         part = folded[None, ..., i * scale**2 : (i + 1) * scale**2]

@@ -44,15 +44,15 @@ def test_the_proximal_step_is_the_least(key):
     noisy = jax.random.normal(key, (12, 12)) + 0.5
     dual = jnp.zeros((2, 12, 12))
     for _ in range(200):
-        found, dual = _denoise(noisy, dual, jnp.float32(0.3))
+        image, dual = _denoise(noisy, dual, jnp.float32(0.3))
 
     def cost(x):
         return 0.5 * jnp.sum((x - noisy) ** 2) + 0.3 * jnp.sqrt((_gradient(x) ** 2).sum(0)).sum()
 
-    assert float(found.min()) >= 0
-    best = float(cost(found))
+    assert float(image.min()) >= 0
+    best = float(cost(image))
     for i in range(20):
-        other = jnp.maximum(found + 0.02 * jax.random.normal(jax.random.fold_in(key, i), found.shape), 0.0)
+        other = jnp.maximum(image + 0.02 * jax.random.normal(jax.random.fold_in(key, i), image.shape), 0.0)
         assert float(cost(other)) > best - 1e-3
 
 
@@ -60,11 +60,11 @@ def test_it_is_better_than_wiener_sim_and_positive(key):
     frames, given, truth = blocks(key)
     noisy = poisson(jax.random.fold_in(key, 2), frames)
     done = []
-    found = total_variation_sim(noisy, given, TABLE, NOISE, progress=lambda i, n: done.append((i, n)))
-    assert float(found.image.min()) >= 0
-    assert error(found.image, truth) < 0.8 * error(jnp.maximum(wiener_sim(noisy, given, TABLE), 0.0), truth)
+    image = total_variation_sim(noisy, given, TABLE, NOISE, progress=lambda i, n: done.append((i, n)))
+    assert float(image.image.min()) >= 0
+    assert error(image.image, truth) < 0.8 * error(jnp.maximum(wiener_sim(noisy, given, TABLE), 0.0), truth)
     assert done[-1] == (200, 200)
-    assert found.iterations == len(done) * 10 or done[-2][0] == found.iterations < 200
+    assert image.iterations == len(done) * 10 or done[-2][0] == image.iterations < 200
 
 
 def test_it_is_proportional_to_light(key):

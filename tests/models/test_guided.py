@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.classical.guides import channels
 from oidn_jax.errors import IllegalValue
-from oidn_jax.models.guided import Guided
+from oidn_jax.models.guided import Guided, channels
 from oidn_jax.models.layers import pixel_shuffle
 
 TINY = {"unet": {"widths": (4, 8)}, "oidn": {"body": "oidn", "width": 4, "groups": 1, "blocks": 1}}
