@@ -65,7 +65,7 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
     scale = run.microscope.scale
     key = jax.random.key(0)
     batch = {
-        "raw_frames": jax.random.uniform(key, (1, patch, patch, run.microscope.frames)),
+        "inputs": jax.random.uniform(key, (1, patch, patch, run.microscope.frames)),
         "target": jax.random.uniform(key, (1, scale * patch, scale * patch, 1)),
     }
 
@@ -75,7 +75,7 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
     def gradient(params, raw_frames):
         return jax.grad(lambda params: (forward(params, raw_frames) ** 2).mean())(params)
 
-    gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["raw_frames"]).jaxpr) / 1e9
+    gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["inputs"]).jaxpr) / 1e9
     settings = StepSettings(network, optimizer, run.loss.weights)
     x = jax.random.normal(key, (1, patch, patch, 64), dtype)
     kernel = 0.05 * jax.random.normal(key, (3, 3, 64, 64), dtype)
@@ -92,8 +92,8 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
         "convolution": (bare, (x, kernel), conv_gflops),
         "convolution + gradients": (partial(with_gradients, bare), (x, kernel), 3 * conv_gflops),
         "our convolution + gradients": (partial(with_gradients, conv_same), (x, kernel), 3 * conv_gflops),
-        "network forward": (forward, (state.params, batch["raw_frames"]), gflops),
-        "network forward + backward": (gradient, (state.params, batch["raw_frames"]), 3 * gflops),
+        "network forward": (forward, (state.params, batch["inputs"]), gflops),
+        "network forward + backward": (gradient, (state.params, batch["inputs"]), 3 * gflops),
         "network train step": (partial(train_step, settings=settings), (state, batch), 3 * gflops),
     }
 

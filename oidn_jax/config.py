@@ -17,17 +17,25 @@ from ml_collections import ConfigDict
 from oidn_jax.data.otf_file import read_radial_otf
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.settings import EvaluationSettings
-from oidn_jax.models.networks import WITH_PSF, build_network, default_fields
+from oidn_jax.models.networks import WITH_ERROR, WITH_PSF, build_network, default_fields
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
 from oidn_jax.simulation.specimens import SPECIMENS
 from oidn_jax.training.checkpoint import plain
-from oidn_jax.training.settings import DataSettings, DistributedSettings, LossSettings, TrainingRun, TrainSettings
+from oidn_jax.training.settings import (
+    DataSettings,
+    DistributedSettings,
+    LossSettings,
+    TrainingRun,
+    TrainSettings,
+    VarietySettings,
+)
 
 # Excitation and emission in nm: the lasers of the microscope that recorded BioSR, and the usual emission bands.
 CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
 SIZES = ("paper", "quick")
+_ERROR_WEIGHT = 0.01  # of a head of its own, which no other term moves
 
 # The experiments are in the package where it is installed, and beside it in a checkout only: what stands beside an
 # installed package is somebody else's.
@@ -50,6 +58,7 @@ def default_config() -> Any:
             "model": {"name": "oidn", **default_fields("oidn")},
             "simulation": asdict(SimulationSettings()),
             "data": asdict(DataSettings()),
+            "variety": asdict(VarietySettings()),
             "loss": asdict(LossSettings()),
             "train": asdict(TrainSettings()),
             "evaluation": asdict(EvaluationSettings()),
@@ -61,7 +70,7 @@ def default_config() -> Any:
 def use_network(config: Any, name: str) -> None:
     """Puts another network, with its own fields, in the place of the configuration's.
 
-    Loss terms that are of a PSF get the weight 0 where the network has none.
+    Loss terms that are of a PSF get the weight 0 where the network has none, and one that expects its errors learns to.
     """
     try:
         fields = default_fields(name)
@@ -71,6 +80,7 @@ def use_network(config: Any, name: str) -> None:
         config.model = ConfigDict({"name": name, **fields})
     if name not in WITH_PSF:
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
+    config.loss.weights.error = _ERROR_WEIGHT if name in WITH_ERROR else 0.0
 
 
 def specimen_config(specimen: str, variant: str = "paper") -> Any:
@@ -195,11 +205,13 @@ def experiment_of(config: Any) -> Experiment:
         build_network(model, microscope)
     except IllegalValue as error:
         raise error.within("model") from error
+    simulation = Simulation(simulation_settings(config), microscope)
     run = TrainingRun(
         name=config.name,
         seed=config.seed,
         model=model,
-        simulation=Simulation(simulation_settings(config), microscope),
+        simulation=simulation,
+        simulations=_simulations(config, simulation),
         data=_section(DataSettings, config, "data"),
         loss=_section(LossSettings, config, "loss"),
         train=_section(TrainSettings, config, "train"),
@@ -210,6 +222,32 @@ def experiment_of(config: Any) -> Experiment:
         evaluation=_section(EvaluationSettings, config, "evaluation"),
         distributed=_section(DistributedSettings, config, "distributed"),
     )
+
+
+def _simulations(config: Any, own: Simulation) -> tuple[Simulation, ...]:
+    """Every specimen of the `variety` section under every microscope of it."""
+    variety = _section(VarietySettings, config, "variety")
+    simulations: list[Simulation] = []
+    for number, changes in enumerate(variety.microscopes or ({},)):
+        changed = config.copy_and_resolve_references()
+        try:
+            changed.update_from_flattened_dict(changes)
+            settings, microscope = simulation_settings(changed), microscope_of(changed)
+            names = variety.specimens or (own.specimen.name,)
+            simulations += [
+                Simulation(settings.for_specimen(name, given=_fields(changes)), microscope) for name in names
+            ]
+        except (AttributeError, KeyError, TypeError) as error:
+            legal = "it must have fields of the configuration, as microscope.pixel_size_nm, with values of their types"
+            raise IllegalValue(f"variety.microscopes[{number}]", dict(changes), f"{legal} ({error})") from error
+        except IllegalValue as error:
+            raise error.within("variety") from error
+    return tuple(simulations)
+
+
+def _fields(changes: Mapping[str, Any]) -> list[str]:
+    """Those of the simulation that changes name."""
+    return [name.removeprefix("simulation.") for name in changes if name.startswith("simulation.")]
 
 
 def microscope_of(config: Any) -> Microscope:

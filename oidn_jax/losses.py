@@ -11,6 +11,7 @@ so the paper's ablations (without one of them) are a weight of 0.
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -77,13 +78,25 @@ def psf_monotonicity(psf_correction: PSF) -> Scalar:
     return jnp.maximum(along_y, 0.0).sum() + jnp.maximum(along_x, 0.0).sum()
 
 
+def error_likelihood(sr_image: Image, target: Image, log_error: Image) -> Scalar:
+    """How well the expected absolute error b = exp(log_error) fits: mean of |sr_image - target| / b + log b.
+
+    The negative logarithm of a Laplace density, least where b is the mean of |sr_image - target|. It does not move the
+    image, which is held constant here.
+    """
+    error = jnp.abs(jax.lax.stop_gradient(sr_image) - target)
+    return (error * jnp.exp(-log_error) + log_error).mean()
+
+
 IMAGE_TERMS = {
     "mse": mean_squared_error,
     "l1": mean_absolute_error,
     "ssim": ssim_loss,
     "frequency": fourier_charbonnier,
 }
+ERROR_TERMS = {"error": error_likelihood}
 PSF_TERMS = {"psf_energy": psf_energy, "psf_symmetry": psf_symmetry, "psf_monotonicity": psf_monotonicity}
+TERMS = IMAGE_TERMS | PSF_TERMS | ERROR_TERMS
 
 
 def total_loss(
@@ -92,6 +105,7 @@ def total_loss(
     *,
     psf: PSF | None = None,
     psf_correction: PSF | None = None,
+    log_error: Image | None = None,
     weights: Mapping[str, float],
     ssim_padding: str = "valid",
 ) -> tuple[Scalar, dict[str, Scalar]]:
@@ -102,6 +116,7 @@ def total_loss(
         target: ground truth, normalised to [0, 1].
         psf: of the network, where it has one; what `psf_energy` and `psf_symmetry` are of.
         psf_correction: likewise; what `psf_monotonicity` is of.
+        log_error: of the network, where it has one; what `error` is of.
         weights: by name of the term; see the module's docstring.
         ssim_padding: "valid" or "zero".
 
@@ -110,8 +125,8 @@ def total_loss(
     """
     values = {}
     for name, weight in weights.items():
-        if name not in IMAGE_TERMS | PSF_TERMS:
-            raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(IMAGE_TERMS | PSF_TERMS)}")
+        if name not in TERMS:
+            raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(TERMS)}")
         if weight == 0.0:
             continue
         if name in PSF_TERMS:
@@ -119,6 +134,10 @@ def total_loss(
             if image_of_psf is None:
                 raise IllegalValue(f"weights.{name}", weight, "it must be 0: this network has no PSF")
             values[name] = PSF_TERMS[name](image_of_psf)
+        elif name in ERROR_TERMS:
+            if log_error is None:
+                raise IllegalValue(f"weights.{name}", weight, "it must be 0: this network expects no error")
+            values[name] = ERROR_TERMS[name](sr_image, target, log_error)
         elif name == "ssim":
             values[name] = ssim_loss(sr_image, target, padding=ssim_padding)
         else:

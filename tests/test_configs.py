@@ -54,7 +54,7 @@ def name(request):
 
 def test_no_experiment_is_forgotten():
     files = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
-    assert files == {name.partition(":")[0] for name in PARAMETERS} == set(SIGNAL_LEVELS)
+    assert files - {"guided"} == {name.partition(":")[0] for name in PARAMETERS} == set(SIGNAL_LEVELS)
     assert experiment_names() == sorted(files | set(SPECIMENS))
 
 
@@ -89,8 +89,8 @@ def test_network_and_simulation_fit_each_other(name, network):
             size=(side, side),
             normalisation=run.data.normalisation,
         )
-        params = module.init(key, batch["raw_frames"])["params"]
-        return predict(module, params, batch["raw_frames"]).image, batch["target"]
+        params = module.init(key, batch["inputs"])["params"]
+        return predict(module, params, batch["inputs"]).image, batch["target"]
 
     image, target = jax.eval_shape(forward, jax.random.key(0))
     assert image.shape == target.shape == (run.train.batch_size, 2 * side, 2 * side, 1)
@@ -230,4 +230,37 @@ def test_a_seed_that_jax_cannot_take(seed):
     config = default_config()
     config.seed = seed
     with pytest.raises(IllegalValue, match=f"`seed` is {seed}"):
+        experiment_of(config)
+
+
+@pytest.mark.parametrize("variant", ["full", "quick"])
+def test_the_guided_network_is_trained_on_what_its_configuration_names(variant):
+    experiment = experiment_of(load_config(f"guided:{variant}"))
+    run, simulations = experiment.run, experiment.run.simulations
+    assert run.guided
+    assert run.loss.weights["error"] > 0
+    assert not run.loss.weights["psf_energy"]
+    if variant == "quick":
+        assert simulations == (run.simulation,)
+        return
+    assert {each.specimen.name for each in simulations} == set(SPECIMENS)
+    assert len({each.microscope for each in simulations}) == len(simulations) // 6 == 9
+    for each in simulations:
+        assert each.settings.empty > 0
+        # What no microscope of the list changes is the specimen's own.
+        assert each.settings.density == SPECIMENS[each.specimen.name].defaults["density"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"microscope.naa": 1.4}, r"`variety\.microscopes\[0\]` is .*naa"),
+        ({"microscope.na": "x"}, r"`variety\.microscopes\[0\]` is"),
+        ({"simulation.empty": 2.0}, r"`variety\.simulation\.empty` is 2"),
+    ],
+)
+def test_a_wrong_microscope_of_the_variety_is_told(changes, message):
+    config = load_config("guided:quick")
+    config.variety.microscopes = (changes,)
+    with pytest.raises(IllegalValue, match=message):
         experiment_of(config)

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.noise import NoiseModel
 
 _NOISE, _BEFORE, _ALIKE, _AFTER, _ROWS_AFTER = 0.2, 0.05, 0.08, 6.0, 3
 _DARKEST = 5  # percentile
@@ -63,6 +64,10 @@ class LitField(NamedTuple):
         """The lit part of images of `scale` pixels per raw pixel."""
         rows, columns = (slice(scale * part.start, scale * part.stop) for part in (self.rows, self.columns))
         return images[..., rows, columns]
+
+    def noise(self, given: NoiseModel) -> NoiseModel:
+        """That of the lit part, where it is of each pixel."""
+        return NoiseModel(*(self.of(part) if part.ndim == 3 else part for part in map(np.asarray, given)))
 
     def embed(
         self, images: Shaped[np.ndarray, "*batch h2 w2"], *, scale: int = 1, outside: float = 0.0

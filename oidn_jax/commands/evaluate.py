@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oidn_jax.commands.configuration import add_config, changed_config, parse
-from oidn_jax.commands.parser import OneLineParser
+from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
+from oidn_jax.commands.parser import OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
 from oidn_jax.errors import IllegalValue
 
@@ -22,15 +22,19 @@ Compares networks with classical methods on held-out scenes of one or several sp
   oidn-jax evaluate --config=f_actin --workdir=actin=runs/f_actin --workdir=er=runs/er \\
       --specimens=f_actin,er,ccps,microtubules --out=results
   oidn-jax evaluate --config=f_actin --methods=widefield,wiener,hifi --out=results
+  oidn-jax evaluate --exposures weak.tif medium.tif --reference=bright.tif --methods=wiener,tv --out=results
 
 Writes report.html, metrics.json, metrics.csv, tables in Markdown and LaTeX and figures to the output folder, and a
-table to the terminal. The second method and all after it are tested against the first."""
+table to the terminal. The second method and all after it are tested against the first.
+
+With --exposures the methods are compared on one's own series of exposures of one field, without any truth: by ring
+correlation with the brightest exposure, and by what the frames of that contradict."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, evaluates."""
     parser = OneLineParser("oidn-jax evaluate", DESCRIPTION)
-    add_config(parser, what="specimen, microscope and scenes", required=True)
+    add_config(parser, what="specimen, microscope and scenes")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results, made if missing")
     parser.add_argument(
         "--workdir",
@@ -42,9 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
     parser.add_argument(
         "--methods",
-        default="widefield,wiener,hifi,network",
         metavar="NAMES",
-        help="by commas, in the order of the tables; network: all that are given; default: %(default)s",
+        help="by commas, in the order of the tables, of widefield, wiener, hifi, tv, network (all that are given); "
+        "default: widefield,wiener,hifi,network; of exposures without the network where none is given",
     )
     parser.add_argument(
         "--specimens", metavar="NAMES", help="to test on, by commas; default: that of the configuration"
@@ -53,9 +57,105 @@ def main(arguments: list[str] | None = None) -> None:
         "--save-raw", action="store_true", help="also write the first scene's raw frames of each level as TIFF"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an evaluation that is there")
+    own = parser.add_argument_group("exposures of one field, of one's own")
+    own.add_argument("--exposures", nargs="+", metavar="FILE", help="raw frames, weakest first")
+    own.add_argument("--reference", metavar="FILE", help="raw frames of the brightest exposure, not one of these")
+    add_raw_frames(own)
+    own.add_argument("--na", type=float, help="of detection; default: that of --config, or 1.49")
+    own.add_argument("--emission-nm", type=float, metavar="NM", help="default: that of --config, or 525")
     options = parse(parser, arguments)
+    if options.methods is None:
+        with_network = options.workdir or options.exposures is None
+        options.methods = "widefield,wiener,hifi" + (",network" if with_network else "")
+    _check_kind(parser, options)
     command = sys.argv if arguments is None else ["oidn-jax", "evaluate", *arguments]
-    run(lambda: evaluate(options, command), spell=parser.spell)
+    body = evaluate if options.exposures is None else evaluate_exposures
+    run(lambda: body(options, command), spell=parser.spell)
+
+
+def _check_kind(parser: OneLineParser, options: argparse.Namespace) -> None:
+    """Refuses flags of scenes for exposures, and the other way round."""
+    if options.exposures is None:
+        if options.config is None:
+            parser.error("give --config=NAME for scenes whose truth is known, or --exposures of your own")
+        for name in ("reference", "na", "emission_nm", "pixel_size_nm", "frame_axis", "widefield_frame"):
+            if getattr(options, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} is for --exposures")
+        return
+    if options.reference is None:
+        parser.error("--exposures need --reference=FILE, the brightest exposure")
+    for name in ("specimens", "save_raw"):
+        if getattr(options, name):
+            parser.error(f"--{name.replace('_', '-')} is of scenes, not of --exposures")
+    check_changes(parser, argparse.Namespace(changes=options.changes, otf=None), ("microscope",))
+
+
+def evaluate_exposures(options: argparse.Namespace, command: list[str]) -> None:
+    """Reads the exposures, compares the methods on them."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from oidn_jax.acquisition import Acquisition
+    from oidn_jax.commands.progress import progress_bar
+    from oidn_jax.commands.run import warn
+    from oidn_jax.config import microscope_of
+    from oidn_jax.data.raw_stack import open_raw_stack
+    from oidn_jax.evaluation.exposure_report import check_exposure_files, evaluate_exposures
+    from oidn_jax.evaluation.networks import network_labels
+    from oidn_jax.evaluation.provenance import describe_run
+    from oidn_jax.evaluation.report import chosen_methods
+    from oidn_jax.evaluation.tables import to_terminal
+    from oidn_jax.methods.classical import LABELS
+    from oidn_jax.optics.microscope import Microscope
+    from oidn_jax.training.parallel import describe_devices
+
+    out = Path(options.out)
+    check_exposure_files(out, overwrite=options.overwrite)
+    given = {"na": options.na, "emission_wavelength_nm": options.emission_nm}
+    given |= {name: getattr(options, name) for name in ("orientations", "phases", "pixel_size_nm")}
+    microscope = (
+        Microscope() if options.config is None else microscope_of(changed_config(options.config, options.changes))
+    )
+    microscope = replace(microscope, **{name: value for name, value in given.items() if value is not None})
+    models = _networks(options)
+    methods = chosen_methods(options.methods.split(","), models)
+    for method in methods.values():
+        method.check(microscope)
+
+    def opened(file: str) -> Acquisition:
+        stack = open_raw_stack(
+            Path(file),
+            orientations=microscope.orientations,
+            phases=microscope.phases,
+            frame_order=options.frame_order,
+            frame_axis=options.frame_axis,
+            widefield_frame=options.widefield_frame,
+            pixel_size_nm=options.pixel_size_nm,
+        )
+        return Acquisition(stack, microscope, fit_damping=options.config is None, warn=lambda line: warn(line))
+
+    names = [Path(file).name for file in options.exposures]
+    if len(set(names)) < len(names) or Path(options.reference).name in names:
+        raise IllegalValue("exposures", ", ".join(names), "each file must have a name of its own, the reference too")
+    acquisitions = {name: opened(file) for name, file in zip(names, options.exposures, strict=True)}
+    labels = {name: label for name, label in {**LABELS, **network_labels(models)}.items() if name in methods}
+    networks = {name: {**model.origin, "network": dict(model.fields)} for name, model in models.items()}
+    configuration = {"optics": microscope.describe()}
+    provenance = describe_run(configuration, networks, seed=0, devices=describe_devices(), command=command)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with progress_bar() as progress:
+        table = evaluate_exposures(
+            acquisitions,
+            (Path(options.reference).name, opened(options.reference)),
+            methods,
+            {name: labels[name] for name in methods},
+            out,
+            provenance={"provenance": provenance},
+            progress=progress,
+        )
+    console.print(to_terminal(table))
+    console.print(f"wrote {out}: exposures.json, exposures.csv, exposures.md and figures", markup=False, emoji=False)
 
 
 def evaluate(options: argparse.Namespace, command: list[str]) -> None:

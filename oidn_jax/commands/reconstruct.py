@@ -23,7 +23,7 @@ Reconstructs raw SIM files, by a trained network or classically, and judges imag
   oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
   oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
 
-METHODS = ("network", "wiener", "hifi", "widefield")
+METHODS = ("network", "wiener", "hifi", "tv", "widefield")
 # Flags that only some methods use, by the name of their value.
 _ONLY_FOR = {
     "workdir": ("network",),
@@ -34,6 +34,7 @@ _ONLY_FOR = {
     "attenuation": ("wiener", "hifi"),
     "w1": ("hifi",),
     "rl_iterations": ("hifi",),
+    "tv_strength": ("tv",),
 }
 # Flags that only serve the model of the raw frames: classical reconstruction, trust maps, diagnostics.
 _OPTICS = ("config", "na", "emission_nm", "otf", "otf_damping")
@@ -69,20 +70,13 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         options.method = "network"
     options.trust |= options.image is not None
     if options.method == "network" and options.workdir is None:
-        parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi or widefield")
+        parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi, tv or widefield")
     for name, methods in _ONLY_FOR.items():
         if getattr(options, name) is not None and options.method not in methods:
             chosen = f"--method={options.method}" if options.method else "--image"
             parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
-    physics = options.method in ("wiener", "hifi") or options.trust or options.diagnostics
-    for name in _PHYSICS:
-        used = physics or (options.method == "widefield" and name in _WIDEFIELD)
-        # Frames are evened with a map of the gain about the offset, for every method.
-        used |= name == "camera_offset" and options.gain_map is not None
-        if getattr(options, name) is not None and not used:
-            parser.error(
-                f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
-            )
+    if options.method != "network":  # whether that is guided by the physics, its weights say
+        _check_physics(parser, options, used=options.method in ("wiener", "hifi", "tv"))
     for name in _NOISE:
         if getattr(options, name) is not None and not options.trust:
             parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
@@ -100,9 +94,21 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(
             "the files say their pixel size; --pixel-size-nm, not --config.microscope.pixel_size_nm, changes it"
         )
-    check_changes(parser, options, ("microscope",) if physics else _LAYOUT)
-    options.needs_optics = physics
     return options
+
+
+def _check_physics(parser: OneLineParser, options: argparse.Namespace, *, used: bool) -> None:
+    """Refuses flags of image formation for a method that does not use it, where no trust or diagnostics do either."""
+    used = used or options.trust or options.diagnostics
+    for name in _PHYSICS:
+        needed = used or (options.method == "widefield" and name in _WIDEFIELD)
+        # Frames are evened with a map of the gain about the offset, for every method.
+        needed |= name == "camera_offset" and options.gain_map is not None
+        if getattr(options, name) is not None and not needed:
+            parser.error(
+                f"--{name.replace('_', '-')} has no use with --method={options.method} without --trust or --diagnostics"
+            )
+    check_changes(parser, options, ("microscope",) if used else _LAYOUT)
 
 
 def _parser() -> OneLineParser:
@@ -141,6 +147,9 @@ def _parser() -> OneLineParser:
     classical.add_argument("--w1", type=float, metavar="W", help="of HiFi-SIM's first step; default: 1.2")
     classical.add_argument(
         "--rl-iterations", type=int, metavar="N", help="Richardson-Lucy deconvolution before HiFi-SIM; default: 5"
+    )
+    classical.add_argument(
+        "--tv-strength", type=float, metavar="S", help="of the regularisation of total variation; default: 0.01"
     )
     classical.add_argument(
         "--illumination",
@@ -213,6 +222,8 @@ def reconstruct(options: argparse.Namespace) -> None:
     from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
 
     methods = _methods(options)
+    if options.method == "network":
+        _check_physics(_parser(), options, used=any(method.needs_illumination for method in methods))
     microscopes, optics_from, assumed = _microscopes(options, methods)
     reading = Reading(
         frame_order=options.frame_order,
@@ -265,6 +276,7 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
             attenuation=options.attenuation,
             w1=options.w1,
             rl_iterations=5 if options.rl_iterations is None else options.rl_iterations,
+            tv_strength=options.tv_strength,
         )
     ]
 
@@ -281,7 +293,7 @@ def _microscopes(
     if options.config is not None:
         microscopes = [microscope_of(changed_config(options.config, options.changes))]
         sources.append(f"configuration {options.config}")
-    elif any(isinstance(method, NetworkMethod) for method in methods):
+    elif any(isinstance(method, NetworkMethod) and not method.model.guided for method in methods):
         microscopes = [method.model.microscope for method in methods if isinstance(method, NetworkMethod)]
         sources.append("the model's training")
     else:

@@ -30,7 +30,7 @@ RADAR_SCORE = "affine_ssim"
 WORST_SCORE = "affine_ssim"
 FEWEST_ON_RADAR = 3
 
-_COLOURS = {
+COLOURS = {
     "Widefield": GREY,
     "Wiener SIM": PALETTE["blue"],
     "HiFi-SIM": PALETTE["green"],
@@ -54,7 +54,7 @@ def draw_figures(
         The figures for the report, in its order.
     """
     levels = next(iter(comparison.scenes.values())).levels
-    colours = palette([*comparison.methods.values(), TARGET_LABEL], known=_COLOURS)
+    colours = palette([*comparison.methods.values(), TARGET_LABEL], known=COLOURS)
     figures = [_panels(comparison, level, folder) for level in levels]
     weakest = dict(zip(comparison.scenes, comparison.examples(most=1, level=levels[0]), strict=True))
     for specimen, example in weakest.items():

@@ -11,7 +11,8 @@ from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.specimens import SPECIMENS
 
 NETWORK = "network"  # stands for every network that is given
-METHODS = ("widefield", "wiener", "hifi", NETWORK)
+METHODS = ("widefield", "wiener", "hifi", "tv", NETWORK)
+USUAL = ("widefield", "wiener", "hifi", NETWORK)  # total variation takes seconds an image
 # What images are called, in the files and in print; a network of that name would take the place of one.
 RESERVED_NAMES = (*METHODS, "target", *LABELS.values(), "Ground truth")
 
@@ -65,7 +66,8 @@ def check_fits(model: TrainedModel, microscope: Microscope, *, name: str) -> Non
     Raises:
         InputError: what differs.
     """
-    for field in ("orientations", "phases", "scale", "pixel_size_nm"):
+    fields = ("scale",) if model.guided else ("orientations", "phases", "scale", "pixel_size_nm")
+    for field in fields:
         theirs, ours = getattr(model.microscope, field), getattr(microscope, field)
         if theirs != ours:
             raise InputError(

@@ -11,7 +11,15 @@ from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, draw_figures
 from oidn_jax.evaluation.files import METRICS, check_folder, earlier_files, write_raw, write_results
 from oidn_jax.evaluation.html import Page, Table, write_report
-from oidn_jax.evaluation.networks import METHODS, NETWORK, check_fits, network_labels, other_microscope, trained_on
+from oidn_jax.evaluation.networks import (
+    METHODS,
+    NETWORK,
+    USUAL,
+    check_fits,
+    network_labels,
+    other_microscope,
+    trained_on,
+)
 from oidn_jax.evaluation.provenance import describe_run
 from oidn_jax.evaluation.scenes import simulate_scenes
 from oidn_jax.evaluation.settings import EvaluationSettings
@@ -63,7 +71,7 @@ def evaluate(
     models: Mapping[str, TrainedModel],
     out: Path,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = USUAL,
     overwrite: bool = False,
     save_raw: bool = False,
     surroundings: Surroundings | None = None,
@@ -90,7 +98,7 @@ def evaluate(
     where = surroundings or Surroundings()
     check_folder(out, overwrite=overwrite)
     microscopes = [simulation.microscope for simulation in simulations.values()]
-    chosen = _methods(methods, models)
+    chosen = chosen_methods(methods, models)
     models = {name: model for name, model in models.items() if name in chosen}
     for microscope in microscopes:
         for name, model in models.items():
@@ -128,7 +136,12 @@ def evaluate(
     return result
 
 
-def _methods(names: Sequence[str], models: Mapping[str, TrainedModel]) -> dict[str, Method]:
+def chosen_methods(names: Sequence[str], models: Mapping[str, TrainedModel]) -> dict[str, Method]:
+    """The methods by name, `NETWORK` standing for all the networks that are given.
+
+    Raises:
+        InputError: a name that is none, or given twice; networks without a name for them, or the other way round.
+    """
     unknown = [name for name in names if name not in METHODS]
     if unknown or not names or len(set(names)) < len(names):
         raise IllegalValue("methods", ", ".join(names), f"give some of {', '.join(METHODS)}, each once")

@@ -56,6 +56,8 @@ class Validation:
 
 def learned_psf(model: TrainedModel, acquisition: Acquisition) -> np.ndarray | None:
     """The PSF (n, n) that a network has for an acquisition, the mean over its frames; None where it has none."""
+    if model.guided:
+        return None
     frames = acquisition.counts(0).transpose(1, 2, 0)[None].astype(np.float32)
     psf = model(fit_min_max(frames, mode=model.normalisation).apply(frames)).psf
     return None if psf is None else np.asarray(psf)[0].mean(-1)

@@ -11,14 +11,15 @@ from jaxtyping import Array
 
 from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.acquisition.diagnostics import GHOSTS, pattern_left
-from oidn_jax.classical.images import CLASSICAL_METHODS, ClassicalOptions, compiled_image, with_published_notch
+from oidn_jax.classical.images import ClassicalOptions, compiled_image, with_published_notch
+from oidn_jax.classical.total_variation import STRENGTH, total_variation_sim
 from oidn_jax.classical.widefield import widefield
 from oidn_jax.classical.wiener import Attenuation
 from oidn_jax.errors import IllegalValue
 from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
 from oidn_jax.optics.microscope import Microscope
 
-LABELS = {"widefield": "Widefield", "wiener": "Wiener SIM", "hifi": "HiFi-SIM"}
+LABELS = {"widefield": "Widefield", "wiener": "Wiener SIM", "hifi": "HiFi-SIM", "tv": "TV-SIM"}
 _SMALLEST_REGULARISATION, _LARGEST_REGULARISATION = 1e-4, 1e3
 _MOST_ITERATIONS = 100
 
@@ -27,14 +28,15 @@ _widefield = jax.jit(widefield, static_argnames="scale")
 
 @dataclass(frozen=True, eq=False)
 class ClassicalMethod:
-    """A method of `classical.images`; a None is its default.
+    """A method of `classical.images`, or of `classical.total_variation`; a None is its default.
 
     Attributes:
-        name: "widefield", "wiener" or "hifi".
+        name: "widefield", "wiener", "hifi" or "tv".
         wiener: the Wiener parameter of "wiener"; None for that of the noise in each image.
         attenuation: strength of the notch around the centres of the bands, 0 to below 1, of "wiener" and "hifi".
         w1: of step 1 of "hifi".
         rl_iterations: of Richardson-Lucy deconvolution before "hifi".
+        tv_strength: of the regularisation of "tv".
 
     Raises:
         IllegalValue: for another name, or numbers that are not legal.
@@ -45,15 +47,16 @@ class ClassicalMethod:
     attenuation: float | None = None
     w1: float | None = None
     rl_iterations: int = 5
+    tv_strength: float | None = None
 
     writes_image: bool = field(default=True, init=False)
     inputs: tuple[Path, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         """Checks name and numbers."""
-        if self.name not in CLASSICAL_METHODS:
-            raise IllegalValue("method", self.name, f"legal: {', '.join(CLASSICAL_METHODS)}")
-        for name, value in (("wiener", self.wiener), ("w1", self.w1)):
+        if self.name not in LABELS:
+            raise IllegalValue("method", self.name, f"legal: {', '.join(LABELS)}")
+        for name, value in (("wiener", self.wiener), ("w1", self.w1), ("tv_strength", self.tv_strength)):
             if value is not None and not _SMALLEST_REGULARISATION <= value <= _LARGEST_REGULARISATION:
                 legal = f"it must be from {_SMALLEST_REGULARISATION:g} to {_LARGEST_REGULARISATION:g}"
                 raise IllegalValue(name, value, legal)
@@ -100,7 +103,17 @@ class ClassicalMethod:
         """The image of a time point; all of them share the illumination but for the brightness of the frames."""
         microscope, lit = acquisition.microscope, acquisition.lit
         light = lit.of(acquisition.light(time))
-        if self.needs_illumination:
+        if self.name == "tv":
+            pixels = total_variation_sim(
+                jnp.asarray(light),
+                lit.illumination(acquisition.illumination(time)),
+                acquisition.otf,
+                lit.noise(acquisition.light_noise),
+                scale=microscope.scale,
+                strength=STRENGTH if self.tv_strength is None else self.tv_strength,
+                progress=progress,
+            ).image
+        elif self.needs_illumination:
             pixels = compiled_image(
                 light,
                 lit.illumination(acquisition.illumination(time)),
@@ -141,13 +154,24 @@ class ClassicalMethod:
             hifi = self.options(acquisition.microscope).hifi
             numbers = {name: float(value) for name, value in hifi._asdict().items() if value is not None}
             numbers["rl_iterations"] = self.rl_iterations
-        known = acquisition.known
-        if self.needs_illumination and known is not None:
-            numbers["illumination"] = known.path.name + (", phases measured" if known.refit_phases else "")
-        if self.needs_illumination and acquisition.pattern_period_nm is not None:
-            numbers["pattern_period_nm"] = list(acquisition.pattern_period_nm)
-        return {
-            **numbers,
-            "optics": (acquisition.optics if self.needs_illumination else acquisition.microscope).describe(),
-            "camera_offset": [float(offset) for offset in np.asarray(acquisition.noise.offset)],
-        }
+        if self.name == "tv":
+            numbers["tv_strength"] = STRENGTH if self.tv_strength is None else self.tv_strength
+        if self.needs_illumination:
+            return {**numbers, **illumination_provenance(acquisition)}
+        return {**numbers, "optics": acquisition.microscope.describe(), "camera_offset": camera_offset(acquisition)}
+
+
+def illumination_provenance(acquisition: Acquisition) -> dict[str, Any]:
+    """Where the illumination comes from, optics and camera offset."""
+    numbers: dict[str, Any] = {}
+    known = acquisition.known
+    if known is not None:
+        numbers["illumination"] = known.path.name + (", phases measured" if known.refit_phases else "")
+    if acquisition.pattern_period_nm is not None:
+        numbers["pattern_period_nm"] = list(acquisition.pattern_period_nm)
+    return {**numbers, "optics": acquisition.optics.describe(), "camera_offset": camera_offset(acquisition)}
+
+
+def camera_offset(acquisition: Acquisition) -> list[float]:
+    """Of each orientation, counts."""
+    return [float(offset) for offset in np.asarray(acquisition.noise.offset)]

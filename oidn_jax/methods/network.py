@@ -1,28 +1,33 @@
 """Images by a trained network.
 
-A time point is normalised as a whole, by the model's own mode, and mirrored at its border; the network sees it in tiles
-of one shape (`methods.tiling`), one at a time; what comes back is scaled to the range of the raw frames, so it is not
-quantitative. Where the device's memory does not suffice the tiles are halved, with a remark, and the image is computed
-again, so that it has one tiling.
+What a network takes of a time point is made of the whole of it, and mirrored at its border: raw frames normalised by
+the model's own mode, whose image is scaled back to their range and is not quantitative; or, of a guided network, the
+guides that the illumination gives, whose image is proportional to light. The network sees it in tiles of one shape
+(`methods.tiling`), one at a time. Where the device's memory does not suffice the tiles are halved, with a remark, and
+the image is computed again, so that it has one tiling.
 
 The result depends on the tile: the attention of OIDN takes statistics of the tile it sees, and its PSF is estimated per
 tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are faster.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Real, Shaped
+from jaxtyping import Float32, Shaped
 
 from oidn_jax.acquisition.acquisition import Acquisition
-from oidn_jax.data.normalisation import Normalisation, fit_min_max
+from oidn_jax.classical.guides import guides
+from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.errors import IllegalValue, InputError
+from oidn_jax.methods.classical import illumination_provenance
 from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
 from oidn_jax.methods.tiling import Tiling, map_tiles
+from oidn_jax.models.guided import fold
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.microscope import Microscope
@@ -57,7 +62,7 @@ class NetworkMethod:
     tile: int | None = None
     overlap: int | None = None
 
-    needs_illumination, writes_image, inputs = False, True, ()
+    writes_image, inputs = True, ()
 
     def __post_init__(self) -> None:
         _ = self.tiling
@@ -72,6 +77,11 @@ class NetworkMethod:
         """The network's in print."""
         return self.model.label
 
+    @property
+    def needs_illumination(self) -> bool:
+        """Guided ones do."""
+        return self.model.guided
+
     @cached_property
     def tiling(self) -> Tiling:
         """What is tried first."""
@@ -79,12 +89,14 @@ class NetworkMethod:
         return Tiling(tile, min(tile // 4, DEFAULT_OVERLAP) if self.overlap is None else self.overlap)
 
     def check(self, microscope: Microscope) -> None:
-        """Refuses other frames than those of the training.
+        """Refuses other frames than those of the training; a guided network minds the scale only.
 
         Raises:
-            IllegalValue: another number of orientations or phases, or another scale.
+            IllegalValue: another number of orientations or phases, or another scale; no SIM for a guided network.
         """
-        for field in ("orientations", "phases", "scale"):
+        if self.model.guided and microscope.phases < 3:
+            raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
+        for field in ("scale",) if self.model.guided else ("orientations", "phases", "scale"):
             expected, given = getattr(self.model.microscope, field), getattr(microscope, field)
             if expected != given:
                 raise IllegalValue(f"microscope.{field}", given, f"the model was trained with {expected}")
@@ -97,39 +109,35 @@ class NetworkMethod:
                 of 64 pixels.
         """
         self.check(acquisition.microscope)
-        frames = acquisition.counts(time).transpose(1, 2, 0)
-        if min(frames.shape[:2]) < SMALLEST_IMAGE:
+        if min(acquisition.frame_size) < SMALLEST_IMAGE:
             raise InputError(
-                f"{acquisition.stack.source} has frames of {frames.shape[0]} x {frames.shape[1]} pixels; the smallest "
-                f"image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
+                f"{acquisition.stack.source} has frames of {acquisition.frame_size[0]} x {acquisition.frame_size[1]} "
+                f"pixels; the smallest image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
             )
-        # float32 holds every 16-bit integer; wider pixels are normalised in float64.
-        frames = frames.astype(np.result_type(frames.dtype, np.float32))
-        normalisation = fit_min_max(frames, mode=self.model.normalisation)
-        pixels, tiling, remarks = self._with_enough_memory(frames, normalisation, progress)
-        height, width = (min(n + 2 * BORDER, tiling.tile) for n in frames.shape[:2])
+        given = _guides(acquisition, time) if self.model.guided else _raw_frames(acquisition, time, self.model)
+        pixels, tiling, remarks = self._with_enough_memory(given.channels, progress)
+        height, width = (min(n + 2 * BORDER, tiling.tile) for n in given.channels.shape[:2])
         image = Image(
-            pixels,
-            dark=float(normalisation.offset.mean()),
+            given.image(pixels),
+            dark=given.dark,
             provenance={
                 "weights": dict(self.model.origin),
-                "normalisation": self.model.normalisation,
+                **given.provenance,
                 "tile": [height, width],
                 "overlap": tiling.overlap,
-                "optics": self.model.microscope.describe(),
             },
             remarks=remarks,
         )
         return check_finite(image, acquisition)
 
     def _with_enough_memory(
-        self, frames: Real[np.ndarray, "h w frames"], normalisation: Normalisation, progress: Progress
+        self, channels: Float32[np.ndarray, "h w channels"], progress: Progress
     ) -> tuple[Float32[np.ndarray, "h2 w2"], Tiling, tuple[str, ...]]:
         """The pixels, the tiling that memory allowed, and what to say of it."""
         tiling, remarks = self.tiling, ()
-        padded = (frames.shape[0] + 2 * BORDER, frames.shape[1] + 2 * BORDER)
+        padded = (channels.shape[0] + 2 * BORDER, channels.shape[1] + 2 * BORDER)
         while True:
-            pixels = _unless_out_of_memory(lambda: _reconstruct(frames, self.model, normalisation, tiling, progress))  # noqa: B023 -- called at once
+            pixels = _unless_out_of_memory(lambda: _reconstruct(channels, self.model, tiling, progress))  # noqa: B023 -- called at once
             if pixels is not None:
                 return pixels, tiling, remarks
             smaller = tiling.smaller(padded, smallest=SMALLEST_BACKED_OFF_TILE)
@@ -143,16 +151,58 @@ class NetworkMethod:
             tiling = smaller
 
 
+@dataclass(frozen=True)
+class _Input:
+    """What a network takes of a time point.
+
+    Attributes:
+        channels: (h, w, channels).
+        image: what makes pixels of what the network gives, (h2, w2).
+        dark: the value of a pixel without light in them.
+        provenance: how it was made.
+    """
+
+    channels: Float32[np.ndarray, "h w channels"]
+    image: Callable[[np.ndarray], np.ndarray]
+    dark: float
+    provenance: Mapping[str, Any]
+
+
+def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
+    frames = acquisition.counts(time).transpose(1, 2, 0)
+    # float32 holds every 16-bit integer; wider pixels are normalised in float64.
+    frames = frames.astype(np.result_type(frames.dtype, np.float32))
+    normalisation = fit_min_max(frames, mode=model.normalisation)
+    return _Input(
+        normalisation.apply(frames).astype(np.float32),
+        image=lambda pixels: normalisation.invert_image(pixels[..., None])[..., 0].astype(np.float32),
+        dark=float(normalisation.offset.mean()),
+        provenance={"normalisation": model.normalisation, "optics": model.microscope.describe()},
+    )
+
+
+def _guides(acquisition: Acquisition, time: int) -> _Input:
+    scale = acquisition.microscope.scale
+    lit = acquisition.lit
+    light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
+    made = _compiled_guides(light, illumination, acquisition.otf, scale=scale)
+    unit = np.float32(made.unit)
+    return _Input(
+        np.asarray(fold(made.images, made.conditions, scale=scale)),
+        image=lambda pixels: lit.embed(pixels * unit, scale=scale),
+        dark=0.0,
+        provenance={"unit": float(unit), **illumination_provenance(acquisition)},
+    )
+
+
+_compiled_guides = jax.jit(guides, static_argnames="scale")
+
+
 def _reconstruct(
-    frames: Real[np.ndarray, "h w frames"],
-    model: TrainedModel,
-    normalisation: Normalisation,
-    tiling: Tiling,
-    progress: Progress,
+    channels: Float32[np.ndarray, "h w channels"], model: TrainedModel, tiling: Tiling, progress: Progress
 ) -> Float32[np.ndarray, "h2 w2"]:
     scale = model.microscope.scale
-    normalised = normalisation.apply(frames).astype(np.float32)
-    mirrored = np.pad(normalised, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
+    mirrored = np.pad(channels, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
     done, total = 0, tiling.count((mirrored.shape[0], mirrored.shape[1]))
 
     def network(tile: np.ndarray) -> np.ndarray:
@@ -164,7 +214,7 @@ def _reconstruct(
 
     blended = map_tiles(network, mirrored, tiling, scale=scale)
     inside = slice(scale * BORDER, -scale * BORDER)
-    return normalisation.invert_image(blended[inside, inside, None])[..., 0].astype(np.float32)
+    return blended[inside, inside]
 
 
 def _unless_out_of_memory(compute: Callable[[], np.ndarray]) -> np.ndarray | None:

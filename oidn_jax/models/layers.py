@@ -94,7 +94,7 @@ conv_same.defvjp(_conv_same_forward, _conv_same_backward)
 class Conv(nn.Module):
     """Convolution with bias: size-keeping for stride 1, else with `padding` zeros on each side.
 
-    Computes in `dtype` with float32 parameters `kernel` (HWIO) and `bias`.
+    Computes in `dtype` with float32 parameters `kernel` (HWIO) and `bias`, which begin at 0 where `zero_start`.
     """
 
     features: int
@@ -102,13 +102,17 @@ class Conv(nn.Module):
     stride: int = 1
     padding: int = 0
     dtype: DTypeLike = jnp.float32
+    zero_start: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w in"]) -> Float[Array, "b h2 w2 out"]:
         """Convolve; the output has `features` channels."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", kernel_init, shape).astype(self.dtype)
-        bias = self.param("bias", bias_init(shape[0] * shape[1] * shape[2]), (self.features,)).astype(self.dtype)
+        start, start_bias = kernel_init, bias_init(shape[0] * shape[1] * shape[2])
+        if self.zero_start:
+            start = start_bias = nn.initializers.zeros
+        kernel = self.param("kernel", start, shape).astype(self.dtype)
+        bias = self.param("bias", start_bias, (self.features,)).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.stride == 1:
             y = conv_same(x, kernel)

@@ -1,7 +1,8 @@
 """The networks by name.
 
-A network is a linen module that maps `raw_frames` (b, h, w, frames), normalised to about [0, 1], to a `Prediction`. Its
-fields with their defaults are the `model` section of a configuration, but for those that the microscope decides.
+A network is a linen module that maps an input (b, h, w, channels) to a `Prediction`: raw frames normalised to about
+[0, 1], or for a guided network the guides that classical SIM makes of them. Its fields with their defaults are the
+`model` section of a configuration, but for those that the microscope decides.
 """
 
 import dataclasses
@@ -14,18 +15,20 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from oidn_jax.errors import IllegalValue
+from oidn_jax.models.guided import Guided, channels
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import Microscope
 
-NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet, "guided": Guided}
 WITH_PSF = ("oidn",)
-LABELS = {"oidn": "OIDN", "unet": "U-Net"}  # in print
+WITH_ERROR = ("guided",)  # but for its OIDN body
+LABELS = {"oidn": "OIDN", "unet": "U-Net", "guided": "Guided"}  # in print
 
-# Fields that are the microscope's, and those of every linen module.
-_NOT_CONFIGURED = ("frames", "scale", "initial_psf", "parent", "name")
+# Fields that are the microscope's, or of networks that are parts of others, and those of every linen module.
+_NOT_CONFIGURED = ("frames", "scale", "initial_psf", "with_error", "zero_start", "parent", "name")
 
 
 def default_fields(name: str) -> dict[str, Any]:
@@ -51,6 +54,8 @@ def build_network(fields: Mapping[str, Any], microscope: Microscope) -> nn.Modul
     for name in given:
         if name not in known:
             raise IllegalValue(name, given[name], f"the network {fields['name']!r} has the fields {', '.join(known)}")
+    if fields["name"] == "guided":
+        return Guided(**given, scale=microscope.scale)
     module = NETWORKS[fields["name"]]
     network = module(**given, frames=microscope.frames, scale=microscope.scale)
     if isinstance(network, OIDN) and network.psf_init == "theoretical":
@@ -58,13 +63,18 @@ def build_network(fields: Mapping[str, Any], microscope: Microscope) -> nn.Modul
     return network
 
 
-def initial_params(network: nn.Module, key: Array, *, frames: int) -> Any:
+def input_channels(network: nn.Module) -> int:
+    """The last axis of what it takes."""
+    return channels(scale=network.scale) if isinstance(network, Guided) else getattr(network, "frames")  # noqa: B009
+
+
+def initial_params(network: nn.Module, key: Array) -> Any:
     """Parameters before training, float32."""
-    smallest = jnp.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, frames))
+    smallest = jnp.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, input_channels(network)))
     return jax.jit(network.init)(key, smallest)["params"]
 
 
-def predict(network: nn.Module, params: Any, raw_frames: Float[Array, "b h w frames"]) -> Prediction:
-    """What a network with these parameters makes of normalised raw frames."""
-    prediction: Any = network.apply({"params": params}, raw_frames)
+def predict(network: nn.Module, params: Any, inputs: Float[Array, "b h w channels"]) -> Prediction:
+    """What a network with these parameters makes of normalised raw frames, or of folded guides."""
+    prediction: Any = network.apply({"params": params}, inputs)
     return prediction

@@ -81,6 +81,7 @@ class OIDN(nn.Module):
         frames: raw frames per image. scale: super-resolution factor.
         initial_psf: psf_size x psf_size taps on the super-resolved grid, of sum 1 (`Microscope.psf`); needed for
             "theoretical" when parameters are drawn, and for nothing else.
+        zero_start: whether the image of fresh parameters is 0.
 
     Raises:
         ValueError: if a field, or the shape of the input, is not legal.
@@ -97,6 +98,7 @@ class OIDN(nn.Module):
     frames: int = 9
     scale: int = 2
     initial_psf: tuple[tuple[float, ...], ...] | None = None
+    zero_start: bool = False
 
     def __post_init__(self):
         for name in ("width", "groups", "blocks", "frames", "scale"):
@@ -135,9 +137,9 @@ class OIDN(nn.Module):
 
         noise = nn.relu(Conv(self.width * self.scale**2, dtype=dtype, name="noise_expand")(features))
         noise = Conv(1, name="noise_merge")(pixel_shuffle(noise, self.scale))
-        noise = Conv(self.frames, name="noise_per_frame")(noise)
+        noise = Conv(self.frames, zero_start=self.zero_start, name="noise_per_frame")(noise)
         upsampled = Conv(self.frames, name="frames_merge")(shallow)
-        upsampled = Conv(self.frames * self.scale**2, name="frames_expand")(upsampled)
+        upsampled = Conv(self.frames * self.scale**2, zero_start=self.zero_start, name="frames_expand")(upsampled)
         upsampled_frames = pixel_shuffle(upsampled, self.scale)
 
         return Prediction(

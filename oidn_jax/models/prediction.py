@@ -14,6 +14,7 @@ class Prediction(NamedTuple):
         psf_correction: (b, n, n, frames), what the network adds to the learnable PSF before normalisation.
         noise: (b, scale*h, scale*w, frames), the noise component of each frame.
         upsampled_frames: (b, scale*h, scale*w, frames).
+        log_error: (b, scale*h, scale*w, 1), natural logarithm of the expected absolute error of each pixel.
     """
 
     image: Array
@@ -21,3 +22,4 @@ class Prediction(NamedTuple):
     psf_correction: Array | None = None
     noise: Array | None = None
     upsampled_frames: Array | None = None
+    log_error: Array | None = None

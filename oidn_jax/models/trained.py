@@ -21,7 +21,7 @@ _predict = jax.jit(predict, static_argnums=0)
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What `oidn_jax.load` returns: call it with normalised raw frames.
+    """What `oidn_jax.load` returns: call it with normalised raw frames, or folded guides.
 
     Attributes:
         fields: of the network, its `name` among them (`models.networks`).
@@ -52,6 +52,11 @@ class TrainedModel:
         """The network's name in print."""
         return LABELS[self.fields["name"]]
 
-    def __call__(self, raw_frames: Float[Array | np.ndarray, "b h w frames"]) -> Prediction:
+    @property
+    def guided(self) -> bool:
+        """Whether it takes guides in the place of raw frames."""
+        return self.fields["name"] == "guided"
+
+    def __call__(self, inputs: Float[Array | np.ndarray, "b h w channels"]) -> Prediction:
         """The bare network, without tiling or normalisation; compiled per shape."""
-        return _predict(self.network, self.params, jnp.asarray(raw_frames, jnp.float32))
+        return _predict(self.network, self.params, jnp.asarray(inputs, jnp.float32))

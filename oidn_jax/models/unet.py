@@ -4,6 +4,7 @@ Source: Ronneberger et al., MICCAI (2015), with residual blocks (He et al., CVPR
 et al., CVPR (2016)).
 """
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -36,6 +37,8 @@ class UNet(nn.Module):
         widths: channels at each resolution, the finest first; between two of them the resolution halves.
         dtype: "float32" or "bfloat16", of all convolutions but the last; parameters stay float32.
         frames: raw frames per image. scale: super-resolution factor.
+        with_error: whether it gives `log_error` too.
+        zero_start: whether the outputs of fresh parameters are 0.
 
     Raises:
         ValueError: if a field, or the shape of the input, is not legal.
@@ -45,6 +48,8 @@ class UNet(nn.Module):
     dtype: str = "float32"
     frames: int = 9
     scale: int = 2
+    with_error: bool = False
+    zero_start: bool = False
 
     def __post_init__(self):
         if not self.widths or not all(isinstance(width, int) and width >= 1 for width in self.widths):
@@ -68,5 +73,12 @@ class UNet(nn.Module):
         for i, skip in reversed(list(enumerate(skips[:-1]))):
             x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
             x = ResidualBlock(self.widths[i], dtype=dtype, name=f"up_{i}")(jnp.concatenate([x, skip], axis=-1))
-        image = pixel_shuffle(Conv(self.scale**2, name="image")(x), self.scale)
-        return Prediction(image=image[:, : self.scale * h, : self.scale * w])
+        inside = (slice(None), slice(self.scale * h), slice(self.scale * w))
+        image = Conv(self.scale**2, zero_start=self.zero_start, name="image")(x)
+        prediction = Prediction(image=pixel_shuffle(image, self.scale)[inside])
+        if not self.with_error:
+            return prediction
+        # What it learns of its errors must not change the image.
+        features = nn.gelu(Conv(self.widths[0], dtype=dtype, name="error_features")(jax.lax.stop_gradient(x)))
+        log_error = Conv(self.scale**2, zero_start=True, name="error")(features)
+        return prediction._replace(log_error=pixel_shuffle(log_error, self.scale)[inside])

@@ -190,7 +190,7 @@ def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_params(model: TrainedModel) -> None:
-    expected = jax.eval_shape(lambda: initial_params(model.network, jax.random.key(0), frames=model.microscope.frames))
+    expected = jax.eval_shape(lambda: initial_params(model.network, jax.random.key(0)))
     given = {path: (leaf.shape, leaf.dtype.name) for path, leaf in _flat(model.params).items()}
     needed = {path: (leaf.shape, leaf.dtype.name) for path, leaf in _flat(expected).items()}
     for path in sorted(given.keys() | needed.keys()):

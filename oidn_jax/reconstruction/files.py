@@ -305,7 +305,8 @@ def _write_about_first(
 
 def _warn_of_pixel_size(acquisition: Acquisition, work: Work) -> None:
     file_nm = acquisition.stack.pixel_size_nm
-    trained_nm = work.method.model.microscope.pixel_size_nm if isinstance(work.method, NetworkMethod) else None
+    model = work.method.model if isinstance(work.method, NetworkMethod) else None
+    trained_nm = None if model is None or model.guided else model.microscope.pixel_size_nm
     if file_nm is None:
         used = f"{work.microscope.pixel_size_nm:g} nm is assumed"
         used = used if trained_nm is None else f"the model was trained at {trained_nm:g} nm"

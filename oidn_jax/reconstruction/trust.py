@@ -22,7 +22,6 @@ from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.writers import fits_imagej, open_map_tiff
 from oidn_jax.figures.trust import TrustPage, save_trust
 from oidn_jax.optics.grid import from_padded_spectrum
-from oidn_jax.optics.noise import NoiseModel
 
 _CLEARLY_BETTER = 0.98
 _UNCONFIRMED, _LACKING = 0.3, 10.0
@@ -60,13 +59,12 @@ class TrustFiles:
 def judge(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisition, time: int) -> Consistency:
     """What the raw frames of a time point say about its image, in their lit part."""
     lit, scale = acquisition.lit, acquisition.microscope.scale
-    noise = acquisition.light_noise
     consistency = _check(
         jnp.asarray(lit.of(image, scale=scale)),
         jnp.asarray(lit.of(acquisition.light(time))),
         lit.illumination(acquisition.illumination(time)),
         otf=acquisition.otf,
-        noise=NoiseModel(*(lit.of(part) if part.ndim == 3 else part for part in map(np.asarray, noise))),
+        noise=lit.noise(acquisition.light_noise),
     )
     consistency = jax.device_get(consistency)
     return consistency._replace(

@@ -111,8 +111,11 @@ def _draw_specimen(key: Array, size: tuple[int, int], simulation: Simulation) ->
     )
     if settings.labels_per_um:
         in_focus = label(label_key, in_focus, labels_per_unit=settings.labels_per_um * fine_nm / 1000.0)
+    filled = 1.0
+    if settings.empty > 0:
+        filled = jax.random.uniform(jax.random.fold_in(focus_key, 1)) >= settings.empty
     if settings.background[1] == 0:
-        return in_focus, jnp.zeros(size)
+        return filled * in_focus, jnp.zeros(size)
     haze = draw(
         haze_key,
         size,
@@ -125,7 +128,7 @@ def _draw_specimen(key: Array, size: tuple[int, int], simulation: Simulation) ->
     blur = jnp.exp(-2.0 * (jnp.pi * sigma * radius) ** 2) * airy_otf(radius, cutoff=microscope.cutoff)
     haze = jnp.maximum(filter_image(haze, blur), 0.0)
     strength = between(settings.background, jax.random.uniform(strength_key)) * simulation.background_excitation
-    return in_focus, strength * in_focus.mean() / jnp.maximum(haze.mean(), 1e-6) * haze
+    return filled * in_focus, strength * in_focus.mean() / jnp.maximum(haze.mean(), 1e-6) * haze
 
 
 def _draw_envelopes(key: Array, size: tuple[int, int], simulation: Simulation) -> Float[Array, "orientations h w"]:

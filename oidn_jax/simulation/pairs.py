@@ -16,14 +16,14 @@ def simulate_pairs(
     size: tuple[int, int],
     normalisation: str,
 ) -> dict[str, Array]:
-    """`raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), each acquisition min-max normalised.
+    """`inputs` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), each acquisition min-max normalised.
 
     Keys and levels as in `simulate_acquisitions`.
     """
     acquisitions = simulate_acquisitions(key, levels, simulation=simulation, size=size)
     raw_frames, target = acquisitions.raw_frames, acquisitions.target
     return {
-        "raw_frames": fit_min_max(raw_frames, mode=normalisation).apply(raw_frames),
+        "inputs": fit_min_max(raw_frames, mode=normalisation).apply(raw_frames),
         "target": fit_min_max(target).apply(target),
     }
 

@@ -59,6 +59,7 @@ class SimulationSettings:
     background_blur_um: float = 0.6
     background_depth_nm: float = 300.0  # of what is out of focus; evanescent light hardly reaches it
     sample_index: float = 1.38
+    empty: float = 0.0  # share of fields with nothing in focus
 
     illumination_na: float = 1.41
     excitation_wavelength_nm: float = 488.0
@@ -107,6 +108,8 @@ class SimulationSettings:
         for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
                 raise IllegalValue(name, getattr(self, name), "it must not be negative")
+        if not 0 <= self.empty <= 1:
+            raise IllegalValue("empty", self.empty, "it must be a share from 0 to 1")
         if self.noisy_pixels > 1:
             raise IllegalValue("noisy_pixels", self.noisy_pixels, "it is a share of the pixels, at most 1")
         if not 0 <= self.illumination_na_spread < 1:

@@ -2,7 +2,7 @@
 
 A source is a function `batch_at(step) -> batch` on the host, called once for each step from 1 on, ahead of the step
 that uses it; a run that is resumed at step n asks for n + 1 next, so what it returns may depend on the step alone. The
-batch is `raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), float32, normalised: numpy arrays of this
+batch is `inputs` (b, h, w, channels) and `target` (b, scale*h, scale*w, 1), float32, normalised: numpy arrays of this
 host's share of `batch_size`, as read from files, or arrays that `parallel.on_each_device` made on the devices. Nothing
 of a source is traced.
 """
@@ -14,7 +14,10 @@ import jax
 import numpy as np
 
 from oidn_jax.errors import InputError
+from oidn_jax.models.networks import build_network, input_channels
+from oidn_jax.simulation.guided_pairs import simulate_guided_batch
 from oidn_jax.simulation.pairs import simulate_training_batch
+from oidn_jax.simulation.settings import Simulation
 from oidn_jax.training import parallel
 from oidn_jax.training.settings import TrainingRun
 
@@ -25,19 +28,36 @@ _LARGEST = 20.0  # a bright spot outside the patch that a normalisation was fitt
 
 
 def simulated_batches(run: TrainingRun) -> BatchAt:
-    """Acquisitions simulated on the devices, never twice the same.
+    """Acquisitions simulated on the devices, never twice the same; those of a batch are of one of `run.simulations`.
+
+    These take turns, in an order that is another one in each round.
 
     Raises:
         IllegalValue: if the devices cannot share a batch evenly.
     """
-    simulate = partial(
-        simulate_training_batch,
-        batch_size=parallel.per_device_batch(run.train.batch_size),
-        simulation=run.simulation,
-        size=(run.train.patch, run.train.patch),
-        normalisation=run.data.normalisation,
-    )
-    return partial(parallel.on_each_device(simulate), jax.random.key(run.seed + 1))
+    key, count = jax.random.key(run.seed + 1), len(run.simulations)
+    # The same simulation named twice is one program.
+    each = [simulation for i, simulation in enumerate(run.simulations) if simulation not in run.simulations[:i]]
+    programs = [parallel.on_each_device(_simulate(run, simulation)) for simulation in each]
+    turns = [programs[each.index(simulation)] for simulation in run.simulations]
+
+    def batch_at(step: int) -> Batch:
+        order = np.random.default_rng((run.seed, step // count)).permutation(count)
+        return turns[order[step % count]](key, step)
+
+    return batch_at
+
+
+def _simulate(run: TrainingRun, simulation: Simulation) -> Callable[[jax.Array], Batch]:
+    """Batches of one simulation by key, as the network takes them."""
+    common = {
+        "batch_size": parallel.per_device_batch(run.train.batch_size),
+        "simulation": simulation,
+        "size": (run.train.patch, run.train.patch),
+    }
+    if run.guided:
+        return partial(simulate_guided_batch, **common)
+    return partial(simulate_training_batch, normalisation=run.data.normalisation, **common)
 
 
 def checked_batches(batch_at: BatchAt, run: TrainingRun) -> BatchAt:
@@ -49,7 +69,8 @@ def checked_batches(batch_at: BatchAt, run: TrainingRun) -> BatchAt:
     """
     share = run.train.batch_size // parallel.process_count()
     patch, fine = run.train.patch, run.microscope.scale * run.train.patch
-    shapes = {"raw_frames": (share, patch, patch, run.microscope.frames), "target": (share, fine, fine, 1)}
+    channels = input_channels(build_network(run.model, run.microscope))
+    shapes = {"inputs": (share, patch, patch, channels), "target": (share, fine, fine, 1)}
 
     def checked(step: int) -> Batch:
         batch = batch_at(step)

@@ -14,16 +14,15 @@ import numpy as np
 from flax import linen as nn
 
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.losses import total_loss
 from oidn_jax.models.layers import SMALLEST_IMAGE
-from oidn_jax.models.networks import build_network, predict
+from oidn_jax.models.networks import build_network, input_channels, predict
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.training import checkpoint, parallel
 from oidn_jax.training.batches import BatchAt, checked_batches, simulated_batches
 from oidn_jax.training.log import MetricLog, ProgressBar
 from oidn_jax.training.settings import TrainingRun
 from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state
-from oidn_jax.training.step import StepSettings, train_step
+from oidn_jax.training.step import StepSettings, prediction_loss, train_step
 
 
 class TrainingDiverged(RuntimeError):
@@ -123,19 +122,17 @@ def _find_checkpoint(run: TrainingRun, workdir: Path, say: Callable[[str], None]
 def _check_loss(run: TrainingRun, network: nn.Module, params: Any) -> None:
     """Refuses terms of what the network does not give, before anything is compiled or written."""
 
-    def loss(params: Any, raw_frames: jax.Array) -> jax.Array:
-        prediction = predict(network, params, raw_frames)
-        return total_loss(
+    def loss(params: Any, inputs: jax.Array) -> jax.Array:
+        prediction = predict(network, params, inputs)
+        return prediction_loss(
+            prediction,
             prediction.image,
-            prediction.image,
-            psf=prediction.psf,
-            psf_correction=prediction.psf_correction,
             weights=run.loss.weights,
             ssim_padding=run.loss.ssim_padding,
         )[0]
 
     try:
-        jax.eval_shape(loss, params, np.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, run.microscope.frames), np.float32))
+        jax.eval_shape(loss, params, np.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, input_channels(network)), np.float32))
     except IllegalValue as error:
         raise error.within("loss") from error
 

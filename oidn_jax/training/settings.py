@@ -7,7 +7,7 @@ from typing import Any
 
 from oidn_jax.data.normalisation import MODES
 from oidn_jax.errors import IllegalValue
-from oidn_jax.losses import IMAGE_TERMS, PSF_TERMS
+from oidn_jax.losses import PSF_TERMS, TERMS
 from oidn_jax.metrics.ssim import PADDINGS
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import WITH_PSF
@@ -52,14 +52,15 @@ class LossSettings:
             "psf_energy": 1e-3,
             "psf_symmetry": 1e-3,
             "psf_monotonicity": 0.0,
+            "error": 0.0,
         }
     )
     ssim_padding: str = "valid"
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
-            if name not in IMAGE_TERMS | PSF_TERMS:
-                raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(IMAGE_TERMS | PSF_TERMS)}")
+            if name not in TERMS:
+                raise IllegalValue(f"weights.{name}", weight, f"there are: {', '.join(TERMS)}")
             if not 0 <= weight < math.inf:
                 raise IllegalValue(f"weights.{name}", weight, "it must be 0 or positive")
         if not any(self.weights.values()):
@@ -113,6 +114,19 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class VarietySettings:
+    """What a network is trained on in the place of one specimen under one microscope: each batch is of one of them all.
+
+    Attributes:
+        specimens: by name, one as often as it is named; none for that of the `simulation` section.
+        microscopes: what to change in the configuration, by "section.field"; none for the one of the configuration.
+    """
+
+    specimens: tuple[str, ...] = ()
+    microscopes: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class DistributedSettings:
     """The hosts that train together.
 
@@ -141,7 +155,8 @@ class TrainingRun:
         name: of the experiment.
         seed: of parameters and data.
         model: the network's name and fields (`models.networks`).
-        simulation: what training data are simulated from, the microscope among it.
+        simulation: specimen and microscope that the network is for, and that it is evaluated on.
+        simulations: what training data are simulated from, at least one.
         data: how they enter the network.
         loss: what is minimised.
         train: how.
@@ -155,6 +170,7 @@ class TrainingRun:
     seed: int
     model: Mapping[str, Any]
     simulation: Simulation
+    simulations: tuple[Simulation, ...]
     data: DataSettings
     loss: LossSettings
     train: TrainSettings
@@ -163,10 +179,17 @@ class TrainingRun:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < _SEEDS:
             raise IllegalValue("seed", self.seed, f"it must be from 0 to {_SEEDS - 1}")
+        if not self.simulations:
+            raise IllegalValue("variety.specimens", (), "there must be something to be trained on")
         for term, weight in self.loss.weights.items():
             if term in PSF_TERMS and weight and self.model["name"] not in WITH_PSF:
                 legal = f"it must be 0: the network {self.model['name']!r} has no PSF"
                 raise IllegalValue(f"loss.weights.{term}", weight, legal)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the network takes guides in the place of raw frames."""
+        return self.model["name"] == "guided"
 
     @property
     def microscope(self) -> Microscope:

@@ -56,7 +56,7 @@ def initial_state(run: TrainingRun, network: nn.Module, optimizer: optax.Gradien
     """The state before the first step, on one kind of device a function of the run's seed alone."""
     # rbg keys: the dozens of small draws compile in a fifth of the time they take with the default generator.
     key = jax.random.key(run.seed, impl="rbg")
-    params = initial_params(network, key, frames=run.microscope.frames)
+    params = initial_params(network, key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

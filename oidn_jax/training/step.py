@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from oidn_jax.losses import total_loss
 from oidn_jax.models.networks import predict
+from oidn_jax.models.prediction import Prediction
 from oidn_jax.training.state import NEVER, TrainState
 
 
@@ -26,6 +27,30 @@ class StepSettings:
     axis_name: str | None = None  # of the devices the gradients are averaged over
 
 
+def prediction_loss(
+    prediction: Prediction,
+    target: Float[Array, "b h w 1"],
+    *,
+    peak: Float[Array, "b 1 1 1"] | None = None,
+    weights: Mapping[str, float],
+    ssim_padding: str = "valid",
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """`total_loss` of what a network gives; with a `peak` both images, and the expected error, are divided by it."""
+    image, log_error = prediction.image, prediction.log_error
+    if peak is not None:
+        image, target = image / peak, target / peak
+        log_error = None if log_error is None else log_error - jnp.log(peak)
+    return total_loss(
+        image,
+        target,
+        psf=prediction.psf,
+        psf_correction=prediction.psf_correction,
+        log_error=log_error,
+        weights=weights,
+        ssim_padding=ssim_padding,
+    )
+
+
 def train_step(
     state: TrainState, batch: Mapping[str, Array], *, settings: StepSettings
 ) -> tuple[TrainState, dict[str, Array]]:
@@ -36,7 +61,8 @@ def train_step(
 
     Args:
         state: before the step.
-        batch: `raw_frames` (b, h, w, frames) and `target` (b, scale*h, scale*w, 1), normalised.
+        batch: `inputs` (b, h, w, channels) and `target` (b, scale*h, scale*w, 1), normalised, or the loss divides the
+            target and the image by `peak` (b, 1, 1, 1).
         settings: static.
 
     Returns:
@@ -44,12 +70,11 @@ def train_step(
     """
 
     def loss_of(params):
-        prediction = predict(settings.network, params, batch["raw_frames"])
-        return total_loss(
-            prediction.image,
+        prediction = predict(settings.network, params, batch["inputs"])
+        return prediction_loss(
+            prediction,
             batch["target"],
-            psf=prediction.psf,
-            psf_correction=prediction.psf_correction,
+            peak=batch.get("peak"),
             weights=settings.weights,
             ssim_padding=settings.ssim_padding,
         )

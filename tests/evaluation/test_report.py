@@ -317,7 +317,7 @@ def test_an_output_folder_that_is_a_file(tmp_path, below):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (["widefield", "sim"], r"`methods` is 'widefield, sim'; give some of widefield, wiener, hifi, network"),
+        (["widefield", "sim"], r"`methods` is 'widefield, sim'; give some of widefield, wiener, hifi, tv, network"),
         (["widefield", "widefield"], "each once"),
         ([], "`methods` is ''"),
         (["network"], "needs a network; give its `workdir`"),

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from oidn_jax.errors import IllegalValue
-from oidn_jax.models.networks import LABELS, NETWORKS, WITH_PSF, build_network, default_fields
+from oidn_jax.models.networks import LABELS, NETWORKS, WITH_PSF, build_network, default_fields, input_channels
 from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.otf import airy_otf
 
-TINY = {"oidn": {"width": 4, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}}
+TINY = {"oidn": {"width": 4, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}, "guided": {"widths": (4, 8)}}
+RAW = ("oidn", "unet")
 
 
 def built(name, microscope, **fields):
@@ -26,21 +27,22 @@ def test_a_configuration_sets_all_fields_but_those_of_the_microscope(name):
     assert name in LABELS
     microscope = Microscope(orientations=5, scale=3)
     network = build_network({"name": name, **fields}, microscope)
-    assert (network.frames, network.scale) == (15, 3)
+    assert (input_channels(network), network.scale) == (31 if name == "guided" else 15, 3)
     hash(network)  # static under jit
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_image_is_on_the_fine_grid_and_a_psf_is_there_where_the_name_says_so(name):
     microscope = Microscope(orientations=2, phases=4, scale=3)
-    network, frames = built(name, microscope), jnp.zeros((2, 17, 22, 8))
+    network = built(name, microscope)
+    frames = jnp.zeros((2, 17, 22, input_channels(network)))
     prediction, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), frames)
     assert prediction.image.shape == (2, 51, 66, 1)
     assert prediction.image.dtype == jnp.float32
     assert (prediction.psf is not None) == (prediction.psf_correction is not None) == (name in WITH_PSF)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", RAW)
 def test_illegal_input_is_refused(name):
     network = built(name, Microscope())
     for shape, message in (((1, 16, 16, 8), "this network takes"), ((1, 15, 16, 9), "the smallest image is")):
@@ -49,7 +51,7 @@ def test_illegal_input_is_refused(name):
 
 
 def test_an_unknown_name_or_field_is_refused():
-    with pytest.raises(IllegalValue, match="`name` is 'gan'; legal: 'oidn', 'unet'"):
+    with pytest.raises(IllegalValue, match="`name` is 'gan'; legal: 'oidn', 'unet', 'guided'"):
         default_fields("gan")
     with pytest.raises(IllegalValue, match="`name` is 'gan'"):
         build_network({"name": "gan"}, Microscope())

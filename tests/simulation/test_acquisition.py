@@ -177,8 +177,7 @@ def test_pairs_are_normalised_and_do_not_depend_on_the_batch_size(simulate, key)
     simulation = Simulation(SETTINGS, MICROSCOPE)
     pairs = jax.jit(partial(simulate_pairs, simulation=simulation, size=SIZE, normalisation="joint"))
     two, alone = pairs(key, jnp.array([0, 2])), simulate(jax.random.fold_in(key, 1), 2)
-    for name in ("raw_frames", "target"):
-        image = getattr(alone, name)
+    for name, image in (("inputs", alone.raw_frames), ("target", alone.target)):
         np.testing.assert_allclose(two[name][1], (image - image.min()) / (image.max() - image.min()), atol=2e-3)
         np.testing.assert_allclose(two[name].min((1, 2, 3)), 0.0, atol=1e-6)
         np.testing.assert_allclose(two[name].max((1, 2, 3)), 1.0, atol=1e-6)
@@ -269,7 +268,7 @@ def test_training_pairs_of_three_beams(key, target):
     simulation = Simulation(settings, Microscope(phases=5))
     pairs = jax.jit(partial(simulate_pairs, simulation=simulation, size=SIZE, normalisation="joint"))
     batch = pairs(key, jnp.array([8, 8]))
-    assert batch["raw_frames"].shape == (2, *SIZE, 15)
+    assert batch["inputs"].shape == (2, *SIZE, 15)
     assert np.isfinite(batch["target"]).all()
 
 

@@ -31,12 +31,12 @@ def with_model(run, **fields) -> TrainingRun:
     return replace(run, model=model, configuration={**run.configuration, "model": plain(model)})
 
 
-def batch_at(step):
+def batch_at(step, *, channels=9):
     """A batch as a reader of files gives it."""
     generator = np.random.default_rng(step)
-    raw_frames = generator.random((4, 16, 16, 9), np.float32)
+    raw_frames = generator.random((4, 16, 16, channels), np.float32)
     target = np.repeat(np.repeat(raw_frames.mean(-1, keepdims=True), 2, axis=1), 2, axis=2)
-    return {"raw_frames": raw_frames, "target": target}
+    return {"inputs": raw_frames, "target": target}
 
 
 class FakeEvaluator:

@@ -21,7 +21,7 @@ from tests.training.runs import batch_at, unet_run
 def patches(tmp_path):
     """A file of eight patches."""
     batches = [batch_at(step) for step in (1, 2)]
-    arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in ("raw_frames", "target")}
+    arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in ("inputs", "target")}
     np.savez(tmp_path / "patches.npz", **arrays)
     return tmp_path / "patches.npz"
 
@@ -41,18 +41,18 @@ def test_a_file_of_patches_is_what_is_trained_on(patches, tmp_path):
 
     network, batch = build_network(run.model, run.microscope), read(1)
     params = initial_state(run, network, build_optimizer(run.train)).params
-    image = jax.jit(predict, static_argnums=0)(network, params, batch["raw_frames"]).image
+    image = jax.jit(predict, static_argnums=0)(network, params, batch["inputs"]).image
     np.testing.assert_allclose(logged[0], losses.mean_squared_error(image, jnp.asarray(batch["target"])), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda batch: {"raw_frames": batch["raw_frames"]}, "it must have raw_frames, target"),
+        (lambda batch: {"inputs": batch["inputs"]}, "it must have inputs, target"),
         (lambda batch: {**batch, "target": batch["target"][:, ::2, ::2]}, r"target .*\(4, 16, 16, 1\); it must be"),
         (lambda batch: {name: array[:3] for name, array in batch.items()}, r"\(3, 16, 16, 9\); it must be"),
-        (lambda batch: {**batch, "raw_frames": np.ones((4, 16, 16, 9), np.uint16)}, "raw_frames .*uint16"),
-        (lambda batch: {**batch, "raw_frames": 1000 * batch["raw_frames"]}, "they must be normalised"),
+        (lambda batch: {**batch, "inputs": np.ones((4, 16, 16, 9), np.uint16)}, "inputs .*uint16"),
+        (lambda batch: {**batch, "inputs": 1000 * batch["inputs"]}, "they must be normalised"),
         (lambda batch: {**batch, "target": batch["target"] * np.float32(np.nan)}, "they must be normalised"),
     ],
 )
@@ -64,7 +64,7 @@ def test_batches_that_the_run_cannot_use_are_told(tmp_path, change, message):
 def test_simulated_batches_depend_on_the_step_and_the_seed_alone(tiny_experiment):
     source = simulated_batches(tiny_experiment.run)
     first, second = source(1), source(2)
-    assert first["raw_frames"].shape == (4, 1, 16, 16, 9)
+    assert first["inputs"].shape == (4, 1, 16, 16, 9)
     assert first["target"].shape == (4, 1, 32, 32, 1)
     again = simulated_batches(tiny_experiment.run)(1)
     for name in first:
@@ -75,7 +75,7 @@ def test_simulated_batches_depend_on_the_step_and_the_seed_alone(tiny_experiment
 def test_a_batch_is_cut_for_the_devices_and_one_that_is_ready_is_left(key):
     batch = batch_at(1)
     shards = parallel.shard(batch)
-    assert shards["raw_frames"].shape == (4, 1, 16, 16, 9)
+    assert shards["inputs"].shape == (4, 1, 16, 16, 9)
     np.testing.assert_array_equal(shards["target"][2, 0], batch["target"][2])
     assert parallel.shard(shards)["target"] is shards["target"]
     with pytest.raises(ValueError, match="3 samples cannot be shared by 4 devices"):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ import oidn_jax
 from oidn_jax.config import experiment_of, use_network
 from oidn_jax.errors import InputError
 from oidn_jax.models import weights
-from oidn_jax.models.networks import NETWORKS
+from oidn_jax.models.networks import NETWORKS, build_network, input_channels
 from oidn_jax.training.checkpoint import trained_model
 from oidn_jax.training.loop import train
 from tests.conftest import TINY, make_tiny_config
@@ -26,8 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {
     "oidn": {name.removeprefix("model."): value for name, value in TINY.items() if name.startswith("model.")},
     "unet": {"widths": (4, 8)},
+    "guided": {"widths": (4, 8)},
 }
-FRAMES = np.random.default_rng(0).random((1, 16, 18, 9), np.float32)
+
+
+def inputs_of(run):
+    """Some that the network takes."""
+    channels = input_channels(build_network(run.model, run.microscope))
+    return np.random.default_rng(0).random((1, 16, 18, channels), np.float32)
 
 
 def run_of(network):
@@ -44,7 +51,13 @@ def run_of(network):
 def trained(request, tmp_path_factory):
     """The run, its workdir and what it has come to."""
     workdir, run = tmp_path_factory.mktemp(request.param), run_of(request.param)
-    outcome = train(run, workdir, batch_at=batch_at, evaluator=lambda model, *, figure_path: {"ssim": 0.5}, say=quiet)
+    outcome = train(
+        run,
+        workdir,
+        batch_at=partial(batch_at, channels=inputs_of(run).shape[-1]),
+        evaluator=lambda model, *, figure_path: {"ssim": 0.5},
+        say=quiet,
+    )
     assert outcome.finished
     return run, workdir, outcome
 
@@ -60,10 +73,10 @@ def test_it_learns_from_every_term_of_the_loss(trained):
 
 def test_the_loaded_model_gives_the_same_image_bit_for_bit(trained):
     run, workdir, outcome = trained
-    expected = trained_model(run, outcome.state.evaluation_params, step=2, scores={})(FRAMES)
+    expected = trained_model(run, outcome.state.evaluation_params, step=2, scores={})(inputs_of(run))
     for source in (workdir, weights.newest_step(workdir, "best") / "model"):
         model = oidn_jax.load(source)
-        assert_equal_bits(model(FRAMES), expected)
+        assert_equal_bits(model(inputs_of(run)), expected)
         assert (model.microscope, model.fields, model.origin["scores"]) == (run.microscope, run.model, {"ssim": 0.5})
     assert (oidn_jax.load(workdir).origin["checkpoint"]) == "best"
 
@@ -195,7 +208,7 @@ def test_parameters_are_float32_however_they_are_computed(trained):
     run, _, outcome = trained
     model = trained_model(run, outcome.state.evaluation_params, step=2, scores={})
     coarse = replace(model, fields={**model.fields, "dtype": "bfloat16"})
-    image, coarse_image = model(FRAMES).image, coarse(FRAMES).image
+    image, coarse_image = model(inputs_of(run)).image, coarse(inputs_of(run)).image
     assert {leaf.dtype for leaf in jax.tree.leaves(coarse.params)} == {np.dtype("float32")}
     difference = float(np.abs(image - coarse_image).max() / np.abs(image).max())
     assert 0 < difference < 0.05

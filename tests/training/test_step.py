@@ -23,7 +23,7 @@ def make_settings(*, learning_rate=1e-3, ema_decay=0.0, axis_name=None):
 
 
 def make_state(key, settings):
-    params = initial_params(NETWORK, key, frames=9)
+    params = initial_params(NETWORK, key)
     return TrainState(
         step=jnp.int32(0),
         params=params,
@@ -37,7 +37,7 @@ def make_state(key, settings):
 def batch(key):
     raw_frames = jax.random.uniform(key, (4, 16, 16, 9))
     target = jax.image.resize(raw_frames.mean(-1, keepdims=True), (4, 32, 32, 1), "cubic")
-    return {"raw_frames": raw_frames, "target": target}
+    return {"inputs": raw_frames, "target": target}
 
 
 def test_four_devices_equal_one_device_on_the_joined_batch(key, batch):
