@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from oidn_jax.data.otf_file import read_radial_otf
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.evaluation.settings import EvaluationSettings
-from oidn_jax.models.networks import WITH_ERROR, WITH_PSF, build_network, default_fields
+from oidn_jax.models.networks import build_network, default_fields, has_error, has_psf
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
@@ -76,11 +76,12 @@ def use_network(config: Any, name: str) -> None:
         fields = default_fields(name)
     except IllegalValue as error:
         raise error.within("model") from error
+    chosen = {"name": name, **fields}
     with config.unlocked():
-        config.model = ConfigDict({"name": name, **fields})
-    if name not in WITH_PSF:
+        config.model = ConfigDict(chosen)
+    if not has_psf(chosen):
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
-    config.loss.weights.error = _ERROR_WEIGHT if name in WITH_ERROR else 0.0
+    config.loss.weights.error = _ERROR_WEIGHT if has_error(chosen) else 0.0
 
 
 def specimen_config(specimen: str, variant: str = "paper") -> Any:

@@ -264,3 +264,34 @@ def test_a_wrong_microscope_of_the_variety_is_told(changes, message):
     config.variety.microscopes = (changes,)
     with pytest.raises(IllegalValue, match=message):
         experiment_of(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.normalisation": "per_frame"}, "`data\\.normalisation` is 'per_frame'; .* leave it out"),
+        ({"simulation.target": "classical"}, "`simulation\\.target` is 'classical'"),
+        ({"model.body": "oidn"}, "`loss\\.weights\\.error` is 0\\.01; it must be 0: .* expects no error"),
+        ({"loss.weights.psf_energy": 0.1}, "`loss\\.weights\\.psf_energy` is 0\\.1; it must be 0: .* has no PSF"),
+        ({"microscope.phases": 2}, "`microscope\\.phases` is 2"),
+    ],
+)
+def test_a_guided_network_refuses_what_it_has_no_use_for(changes, message):
+    config = load_config("guided:quick")
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(IllegalValue, match=message):
+        experiment_of(config)
+
+
+def test_the_priors_of_oidn_are_those_of_its_guided_form_too():
+    config = load_config("guided:quick")
+    config.model.body = "oidn"
+    config.loss.weights.update(error=0.0, psf_energy=1e-3)
+    assert experiment_of(config).run.loss.weights["psf_energy"] == 1e-3
+
+
+def test_a_network_of_raw_frames_takes_no_microscope_of_others():
+    config = load_config("f_actin:quick")
+    config.variety.microscopes = ({"microscope.phases": 5},)
+    with pytest.raises(IllegalValue, match=r"`variety\.microscope\.phases` is 5; the network takes 3"):
+        experiment_of(config)

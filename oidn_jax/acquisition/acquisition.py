@@ -277,6 +277,8 @@ class Acquisition:
         orientations, phases = self.microscope.orientations, self.microscope.phases
         lines = check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.survey)
         lines = [line for line in lines if not (line.startswith(ORDER_DOUBT) and self._order_shows())]
+        if self._maps.gain is None and self._maps.offset is None:
+            return lines
         misfit = misfit_of_maps(self.stack.read(self.reference), self._read(self.reference))
         return lines if misfit is None else [*lines, misfit]
 

@@ -121,8 +121,7 @@ def _begin(raw_frames, illumination, otf, noise, strength, *, scale) -> tuple[_P
     wiener = jnp.minimum(_CAUTIOUS * automatic_wiener(raw_frames, illumination, otf), 1.0)
     first = jnp.maximum(wiener_sim(frames, illumination, otf, scale=scale, wiener=wiener, pad=0), 0.0)
     predicted = form_raw_frames(first, illumination, fine_otf, scale=scale)
-    orientations = illumination.phase.shape[0]
-    grouped = predicted.reshape(orientations, -1, *size)
+    grouped = predicted.reshape(illumination.orientations, -1, *size)
     padded = NoiseModel(*(_mirrored(part) for part in noise))
     weight = 1.0 / padded.variance(grouped).reshape(frames.shape)
     edges = jnp.sqrt((_gradient(first) ** 2).sum(0))

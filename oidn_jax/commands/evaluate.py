@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
 from oidn_jax.commands.parser import OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
-from oidn_jax.errors import IllegalValue
+from oidn_jax.errors import IllegalValue, InputError
 
 if TYPE_CHECKING:
     from oidn_jax.models.trained import TrainedModel
@@ -29,6 +29,11 @@ table to the terminal. The second method and all after it are tested against the
 
 With --exposures the methods are compared on one's own series of exposures of one field, without any truth: by ring
 correlation with the brightest exposure, and by what the frames of that contradict."""
+
+
+_OF_EXPOSURES = (
+    "reference", "na", "emission_nm", "pixel_size_nm", "orientations", "phases", "frame_axis", "widefield_frame",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an evaluation that is there")
     own = parser.add_argument_group("exposures of one field, of one's own")
-    own.add_argument("--exposures", nargs="+", metavar="FILE", help="raw frames, weakest first")
+    own.add_argument("--exposures", nargs="+", metavar="FILE", help="raw frames of one acquisition each, weakest first")
     own.add_argument("--reference", metavar="FILE", help="raw frames of the brightest exposure, not one of these")
     add_raw_frames(own)
     own.add_argument("--na", type=float, help="of detection; default: that of --config, or 1.49")
@@ -78,9 +83,10 @@ def _check_kind(parser: OneLineParser, options: argparse.Namespace) -> None:
     if options.exposures is None:
         if options.config is None:
             parser.error("give --config=NAME for scenes whose truth is known, or --exposures of your own")
-        for name in ("reference", "na", "emission_nm", "pixel_size_nm", "frame_axis", "widefield_frame"):
-            if getattr(options, name) is not None:
-                parser.error(f"--{name.replace('_', '-')} is for --exposures")
+        given = {name: getattr(options, name) for name in _OF_EXPOSURES}
+        given["frame_order"] = None if options.frame_order == parser.get_default("frame_order") else options.frame_order
+        for name in (name for name, value in given.items() if value is not None):
+            parser.error(f"--{name.replace('_', '-')} is for --exposures")
         return
     if options.reference is None:
         parser.error("--exposures need --reference=FILE, the brightest exposure")
@@ -133,7 +139,18 @@ def evaluate_exposures(options: argparse.Namespace, command: list[str]) -> None:
             widefield_frame=options.widefield_frame,
             pixel_size_nm=options.pixel_size_nm,
         )
-        return Acquisition(stack, microscope, fit_damping=options.config is None, warn=lambda line: warn(line))
+        counts = {
+            "positions": stack.positions,
+            "channels": stack.layout.channels,
+            "time points or slices": stack.shape[0],
+        }
+        many = [f"{number} {name}" for name, number in counts.items() if number > 1]
+        if many:
+            raise InputError(f"{file} holds {' and '.join(many)}; an exposure is one acquisition: save it alone")
+        acquisition = Acquisition(stack, microscope, fit_damping=options.config is None, warn=warn)
+        acquisition.check()
+        acquisition.check_grouping()
+        return acquisition
 
     names = [Path(file).name for file in options.exposures]
     if len(set(names)) < len(names) or Path(options.reference).name in names:

@@ -78,8 +78,10 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.method != "network":  # whether that is guided by the physics, its weights say
         _check_physics(parser, options, used=options.method in ("wiener", "hifi", "tv"))
     for name in _NOISE:
-        if getattr(options, name) is not None and not options.trust:
-            parser.error(f"--{name.replace('_', '-')} is of the noise, which only --trust and --image need")
+        if getattr(options, name) is not None and not options.trust and options.method != "tv":
+            parser.error(
+                f"--{name.replace('_', '-')} is of the noise, which only --trust, --image and --method=tv need"
+            )
     if options.harmonic is not None and options.illumination is not None:
         parser.error("--harmonic is said by the file of --illumination; leave it out")
     if options.method == "network" and len(options.workdir) > 1 and options.config is not None:
@@ -141,7 +143,7 @@ def _parser() -> OneLineParser:
     network.add_argument("--tile", type=int, metavar="PX", help="side of the tiles, raw pixels; default: as trained")
     network.add_argument("--overlap", type=int, metavar="PX", help="of neighbouring tiles; default: a quarter tile")
 
-    classical = parser.add_argument_group("classical methods")
+    classical = parser.add_argument_group("classical methods; stripes also of guided networks")
     classical.add_argument("--wiener", type=float, metavar="W", help="Wiener parameter; default: from the noise")
     classical.add_argument("--attenuation", type=float, metavar="S", help="notch, 0 to 1; default: wiener 0, hifi 0.9")
     classical.add_argument("--w1", type=float, metavar="W", help="of HiFi-SIM's first step; default: 1.2")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from oidn_jax.acquisition import Acquisition
-from oidn_jax.data.atomic import check_target, write_json, write_text
+from oidn_jax.data.atomic import check_target, partial_folder, write_json, write_text
 from oidn_jax.evaluation.drawings import COLOURS
 from oidn_jax.evaluation.exposures import BANDS, ExposureScore, compare_exposures
 from oidn_jax.evaluation.files import finite_or_none
@@ -70,12 +70,12 @@ def evaluate_exposures(
         "bands_of_the_cutoff": BANDS,
         "scores": [{**asdict(score), "mean_correlation": score.mean_correlation} for score in scores],
     }
-    out.mkdir(parents=True, exist_ok=True)
-    _draw_curves(out, scores, labels)
-    _draw_images(out, exposures, reference, images, labels)
-    write_text(out / "exposures.csv", _as_csv(scores))
-    write_text(out / "exposures.md", to_markdown(table))
-    write_json(out / "exposures.json", finite_or_none(content))
+    with partial_folder(out, last="exposures.json") as new:
+        _draw_curves(new, scores, labels)
+        _draw_images(new, exposures, reference, images, labels)
+        write_text(new / "exposures.csv", _as_csv(scores))
+        write_text(new / "exposures.md", to_markdown(table))
+        write_json(new / "exposures.json", finite_or_none(content))
     return table
 
 

@@ -55,9 +55,9 @@ def network_labels(models: Mapping[str, TrainedModel]) -> dict[str, str]:
 
 
 def trained_on(model: TrainedModel) -> str:
-    """The specimen that a network was trained on, in print."""
-    name = str(model.origin.get("specimen", "an unknown specimen"))
-    return SPECIMENS[name].label if name in SPECIMENS else name
+    """The specimens that a network was trained on, in print."""
+    names = str(model.origin.get("specimen", "an unknown specimen")).split(", ")
+    return ", ".join(SPECIMENS[name].label if name in SPECIMENS else name for name in names)
 
 
 def check_fits(model: TrainedModel, microscope: Microscope, *, name: str) -> None:

@@ -256,7 +256,7 @@ def _remarks(comparison: Comparison, models: Mapping[str, TrainedModel]) -> list
     ]
     microscope = next(iter(comparison.scenes.values())).microscope
     for name, model in models.items():
-        words = other_microscope(model, microscope)
+        words = [] if model.guided else other_microscope(model, microscope)
         if words:
             lines.append(f"{name} was trained for another microscope: {', '.join(words)}")
     return lines

@@ -233,6 +233,7 @@ def reconstruct(
     raw_frames: Shaped[np.ndarray, "..."],
     model: TrainedModel,
     *,
+    microscope: Microscope | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     progress: Progress = no_progress,
@@ -243,27 +244,34 @@ def reconstruct(
         raw_frames: (b, h, w, frames), any real dtype, as the camera gave them (not normalised), orientation slow and
             phase fast; b are time points of one field, each normalised by itself.
         model: what `oidn_jax.load` gives.
+        microscope: what recorded the frames; None for the model's. A guided network needs it, as one serves many.
         tile: as `NetworkMethod`.
         overlap: as `NetworkMethod`.
         progress: called after each tile with the number of tiles done and of all; where memory runs out, both numbers
             start anew.
 
     Returns:
-        (b, scale * h, scale * w, 1), scaled to the range of the raw frames of each time point; not quantitative.
+        (b, scale * h, scale * w, 1), scaled to the range of the raw frames of each time point and not quantitative; of
+        a guided network in counts above the camera's offset.
 
     Raises:
         InputError: (a ValueError) wrong shape, dtype, tile or overlap; NaN or infinite pixels, given or computed; too
-            little memory even for tiles of 64 pixels.
+            little memory even for tiles of 64 pixels; a guided network without a microscope.
 
     Warns:
         RuntimeWarning: hot pixels, saturation, a doubtful frame order; the tiles were halved because memory ran out.
     """
     method = NetworkMethod(model, tile=tile, overlap=overlap)
+    if microscope is None:
+        if model.guided:
+            raise InputError("a guided network serves many microscopes; give the `microscope` that recorded the frames")
+        microscope = model.microscope
+    method.check(microscope)
     if raw_frames.ndim != 4:
         raise InputError(
-            f"the frames have the shape {raw_frames.shape}; this model takes (b, h, w, {model.microscope.frames})"
+            f"the frames have the shape {raw_frames.shape}; this model takes (b, h, w, {microscope.frames})"
         )
-    acquisition = Acquisition.of_frames(raw_frames, model.microscope)
+    acquisition = Acquisition.of_frames(raw_frames, microscope)
     acquisition.check()
     images: list[Image] = []
     for time in range(acquisition.times):

@@ -68,20 +68,37 @@ class Guided(nn.Module):
         if self.body not in BODIES:
             raise IllegalValue("body", self.body, f"legal: {', '.join(map(repr, BODIES))}")
         if isinstance(self.scale, int):
-            self._network(name=None, parent=None)  # whose fields check themselves
+            self._network()  # its fields check themselves
         super().__post_init__()
 
-    def _network(self, **tied) -> nn.Module:
-        common = {"dtype": self.dtype, "frames": channels(scale=self.scale), "scale": self.scale, "zero_start": True}
+    def _network(self) -> UNet | OIDN:
+        """What computes the correction, bound to nothing yet."""
         if self.body == "unet":
-            return UNet(widths=self.widths, with_error=True, **common, **tied)
-        shape = {"width": self.width, "groups": self.groups, "blocks": self.blocks}
-        return OIDN(**shape, initial_psf=_SHARP, **common, **tied)
+            return UNet(
+                widths=self.widths,
+                dtype=self.dtype,
+                frames=channels(scale=self.scale),
+                scale=self.scale,
+                with_error=True,
+                zero_start=True,
+                parent=None,
+            )
+        return OIDN(
+            width=self.width,
+            groups=self.groups,
+            blocks=self.blocks,
+            dtype=self.dtype,
+            frames=channels(scale=self.scale),
+            scale=self.scale,
+            initial_psf=_SHARP,
+            zero_start=True,
+            parent=None,
+        )
 
     @nn.compact
     def __call__(self, guides: Float[Array, "b h w channels"]) -> Prediction:
         """The image of folded guides (`fold`), in their unit."""
-        correction = self._network(name="body")(guides)
+        correction = self._network().clone(parent=self, name="body")(guides)
         guide = pixel_shuffle(guides[..., : self.scale**2], self.scale)
         log_error = correction.log_error
         if log_error is not None:  # beside the noise of the widefield image, the first of the conditions

@@ -23,8 +23,6 @@ from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import Microscope
 
 NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet, "guided": Guided}
-WITH_PSF = ("oidn",)
-WITH_ERROR = ("guided",)  # but for its OIDN body
 LABELS = {"oidn": "OIDN", "unet": "U-Net", "guided": "Guided"}  # in print
 
 # Fields that are the microscope's, or of networks that are parts of others, and those of every linen module.
@@ -41,6 +39,16 @@ def default_fields(name: str) -> dict[str, Any]:
         raise IllegalValue("name", name, f"legal: {', '.join(map(repr, NETWORKS))}")
     fields = dataclasses.fields(NETWORKS[name])  # pyright: ignore[reportArgumentType] -- linen modules are dataclasses
     return {field.name: field.default for field in fields if field.name not in _NOT_CONFIGURED}
+
+
+def has_psf(fields: Mapping[str, Any]) -> bool:
+    """Whether the network of these fields finds PSFs."""
+    return fields["name"] == "oidn" or (fields["name"] == "guided" and fields.get("body") == "oidn")
+
+
+def has_error(fields: Mapping[str, Any]) -> bool:
+    """Whether it gives the expected error of its pixels."""
+    return fields["name"] == "guided" and fields.get("body", "unet") == "unet"
 
 
 def build_network(fields: Mapping[str, Any], microscope: Microscope) -> nn.Module:

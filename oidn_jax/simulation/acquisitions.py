@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
+from oidn_jax.classical.guides import foreground_mean
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.forward import form_bands, mix_bands
 from oidn_jax.optics.fourier import filter_image, frequency_radius
@@ -191,12 +192,6 @@ def _parts(illumination: Illumination, count: int) -> list[Illumination]:
     return [illumination.of_orientation(i) for i in range(count)]
 
 
-def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
-    """Mean over the foreground: the pixels above the mean of all."""
-    foreground = image > image.mean()
-    return jnp.sum(image * foreground) / jnp.maximum(foreground.sum(), 1)
-
-
 def simulate_acquisition(
     key: Array,
     level: Int[Array, ""] | int,
@@ -242,7 +237,7 @@ def simulate_acquisition(
 
     inside = slice(margin, margin + size[0]), slice(margin, margin + size[1])
     fine = slice(scale * margin, scale * (margin + size[0])), slice(scale * margin, scale * (margin + size[1]))
-    per_photon = jnp.maximum(foreground_mean(light[:, *inside].mean(0)), 1e-6)
+    per_photon = foreground_mean(light[:, *inside].mean(0))
     photons_per_unit = jnp.asarray(settings.mean_photons)[level] / per_photon
     photons = light[:, *inside] * photons_per_unit
     camera = _draw_camera(jax.random.fold_in(illumination_key, 3), size, simulation)

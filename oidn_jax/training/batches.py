@@ -50,14 +50,16 @@ def simulated_batches(run: TrainingRun) -> BatchAt:
 
 def _simulate(run: TrainingRun, simulation: Simulation) -> Callable[[jax.Array], Batch]:
     """Batches of one simulation by key, as the network takes them."""
-    common = {
-        "batch_size": parallel.per_device_batch(run.train.batch_size),
-        "simulation": simulation,
-        "size": (run.train.patch, run.train.patch),
-    }
+    count, size = parallel.per_device_batch(run.train.batch_size), (run.train.patch, run.train.patch)
     if run.guided:
-        return partial(simulate_guided_batch, **common)
-    return partial(simulate_training_batch, normalisation=run.data.normalisation, **common)
+        return partial(simulate_guided_batch, batch_size=count, simulation=simulation, size=size)
+    return partial(
+        simulate_training_batch,
+        batch_size=count,
+        simulation=simulation,
+        size=size,
+        normalisation=run.data.normalisation,
+    )
 
 
 def checked_batches(batch_at: BatchAt, run: TrainingRun) -> BatchAt:

@@ -61,7 +61,11 @@ def trained_model(
             "version": __version__,
             "name": run.name,
             "data": "simulated" if simulated else "given",
-            **({"specimen": run.simulation.settings.specimen} if simulated else {}),
+            **(
+                {"specimen": ", ".join(dict.fromkeys(each.specimen.name for each in run.simulations))}
+                if simulated
+                else {}
+            ),
             "seed": run.seed,
             "step": step,
             "scores": dict(scores),

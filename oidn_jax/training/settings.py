@@ -7,10 +7,10 @@ from typing import Any
 
 from oidn_jax.data.normalisation import MODES
 from oidn_jax.errors import IllegalValue
-from oidn_jax.losses import PSF_TERMS, TERMS
+from oidn_jax.losses import ERROR_TERMS, PSF_TERMS, TERMS
 from oidn_jax.metrics.ssim import PADDINGS
 from oidn_jax.models.layers import SMALLEST_IMAGE
-from oidn_jax.models.networks import WITH_PSF
+from oidn_jax.models.networks import has_error, has_psf
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.settings import Simulation
 
@@ -181,10 +181,32 @@ class TrainingRun:
             raise IllegalValue("seed", self.seed, f"it must be from 0 to {_SEEDS - 1}")
         if not self.simulations:
             raise IllegalValue("variety.specimens", (), "there must be something to be trained on")
-        for term, weight in self.loss.weights.items():
-            if term in PSF_TERMS and weight and self.model["name"] not in WITH_PSF:
-                legal = f"it must be 0: the network {self.model['name']!r} has no PSF"
-                raise IllegalValue(f"loss.weights.{term}", weight, legal)
+        for terms, has, what in ((PSF_TERMS, has_psf, "has no PSF"), (ERROR_TERMS, has_error, "expects no error")):
+            for term in (term for term in terms if self.loss.weights.get(term) and not has(self.model)):
+                named = " with this body" if self.guided else ""
+                legal = f"it must be 0: the network {self.model['name']!r}{named} {what}"
+                raise IllegalValue(f"loss.weights.{term}", self.loss.weights[term], legal)
+        for each in self.simulations:
+            self._check_simulation(each)
+        if self.guided and self.data != DataSettings():
+            legal = "the network 'guided' takes guides in units of light, which nobody normalises: leave it out"
+            raise IllegalValue("data.normalisation", self.data.normalisation, legal)
+
+    def _check_simulation(self, simulation: Simulation) -> None:
+        """Refuses acquisitions that the network cannot take."""
+        microscope, own = simulation.microscope, self.microscope
+        alike = ("scale",) if self.guided else ("orientations", "phases", "scale")
+        for name in alike:
+            if getattr(microscope, name) != getattr(own, name):
+                legal = f"the network takes {getattr(own, name)}, that of the configuration"
+                raise IllegalValue(f"variety.microscope.{name}", getattr(microscope, name), legal)
+        if not self.guided:
+            return
+        if microscope.phases < 3:
+            raise IllegalValue("microscope.phases", microscope.phases, "to separate the bands of SIM it takes 3")
+        if simulation.settings.target != "ideal":
+            legal = "a guided network learns what SIM could recover at best, in units of its light: 'ideal'"
+            raise IllegalValue("simulation.target", simulation.settings.target, legal)
 
     @property
     def guided(self) -> bool:

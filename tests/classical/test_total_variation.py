@@ -8,6 +8,7 @@ import pytest
 from oidn_jax.classical.total_variation import _denoise, _divergence, _gradient, total_variation_sim
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.fourier import filter_image, frequency_radius
+from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.noise import NoiseModel, poisson
 from oidn_jax.optics.otf import airy_otf
 from tests.classical.test_wiener import CUTOFF, TABLE, form_frames, periodic_scene
@@ -15,15 +16,21 @@ from tests.classical.test_wiener import CUTOFF, TABLE, form_frames, periodic_sce
 NOISE = NoiseModel(1.0, 0.0, 2.0)
 
 
-def blocks(key, size=96):
-    """Frames of even patches on dark ground under the patterns of `periodic_scene`; their truth in SIM's support."""
-    _, given, _, fine_otf = periodic_scene(key, size=48)
+def block_specimen(size=96):
+    """Even patches on dark ground."""
     specimen = np.zeros((size, size), np.float32)
     for y, x, light in np.random.default_rng(0).uniform((8, 8, 100), (80, 80, 600), (12, 3)):
         specimen[int(y) : int(y) + 6, int(x) : int(x) + 6] += light
-    frames = form_frames(jnp.asarray(specimen), given, fine_otf)
+    return jnp.asarray(specimen)
+
+
+def blocks(key, given=None):
+    """Frames of the patches under the patterns of `periodic_scene`, or those given; their truth in SIM's support."""
+    _, usual, _, fine_otf = periodic_scene(key, size=48)
+    given = usual if given is None else given
+    frames = form_frames(block_specimen(), given, fine_otf)
     reach = float(given.reach(CUTOFF)) / 2
-    truth = filter_image(jnp.asarray(specimen), airy_otf(frequency_radius(size, size), cutoff=reach))
+    truth = filter_image(block_specimen(), airy_otf(frequency_radius(96, 96), cutoff=reach))
     return frames, given, truth
 
 
@@ -74,6 +81,21 @@ def test_it_is_proportional_to_light(key):
     once = total_variation_sim(noisy, given, TABLE, NOISE, most_iterations=30).image
     tenfold = total_variation_sim(10.0 * noisy, given, TABLE, NoiseModel(10.0, 0.0, 200.0), most_iterations=30).image
     np.testing.assert_allclose(tenfold, 10.0 * once, atol=0.01 * float(tenfold.max()))
+
+
+def test_three_beams(key):
+    """Five phases and two waves of each orientation: the frames are weighed by orientation, not by wave."""
+    _, given, _, _ = periodic_scene(key, size=48, phases=5)
+    both = Illumination(
+        jnp.stack([given.wave_vector / 2, given.wave_vector], 1).reshape(-1, 2),
+        jnp.stack([given.phase, 2 * given.phase], 1).reshape(-1, 5),
+        jnp.tile(jnp.array([0.3, 0.6]), 3),
+        given.brightness,
+    )
+    frames, _, truth = blocks(key, both)
+    noisy = poisson(jax.random.fold_in(key, 2), frames)
+    image = total_variation_sim(noisy, both, TABLE, NOISE).image
+    assert error(image, truth) < error(jnp.maximum(wiener_sim(noisy, both, TABLE), 0.0), truth)
 
 
 def test_much_of_it_leaves_little(key):

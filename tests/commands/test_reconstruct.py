@@ -59,6 +59,14 @@ WRONG = {
     ),
     "a flag of another method": (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for"),
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
+    "tile of total variation": (
+        ["cell.tif", "--out=out", "--method=tv", "--tile=64"],
+        "--tile is for --method=network",
+    ),
+    "total variation of nothing": (
+        ["cell.tif", "--out=out", "--method=tv", "--tv-strength=0"],
+        "--tv-strength is 0.0; it must be from",
+    ),
     "optics without use": (["cell.tif", "--out=out", "--method=widefield", "--na=1.4"], "--na has no use"),
     "noise without use": (["cell.tif", "--out=out", "--method=wiener", "--camera-gain=2"], "--camera-gain is of"),
     "an image of another size": (

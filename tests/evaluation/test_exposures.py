@@ -7,6 +7,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Picture
 
 from oidn_jax.acquisition import Acquisition
@@ -83,6 +84,11 @@ def files(exposures, tmp_path, monkeypatch):
     for name, frames in exposures.items():
         counts = np.moveaxis(frames, -1, 0).clip(0, 65535).astype(np.uint16)
         write_raw_tiff(tmp_path / f"{name}.tif", counts, pixel_size_nm=62.6)
+    weak = np.moveaxis(exposures["weak"], -1, 0).astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "lapse.tif", np.stack([weak, weak])[:, :, None], imagej=True, metadata={"axes": "TZCYX"}
+    )
+    write_raw_tiff(tmp_path / "flat.tif", np.full_like(weak, 100), pixel_size_nm=62.6)
     return ["--exposures", "weak.tif", "medium.tif", "--reference=bright.tif"]
 
 
@@ -113,7 +119,14 @@ def test_the_command_writes_a_folder(files, tmp_path, capsys):
     [
         (["--exposures", "weak.tif", "--out=out"], "--exposures need --reference"),
         (["--reference=bright.tif", "--config=f_actin", "--out=out"], "--reference is for --exposures"),
+        (["--config=f_actin", "--orientations=5", "--out=out"], "--orientations is for --exposures"),
+        (["--config=f_actin", "--frame-order=apz", "--out=out"], "--frame-order is for --exposures"),
         (["--out=out"], "give --config=NAME for scenes"),
+        (
+            ["--exposures", "lapse.tif", "--reference=weak.tif", "--out=out"],
+            "2 time points or slices; an exposure is one",
+        ),
+        (["--exposures", "weak.tif", "--reference=flat.tif", "--out=out"], "9 frames of one value everywhere"),
         (["--exposures", "weak.tif", "--reference=weak.tif", "--out=out"], "a name of its own"),
         (["--exposures", "no.tif", "--reference=weak.tif", "--out=out"], "no.tif"),
         (
@@ -140,3 +153,14 @@ def test_results_are_not_replaced_unasked(files, tmp_path, capsys):
         main([*files, "--methods=widefield", "--out=out"])
     assert "exposures.csv" in capsys.readouterr().err
     assert (tmp_path / "out" / "exposures.csv").read_text() == "mine"
+
+
+def test_frames_in_the_wrong_order_are_refused(files, exposures, tmp_path, capsys):
+    exchanged = np.moveaxis(exposures["medium"], -1, 0).reshape(3, 3, SIZE, SIZE).swapaxes(0, 1).reshape(9, SIZE, SIZE)
+    write_raw_tiff(tmp_path / "exchanged.tif", exchanged.astype(np.uint16), pixel_size_nm=62.6)
+    with pytest.raises(SystemExit) as end:
+        main(["--exposures", "exchanged.tif", "--reference=bright.tif", "--methods=widefield", "--out=out"])
+    err = capsys.readouterr().err
+    assert end.value.code == 2
+    assert "error: " in err
+    assert "--frame-order" in err.splitlines()[-1]

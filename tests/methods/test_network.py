@@ -225,3 +225,16 @@ def test_the_image_tells_its_zero_and_where_it_comes_from():
         "optics": MICROSCOPE.describe(),
     }
     assert image.remarks == ()
+
+
+def test_a_guided_network_wants_the_microscope_and_is_proportional_to_light():
+    model = untrained("guided")
+    frames = frames_last(raw_counts(48, 48)).astype(np.float32)
+    with pytest.raises(InputError, match="give the `microscope` that recorded the frames"):
+        reconstruct(frames, model)
+    with pytest.warns(RuntimeWarning):
+        image = reconstruct(frames, model, microscope=MICROSCOPE)
+    assert image.shape == (1, 96, 96, 1)
+    with pytest.warns(RuntimeWarning):
+        brighter = reconstruct(3.0 * frames, model, microscope=MICROSCOPE)
+    np.testing.assert_allclose(brighter, 3.0 * image, atol=0.02 * np.abs(brighter).max())

@@ -8,6 +8,7 @@ import pytest
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models.guided import Guided, channels
 from oidn_jax.models.layers import pixel_shuffle
+from oidn_jax.models.networks import has_error, has_psf
 
 TINY = {"unet": {"widths": (4, 8)}, "oidn": {"body": "oidn", "width": 4, "groups": 1, "blocks": 1}}
 
@@ -19,7 +20,9 @@ def test_fresh_parameters_give_the_first_guide(key, body, scale):
     guides = jax.random.normal(key, (2, 18, 17, channels(scale=scale)))
     prediction, _ = jax.jit(network.init_with_output)(key, guides)
     np.testing.assert_allclose(prediction.image, pixel_shuffle(guides[..., : scale**2], scale), atol=1e-6)
-    assert (prediction.psf is not None) == (body == "oidn")
+    fields = {"name": "guided", **TINY[body]}
+    assert (prediction.psf is not None) == has_psf(fields) == (body == "oidn")
+    assert (prediction.log_error is not None) == has_error(fields) == (body == "unet")
 
 
 def test_a_fresh_network_expects_errors_of_the_size_of_the_noise(key):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oidn_jax.errors import IllegalValue
-from oidn_jax.models.networks import LABELS, NETWORKS, WITH_PSF, build_network, default_fields, input_channels
+from oidn_jax.models.networks import LABELS, NETWORKS, build_network, default_fields, has_error, has_psf, input_channels
 from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.otf import airy_otf
@@ -39,7 +39,9 @@ def test_the_image_is_on_the_fine_grid_and_a_psf_is_there_where_the_name_says_so
     prediction, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), frames)
     assert prediction.image.shape == (2, 51, 66, 1)
     assert prediction.image.dtype == jnp.float32
-    assert (prediction.psf is not None) == (prediction.psf_correction is not None) == (name in WITH_PSF)
+    fields = {"name": name, **TINY[name]}
+    assert (prediction.psf is not None) == (prediction.psf_correction is not None) == has_psf(fields)
+    assert (prediction.log_error is not None) == has_error(fields)
 
 
 @pytest.mark.parametrize("name", RAW)
