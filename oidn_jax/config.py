@@ -228,6 +228,9 @@ def experiment_of(config: Any) -> Experiment:
 def _simulations(config: Any, own: Simulation) -> tuple[Simulation, ...]:
     """Every specimen of the `variety` section under every microscope of it."""
     variety = _section(VarietySettings, config, "variety")
+    for name in variety.specimens:
+        if name not in SPECIMENS:
+            raise IllegalValue("variety.specimens", name, f"legal: {', '.join(SPECIMENS)}")
     simulations: list[Simulation] = []
     for number, changes in enumerate(variety.microscopes or ({},)):
         changed = config.copy_and_resolve_references()
@@ -242,7 +245,8 @@ def _simulations(config: Any, own: Simulation) -> tuple[Simulation, ...]:
             legal = "it must have fields of the configuration, as microscope.pixel_size_nm, with values of their types"
             raise IllegalValue(f"variety.microscopes[{number}]", dict(changes), f"{legal} ({error})") from error
         except IllegalValue as error:
-            raise error.within("variety") from error
+            reason = f"there {error.field} is {error.value!r}; {error.legal}"
+            raise IllegalValue(f"variety.microscopes[{number}]", dict(changes), reason) from error
     return tuple(simulations)
 
 

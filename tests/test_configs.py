@@ -256,7 +256,7 @@ def test_the_guided_network_is_trained_on_what_its_configuration_names(variant):
     [
         ({"microscope.naa": 1.4}, r"`variety\.microscopes\[0\]` is .*naa"),
         ({"microscope.na": "x"}, r"`variety\.microscopes\[0\]` is"),
-        ({"simulation.empty": 2.0}, r"`variety\.simulation\.empty` is 2"),
+        ({"simulation.empty": 2.0}, r"`variety\.microscopes\[0\]` is .*there simulation\.empty is 2"),
     ],
 )
 def test_a_wrong_microscope_of_the_variety_is_told(changes, message):
@@ -294,4 +294,11 @@ def test_a_network_of_raw_frames_takes_no_microscope_of_others():
     config = load_config("f_actin:quick")
     config.variety.microscopes = ({"microscope.phases": 5},)
     with pytest.raises(IllegalValue, match=r"`variety\.microscope\.phases` is 5; the network takes 3"):
+        experiment_of(config)
+
+
+def test_a_specimen_of_the_variety_that_is_none_is_told():
+    config = load_config("guided:quick")
+    config.variety.specimens = ("f_actin", "liver")
+    with pytest.raises(IllegalValue, match=r"`variety\.specimens` is 'liver'; legal: ccps, er,"):
         experiment_of(config)
