@@ -3,9 +3,9 @@
 1. Brightness of each frame: its mean over that of all, as far as that is not the object's doing.
 2. Wave vectors to a pixel of the spectrum, with a confidence: `classical.peaks`.
 3. To a fraction of a pixel: `classical.wave_vectors`.
-4. Phases and modulation depth: even phases by `classical.regression`; the phase of each frame, with the brightness it
-   goes with, by `classical.phases`. The deviation of the latter from the former is believed as far as it exceeds its
-   error: single phases are right for a jittering pattern and strong data, even ones for weak data.
+4. Phases and modulation depth: even phases by `classical.regression`; the phase of each frame by `classical.phases`.
+   The deviation of the latter from the former is believed as far as it exceeds its error: single phases are right for a
+   jittering pattern and strong data, even ones for weak data.
 
 The two harmonics of three beams are of one grating: harmonic h has the wave vector h p, and where the grating moves by
 a phase x, h x more. Each measures p with an error of 1 / (h Z) of the same unit, by which they are averaged; and so x,
@@ -286,7 +286,6 @@ def _measure(
         phase=fitted.phase[:, place],
         error=fitted.error[:, place],
         depth=fitted.depth,
-        brightness=fitted.brightness[:, place],
     )
     bits = jax.vmap(partial(alignment, cutoff=otf.cutoff))(product_of_bands(ordered, cutoff=otf.cutoff), vector)
     size = (ordered.shape[2], ordered.shape[3])
@@ -304,7 +303,7 @@ def _phases(
         return even, fitted._replace(error=jnp.hypot(fitted.error, _SPARSE / confidence))
     # Frames of so many phases may hold another harmonic, which the likelihood of one would take for something else.
     phase, depth = single_phases(even)
-    return even, FittedPhases(phase, jnp.full(count, _PHASE_ERROR / confidence), depth, jnp.ones(count))
+    return even, FittedPhases(phase, jnp.full(count, _PHASE_ERROR / confidence), depth)
 
 
 def _estimate(waves: list[_Wave], brightness: Float[Array, "orientations phases"]) -> Estimate:
@@ -313,7 +312,6 @@ def _estimate(waves: list[_Wave], brightness: Float[Array, "orientations phases"
     errors = [wave.fitted.error for wave in waves]
     if len(waves) == 1:
         share = credible_share(deviations[0], errors[0])
-        brightness = brightness * (1.0 + share[:, None] * (waves[0].fitted.brightness - 1.0))
     else:
         harmonics = jnp.array([wave.harmonic for wave in waves])[:, None, None]
         depth = jnp.stack([wave.even.depth for wave in waves])[..., None]

@@ -1,14 +1,15 @@
-"""The phase of each frame, with modulation depth and brightness, by maximum likelihood.
+"""The phase of each frame, with the modulation depth, by maximum likelihood.
 
 In the overlap of band 0 and band +1 the N frames of an orientation at k and at k + p, weighted with the other one's OTF
 and stacked to z(k), hold four frequencies of the object, s(k) = H(k) H(k + p) [S(k), S(k - p), S(k + p), S(k + 2 p)]:
 
-    z(k) = A s(k) + noise,   frame n at k:      b_n [1, t_n, t_n*, 0],     t_n = (m / 2) exp(i phi_n),
-                             frame n at k + p:  b_n [t_n, 0, 1, t_n*].
+    z(k) = A s(k) + noise,   frame n at k:      [1, t_n, t_n*, 0],     t_n = (m / 2) exp(i phi_n),
+                             frame n at k + p:  [t_n, 0, 1, t_n*].
 
-The same mixing A serves all k, and S(k) is seen twice: that fixes the phases phi_n, the depth m and the brightness b_n
-of bright frames whatever the object is. Of noisy ones the four frequencies are moreover independent of each other on
-average. Both is in the likelihood of complex normal z with the covariance C = A diag(P) A^H + noise,
+The same mixing A serves all k, and S(k) is seen twice: that fixes the phases phi_n and the depth m of bright frames
+whatever the object is. (It would fix their brightness too, but on real frames what is fitted so leaves more of the
+pattern in the image than the means of the frames do.) Of noisy ones the four frequencies are moreover independent of
+each other on average. Both is in the likelihood of complex normal z with the covariance C = A diag(P) A^H + noise,
 
     L = sum_bins n [ln det C + tr(C^-1 R)],   R = <z z^H> over the bin's n frequencies,
 
@@ -39,7 +40,6 @@ _STEP = 0.35  # radians, or of a logarithm, at most
 # likelihood that errors come out as found in simulations. After half of the rounds, what no object explains counts as
 # noise too: with a wrong OTF both sights of S(k) differ, and phases that make them agree would be wrong.
 _LEFT_OUT, _INDEPENDENT = 80.0, 1.0 / 14.0
-_BRIGHTNESS = 0.05  # relative, how far the brightness may be from that of the frames' means
 _DEPTHS = 0.05, 1.5  # to start from
 
 
@@ -50,13 +50,11 @@ class FittedPhases(NamedTuple):
         phase: of each frame, radians.
         error: standard error of each phase against the others' mean; of noise alone large.
         depth: modulation depth.
-        brightness: of each frame, a factor.
     """
 
     phase: Array
     error: Array
     depth: Array
-    brightness: Array
 
 
 def fit_phases(
@@ -67,10 +65,10 @@ def fit_phases(
     phase: Float[Array, "phases"],
     depth: Float[Array, ""],
 ) -> FittedPhases:
-    """The most likely phases, depth and brightness, from frames that fade out at the border, by Fisher's scoring.
+    """The most likely phases and depth, from frames that fade out at the border, by Fisher's scoring.
 
     Args:
-        frames: of one orientation, of about equal brightness.
+        frames: of one orientation, of equal brightness.
         vector: p, cycles per raw pixel.
         otf: of a raw frame.
         phase: to start from.
@@ -78,7 +76,6 @@ def fit_phases(
     """
     count = frames.shape[0]
     covariance, noise, number = _covariances(frames, vector, otf=otf)
-    prior = jnp.append(jnp.zeros(count + 1), jnp.full(count, _BRIGHTNESS**-2))
 
     def separation(parameters: Array, noise: Array) -> tuple[Array, Array]:
         mixing = _mixing(parameters)
@@ -101,7 +98,7 @@ def fit_phases(
         power = powers(parameters, noise)
         inverse, logarithm = _inverse(_model(parameters, power, noise=noise))
         fit = logarithm + jnp.einsum("bij,bji->b", inverse, covariance).real
-        return jnp.sum(number * fit) + 0.5 * jnp.sum(prior * parameters**2), (power, inverse)
+        return jnp.sum(number * fit), (power, inverse)
 
     def improve(round_: Array, state: _Search) -> _Search:
         # Anew with what the rounds before have left unexplained.
@@ -112,7 +109,7 @@ def fit_phases(
         )
         (value, (power, inverse)), gradient = jax.value_and_grad(cost, has_aux=True)(state.tried, seen)
         slope = inverse[None] @ jnp.moveaxis(jax.jacfwd(partial(_model, noise=seen))(state.tried, power), -1, 0)
-        information = jnp.einsum("b,pbij,qbji->pq", number, slope, slope).real + jnp.diag(prior)
+        information = jnp.einsum("b,pbij,qbji->pq", number, slope, slope).real
         better = value < state.value
         damping = jnp.where(better, 0.2 * state.damping, 8.0 * jnp.maximum(state.damping, 1e-3))
         here = _Search(seen, state.tried, state.tried, value, gradient, information, damping)
@@ -122,7 +119,7 @@ def fit_phases(
         step = step * jnp.minimum(1.0, _STEP / jnp.maximum(jnp.abs(step).max(), 1e-9))
         return kept._replace(tried=kept.best + step)
 
-    start = jnp.concatenate([phase, jnp.log(jnp.clip(depth, *_DEPTHS))[None], jnp.zeros(count)])
+    start = jnp.append(phase, jnp.log(jnp.clip(depth, *_DEPTHS)))
     unknown = jnp.zeros((len(start), len(start)))
     search = _Search(noise, start, start, jnp.array(jnp.inf), jnp.zeros_like(start), unknown, jnp.array(1e-2))
     search = jax.lax.fori_loop(0, _ROUNDS, improve, search)
@@ -133,7 +130,6 @@ def fit_phases(
         phase=search.best[:count],
         error=jnp.where(known, jnp.minimum(jnp.sqrt(jnp.where(known, variance, 1.0)), jnp.pi), jnp.pi),
         depth=jnp.exp(search.best[count]),
-        brightness=jnp.exp(search.best[count + 1 :]),
     )
 
 
@@ -159,11 +155,9 @@ def _inverse(matrix: Complex[Array, "bins n n"]) -> tuple[Complex[Array, "bins n
 
 
 def _mixing(parameters: Float[Array, "parameters"]) -> Complex[Array, "z 4"]:
-    """A of N phases, the logarithm of the depth, and N logarithms of the brightness."""
-    count = len(parameters) // 2
-    phase, depth, brightness = parameters[:count], jnp.exp(parameters[count]), jnp.exp(parameters[count + 1 :])
-    still, turned = brightness + 0j, 0.5 * depth * brightness * jnp.exp(1j * phase)
-    none = jnp.zeros_like(still)
+    """A of the phases and the logarithm of the depth."""
+    turned = 0.5 * jnp.exp(parameters[-1]) * jnp.exp(1j * parameters[:-1])
+    still, none = jnp.ones_like(turned), jnp.zeros_like(turned)
     at_rest = jnp.stack([still, turned, jnp.conj(turned), none], -1)
     moved = jnp.stack([turned, none, still, jnp.conj(turned)], -1)
     return jnp.concatenate([at_rest, moved])

@@ -1,19 +1,28 @@
 """What is computed for the diagnostics page: bands at their place, stripes that are left, the effective PSF."""
 
+import os
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tifffile
 
+from oidn_jax.acquisition import Acquisition
 from oidn_jax.acquisition.diagnostics import GHOSTS, diagnose, pattern_left, transfer_profiles
 from oidn_jax.classical.images import transfer_of_image
 from oidn_jax.classical.peaks import SEARCHED
 from oidn_jax.figures.diagnostics import width_at_half_maximum
+from oidn_jax.methods import ClassicalMethod
 from oidn_jax.optics.forward import form_raw_frames, pixel_transfer
 from oidn_jax.optics.fourier import frequency_radius
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.otf import airy_otf
 from tests.acquisition.known_frames import CUTOFF, GRATING, OTF, PIXELS, SIZE, acquired, estimated
+
+DATA = os.environ.get("OIDN_TEST_DATA")
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +118,29 @@ def test_each_harmonic_of_three_beams_has_its_correlogram():
         other = i - 1 if i % 2 else i + 1  # the other harmonic of the same orientation
         assert numbers.correlogram[i][place] > max(4.0, 1.5 * numbers.correlogram[other][place])
     np.testing.assert_allclose(numbers.profiles.frequency[-1], CUTOFF + np.hypot(*given.wave_vector[1]), rtol=1e-5)
+
+
+@pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
+@pytest.mark.parametrize(
+    ("name", "optics", "most"),
+    [
+        ("biosr_levels/microtubules_level09.tif", {}, 2.3),
+        ("microtubules_660nm_uneven_phases.tif", {"emission_wavelength_nm": 660.0, "pixel_size_nm": 86.67}, 3.6),
+    ],
+)
+def test_what_is_left_of_the_pattern_in_real_images(name, optics, most):
+    """As little as with phases by regression; brightness fitted together with them left 3.5 and 9.7."""
+    frames = np.moveaxis(tifffile.imread(Path(DATA) / name), 0, -1)
+    acquisition = Acquisition.of_frames(frames, Microscope(**optics), fit_damping=True)
+    image = ClassicalMethod("wiener")(acquisition, 0).pixels
+    left = pattern_left(image, acquisition.estimate.illumination.wave_vector, scale=2)
+    assert float(left.factor) < most
+
+
+@pytest.mark.skipif(DATA is None, reason="OIDN_TEST_DATA names no folder of real acquisitions")
+def test_the_uneven_phases_of_a_real_acquisition():
+    """Its owners found steps of 133 to 142 degrees (R. Cao et al., the inverse matrix phase algorithm)."""
+    frames = np.moveaxis(tifffile.imread(Path(DATA) / "microtubules_660nm_uneven_phases.tif"), 0, -1)
+    optics = Microscope(emission_wavelength_nm=660.0, pixel_size_nm=86.67)
+    steps = np.diff(np.unwrap(np.asarray(Acquisition.of_frames(frames, optics).estimate.single_phases)))
+    np.testing.assert_allclose(np.rad2deg(steps), 137.5, atol=4.5 + 7.0)
