@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
-from oidn_jax.commands.parser import OneLineParser, add_raw_frames
+from oidn_jax.commands.parser import DEFAULT_WEIGHTS, OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
 from oidn_jax.errors import IllegalValue, InputError
 
@@ -46,14 +46,16 @@ def main(arguments: list[str] | None = None) -> None:
         action="append",
         default=[],
         metavar="[NAME=]DIR",
-        help="a training run, or a name of weights in the package; give it again to compare several",
+        help="a training run, or a name of weights in the package; give it again to compare several; default: "
+        f"{DEFAULT_WEIGHTS}, which comes with the package",
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
     parser.add_argument(
         "--methods",
         metavar="NAMES",
+        default="widefield,wiener,hifi,network",
         help="by commas, in the order of the tables, of widefield, wiener, hifi, tv, network (all that are given); "
-        "default: widefield,wiener,hifi,network; of exposures without the network where none is given",
+        "default: widefield,wiener,hifi,network",
     )
     parser.add_argument(
         "--specimens", metavar="NAMES", help="to test on, by commas; default: that of the configuration"
@@ -69,9 +71,10 @@ def main(arguments: list[str] | None = None) -> None:
     own.add_argument("--na", type=float, help="of detection; default: that of --config, or 1.49")
     own.add_argument("--emission-nm", type=float, metavar="NM", help="default: that of --config, or 525")
     options = parse(parser, arguments)
-    if options.methods is None:
-        with_network = options.workdir or options.exposures is None
-        options.methods = "widefield,wiener,hifi" + (",network" if with_network else "")
+    if not options.workdir and "network" in options.methods.split(","):
+        if options.checkpoint is not None:
+            parser.error("--checkpoint is of a training run; give its --workdir=DIR")
+        options.workdir = [DEFAULT_WEIGHTS]
     _check_kind(parser, options)
     command = sys.argv if arguments is None else ["oidn-jax", "evaluate", *arguments]
     body = evaluate if options.exposures is None else evaluate_exposures

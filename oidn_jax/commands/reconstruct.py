@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
-from oidn_jax.commands.parser import RAW_FILES, OneLineParser, add_camera_maps, add_otf, add_raw_frames, camera_maps
+from oidn_jax.commands.parser import (
+    DEFAULT_WEIGHTS,
+    RAW_FILES,
+    OneLineParser,
+    add_camera_maps,
+    add_otf,
+    add_raw_frames,
+    camera_maps,
+)
 from oidn_jax.commands.run import run, warn
 from oidn_jax.errors import IllegalValue, printable
 
@@ -18,7 +26,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Reconstructs raw SIM files, by a trained network or classically, and judges images.
 
-  oidn-jax reconstruct cell.tif more/*.mrc --workdir=runs/f_actin --out=reconstructed --preview
+  oidn-jax reconstruct cell.tif more/*.mrc --na=1.49 --emission-nm=525 --out=reconstructed --preview
+  oidn-jax reconstruct cell.tif --workdir=runs/f_actin --out=reconstructed
   oidn-jax reconstruct cell.tif --method=wiener --na=1.49 --emission-nm=525 --out=reconstructed --trust --diagnostics
   oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
   oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
@@ -69,12 +78,14 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.image is None and options.method is None:
         options.method = "network"
     options.trust |= options.image is not None
-    if options.method == "network" and options.workdir is None:
-        parser.error("a network needs --workdir=DIR; or give --method=wiener, hifi, tv or widefield")
     for name, methods in _ONLY_FOR.items():
         if getattr(options, name) is not None and options.method not in methods:
             chosen = f"--method={options.method}" if options.method else "--image"
             parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
+    if options.method == "network" and options.workdir is None:
+        if options.checkpoint is not None:
+            parser.error("--checkpoint is of a training run; give its --workdir=DIR")
+        options.workdir = [DEFAULT_WEIGHTS]
     if options.method != "network":  # whether that is guided by the physics, its weights say
         _check_physics(parser, options, used=options.method in ("wiener", "hifi", "tv"))
     for name in _NOISE:
@@ -137,7 +148,8 @@ def _parser() -> OneLineParser:
         "--workdir",
         metavar="DIR",
         action="append",
-        help="a training run, a folder of weights, or a name of weights in the package; again for each further channel",
+        help="a training run, a folder of weights, or a name of weights in the package; again for each further "
+        f"channel; default: {DEFAULT_WEIGHTS}, which comes with the package",
     )
     network.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
     network.add_argument("--tile", type=int, metavar="PX", help="side of the tiles, raw pixels; default: as trained")
@@ -269,6 +281,8 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
     if options.image is not None:
         return [GivenImage(Path(options.image))]
     if options.method == "network":
+        if options.workdir == [DEFAULT_WEIGHTS]:
+            print(f"the network is {DEFAULT_WEIGHTS!r}, which comes with the package; its card: docs/model_guided.md")
         models = [load(workdir, checkpoint=options.checkpoint) for workdir in options.workdir]
         return [NetworkMethod(model, tile=options.tile, overlap=options.overlap) for model in models]
     return [

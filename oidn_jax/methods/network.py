@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from oidn_jax.acquisition.acquisition import Acquisition
-from oidn_jax.classical.guides import guides
+from oidn_jax.classical.guides import Guides, guides
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods.classical import illumination_provenance
@@ -30,6 +30,7 @@ from oidn_jax.methods.tiling import Tiling, map_tiles
 from oidn_jax.models.guided import fold
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
+from oidn_jax.models.training_range import TrainingRange
 from oidn_jax.optics.microscope import Microscope
 
 # Raw pixels mirrored around an image before it is tiled, and cropped after: the zeros that a convolution sees beyond
@@ -114,7 +115,9 @@ class NetworkMethod:
                 f"{acquisition.stack.source} has frames of {acquisition.frame_size[0]} x {acquisition.frame_size[1]} "
                 f"pixels; the smallest image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"
             )
-        given = _guides(acquisition, time) if self.model.guided else _raw_frames(acquisition, time, self.model)
+        given = (
+            _guides(acquisition, time, self.model) if self.model.guided else _raw_frames(acquisition, time, self.model)
+        )
         pixels, tiling, remarks = self._with_enough_memory(given.channels, progress)
         height, width = (min(n + 2 * BORDER, tiling.tile) for n in given.channels.shape[:2])
         image = Image(
@@ -126,7 +129,7 @@ class NetworkMethod:
                 "tile": [height, width],
                 "overlap": tiling.overlap,
             },
-            remarks=remarks,
+            remarks=(*given.remarks, *remarks),
         )
         return check_finite(image, acquisition)
 
@@ -160,12 +163,14 @@ class _Input:
         image: what makes pixels of what the network gives, (h2, w2).
         dark: the value of a pixel without light in them.
         provenance: how it was made.
+        remarks: what the user should know of it.
     """
 
     channels: Float32[np.ndarray, "h w channels"]
     image: Callable[[np.ndarray], np.ndarray]
     dark: float
     provenance: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
 
 
 def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
@@ -181,7 +186,7 @@ def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _In
     )
 
 
-def _guides(acquisition: Acquisition, time: int) -> _Input:
+def _guides(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
     scale = acquisition.microscope.scale
     lit = acquisition.lit
     light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
@@ -192,7 +197,17 @@ def _guides(acquisition: Acquisition, time: int) -> _Input:
         image=lambda pixels: lit.embed(pixels * unit, scale=scale),
         dark=0.0,
         provenance={"unit": float(unit), **illumination_provenance(acquisition)},
+        remarks=() if model.range is None else _outside(model.range, made, acquisition),
     )
+
+
+def _outside(trained: TrainingRange, made: Guides, acquisition: Acquisition) -> tuple[str, ...]:
+    """What of the acquisition the network was not trained with."""
+    *_, cutoff, reach = map(float, made.conditions)
+    gain = float(np.mean(acquisition.noise.gain))
+    photons = float(made.unit) / gain if gain > 0 else None
+    lines = trained.outside(cutoff=cutoff, pattern=reach / cutoff - 1.0, photons=photons)
+    return tuple(f"outside the network's training is {line}; compare with a classical image" for line in lines)
 
 
 _compiled_guides = jax.jit(guides, static_argnames="scale")

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from oidn_jax.models.networks import LABELS, build_network, predict
 from oidn_jax.models.prediction import Prediction
+from oidn_jax.models.training_range import TrainingRange
 from oidn_jax.optics.microscope import Microscope
 
 # A function of the module, so that models of one network, as the many of a training run, are compiled once.
@@ -29,8 +30,8 @@ class TrainedModel:
         microscope: that it was trained for.
         normalisation: mode of `data.normalisation.fit_min_max` that it was trained with.
         patch: side, in raw pixels, of the patches it was trained on.
-        origin: of the weights, for the provenance of images: `version`, `name`, `specimen`, `step`, `scores`, and which
-            `checkpoint` where they come from a training run.
+        origin: of the weights, for the provenance of images: `version`, `name`, `specimen`, `range`, `step`, `scores`,
+            and which `checkpoint` where they come from a training run.
         configuration: of the training, for the record.
     """
 
@@ -51,6 +52,11 @@ class TrainedModel:
     def label(self) -> str:
         """The network's name in print."""
         return LABELS[self.fields["name"]]
+
+    @property
+    def range(self) -> TrainingRange | None:
+        """What it was trained with, where that is known."""
+        return TrainingRange.from_plain(self.origin["range"]) if "range" in self.origin else None
 
     @property
     def guided(self) -> bool:

@@ -42,13 +42,19 @@ class OldWorkdir(InputError):
     """A training run of version 0.1.0, whose checkpoints hold no weights by themselves."""
 
 
-def write_model(folder: Path, model: TrainedModel) -> None:
+def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> None:
     """Writes both files, the JSON last: without it a folder is no model.
+
+    Args:
+        folder: made if missing.
+        model: to be written.
+        half: weights as float16, which is half the size and read back as float32.
 
     Raises:
         InputError: if the folder cannot be written.
     """
-    weights = safetensors.numpy.save(_flat(jax.device_get(model.params)))
+    flat = _flat(jax.device_get(model.params))
+    weights = safetensors.numpy.save({path: leaf.astype(np.float16) for path, leaf in flat.items()} if half else flat)
     content = {
         "format": FORMAT,
         "version": __version__,
@@ -180,7 +186,7 @@ def _nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
-        branch[name] = jnp.asarray(value)
+        branch[name] = jnp.asarray(value, jnp.float32 if value.dtype == np.float16 else None)
     return tree
 
 
@@ -200,5 +206,6 @@ def _check_params(model: TrainedModel) -> None:
         raise ValueError("weights are NaN or infinite")
     if model.normalisation not in MODES:
         raise ValueError(f"normalisation {model.normalisation!r}; legal: {', '.join(MODES)}")
+    _ = model.range  # checks itself
     if type(model.patch) is not int or model.patch < SMALLEST_IMAGE or not isinstance(model.origin, dict):
         raise ValueError(f"patch {model.patch!r}, origin {model.origin!r}")

@@ -51,6 +51,10 @@ def trained_model(
     run: TrainingRun, params: Any, *, step: int, scores: Mapping[str, float], simulated: bool = True
 ) -> TrainedModel:
     """What a run has come to, by itself; of data that were given instead of simulated the specimen is not known."""
+    known = {}
+    if simulated:
+        known["specimen"] = ", ".join(dict.fromkeys(each.specimen.name for each in run.simulations))
+        known["range"] = {name: list(limits) for name, limits in run.range._asdict().items()}
     return TrainedModel(
         fields=run.model,
         params=jax.device_get(params),
@@ -61,11 +65,7 @@ def trained_model(
             "version": __version__,
             "name": run.name,
             "data": "simulated" if simulated else "given",
-            **(
-                {"specimen": ", ".join(dict.fromkeys(each.specimen.name for each in run.simulations))}
-                if simulated
-                else {}
-            ),
+            **known,
             "seed": run.seed,
             "step": step,
             "scores": dict(scores),

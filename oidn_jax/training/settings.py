@@ -11,6 +11,7 @@ from oidn_jax.losses import ERROR_TERMS, PSF_TERMS, TERMS
 from oidn_jax.metrics.ssim import PADDINGS
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import has_error, has_psf
+from oidn_jax.models.training_range import TrainingRange
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.settings import Simulation
 
@@ -90,6 +91,9 @@ class TrainSettings:
     log_every: int = 100
     evaluate_every: int = 2500
     checkpoint_every: int = 2500
+    begin_with: str = (
+        ""  # weights, by their name in the package or their folder, to train further with a fresh schedule
+    )
     resume_from: str = ""  # a workdir whose last checkpoint this run continues
 
     def __post_init__(self) -> None:
@@ -217,3 +221,14 @@ class TrainingRun:
     def microscope(self) -> Microscope:
         """That of the data, which the network is for."""
         return self.simulation.microscope
+
+    @property
+    def range(self) -> TrainingRange:
+        """What the simulated data cover."""
+        cutoffs, patterns, photons = [], [], []
+        for each in self.simulations:
+            cutoff, spread = each.microscope.cutoff, each.settings.illumination_na_spread
+            cutoffs.append(cutoff)
+            patterns += [each.illumination_frequency * (1 + sign * spread) / cutoff for sign in (-1, 1)]
+            photons += each.settings.mean_photons
+        return TrainingRange(*((min(values), max(values)) for values in (cutoffs, patterns, photons)))

@@ -8,7 +8,9 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from oidn_jax.models.networks import initial_params
+from oidn_jax.errors import IllegalValue
+from oidn_jax.models.networks import build_network, initial_params
+from oidn_jax.models.weights import load
 from oidn_jax.training.settings import TrainingRun, TrainSettings
 
 NEVER = -1
@@ -53,10 +55,14 @@ def build_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
 
 
 def initial_state(run: TrainingRun, network: nn.Module, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step, on one kind of device a function of the run's seed alone."""
+    """The state before the first step, on one kind of device a function of the run's seed, or its weights, alone.
+
+    Raises:
+        InputError: for a `begin_with` that cannot be read, or of another network.
+    """
     # rbg keys: the dozens of small draws compile in a fifth of the time they take with the default generator.
     key = jax.random.key(run.seed, impl="rbg")
-    params = initial_params(network, key)
+    params = _given_params(run) if run.train.begin_with else initial_params(network, key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -65,3 +71,13 @@ def initial_state(run: TrainingRun, network: nn.Module, optimizer: optax.Gradien
         ema_params=jax.tree.map(jnp.copy, params) if run.train.ema_decay > 0 else None,
         halted_at=jnp.full((), NEVER, jnp.int32),
     )
+
+
+def _given_params(run: TrainingRun) -> Any:
+    """Those of `train.begin_with`."""
+    model = load(run.train.begin_with)
+    network = build_network(model.fields, run.microscope)
+    if network != build_network(run.model, run.microscope):
+        legal = f"these weights are of {dict(model.fields)}, the configuration's `model` is {dict(run.model)}"
+        raise IllegalValue("train.begin_with", run.train.begin_with, legal)
+    return jax.tree.map(jnp.asarray, model.params)

@@ -60,7 +60,7 @@ def test_networks_and_raw_frames_and_nothing_is_replaced_unasked(tmp_path, capsy
             ["--methods=widefield,sim"],
             "--methods is 'widefield, sim'; give some of widefield, wiener, hifi, tv, network",
         ),
-        ([], "needs a network; give its --workdir"),
+        (["--checkpoint=best"], "--checkpoint is of a training run; give its --workdir"),
         (["--specimens=er,er"], "--specimens is 'er,er'; give each once"),
         (["--specimens=yeast"], "--specimens is 'yeast'; legal: ccps"),
         (["--workdir=nowhere"], "there is no folder nowhere"),

@@ -37,7 +37,7 @@ def content(folder):
 WRONG = {
     "no output": (["cell.tif", "--workdir=run"], "required: --out"),
     "no input": (["--workdir=run", "--out=out"], "required: INPUT"),
-    "no weights": (["cell.tif", "--out=out"], "--workdir"),
+    "a checkpoint of no run": (["cell.tif", "--checkpoint=best", "--out=out"], "give its --workdir"),
     "an empty output": (["cell.tif", "--out=", "--workdir=run"], "--out is empty"),
     "an empty illumination": (["cell.tif", "--out=o", "--method=wiener", "--illumination="], "--illumination is empty"),
     "an empty input": (["", "--out=out", "--method=wiener"], "INPUT is empty"),
@@ -431,6 +431,17 @@ def test_weights_by_name_go_before_the_current_folder(folder, shipped, command):
     assert (code, err) == (0, "")
     expected = reconstruct(frames_last(raw_counts(32, 32)), untrained())
     np.testing.assert_array_equal(tifffile.imread("out/cell_sr.tif"), expected[0, ..., 0])
+
+
+def test_without_a_model_the_weights_of_the_package_are_taken_and_named(folder, shipped, command):
+    weights.write_model(shipped / "guided", untrained("guided"))
+    code, out, _ = command("reconstruct", "spots.tif", "--na=1.3", "--emission-nm=525", "--otf-damping=1", "--out=out")
+    assert code == 0
+    assert out.splitlines()[0].startswith("the network is 'guided', which comes with the package")
+    image = tifffile.imread("out/spots_sr.tif")
+    assert command("reconstruct", "spots.tif", "--na=1.3", "--emission-nm=525", "--otf-damping=1", "--workdir=guided",
+                   "--out=again").code == 0  # fmt: skip
+    np.testing.assert_array_equal(tifffile.imread("again/spots_sr.tif"), image)
 
 
 def test_names_are_listed_where_one_is_wrong(shipped, refused):

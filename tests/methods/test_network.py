@@ -238,3 +238,21 @@ def test_a_guided_network_wants_the_microscope_and_is_proportional_to_light():
     with pytest.warns(RuntimeWarning):
         brighter = reconstruct(3.0 * frames, model, microscope=MICROSCOPE)
     np.testing.assert_allclose(brighter, 3.0 * image, atol=0.02 * np.abs(brighter).max())
+
+
+def test_what_lies_outside_the_training_is_said():
+    frames = frames_last(raw_counts(48, 48)).astype(np.float32)
+    acquisition = Acquisition.of_frames(frames, MICROSCOPE)
+    cutoff = MICROSCOPE.cutoff
+    inside = {"cutoff": [0.9 * cutoff, 1.1 * cutoff], "pattern": [0.05, 2.0], "photons": [1e-6, 1e9]}
+    outside = {"cutoff": [1.5 * cutoff, 2.0 * cutoff], "pattern": [3.0, 4.0], "photons": [1e8, 1e9]}
+    model = untrained("guided")
+    for given, expected in (
+        (inside, []),
+        (outside, ["the pixel size", "the stripes", "the signal"]),
+        (inside | {"photons": [1e8, 1e9]}, ["the signal"]),
+    ):
+        image = NetworkMethod(replace(model, origin={**ORIGIN, "range": given}))(acquisition, 0)
+        said = [line for line in image.remarks if line.startswith("outside the network's training is")]
+        assert len(said) == len(expected)
+        assert all(words in line for words, line in zip(expected, said, strict=True))

@@ -13,6 +13,7 @@ import pytest
 
 import oidn_jax
 from oidn_jax.errors import InputError
+from oidn_jax.models import weights
 from oidn_jax.models.networks import build_network
 from oidn_jax.training import checkpoint, loop, parallel
 from oidn_jax.training.loop import TrainingDiverged
@@ -205,6 +206,21 @@ def test_a_run_can_continue_another_and_a_missing_one_is_an_error(uninterrupted,
         train(unet_run(resume_from=str(tmp_path / "nowhere")), tmp_path / "other", say=quiet)
     assert not (tmp_path / "other").exists()
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_run_can_begin_with_weights_of_the_same_network(uninterrupted, tmp_path):
+    workdir, _ = uninterrupted
+    model = oidn_jax.load(workdir, checkpoint="best")
+    run = unet_run(begin_with=str(weights.newest_step(workdir, "best") / "model"))
+    network = build_network(run.model, run.microscope)
+    state = initial_state(run, network, build_optimizer(run.train))
+    assert_equal_bits(state.params, model.params)
+    assert_equal_bits(state.ema_params, model.params)
+    assert int(state.step) == 0
+    with pytest.raises(InputError, match=r"`train\.begin_with` is .*'widths': \(4, 8\)"):
+        train(with_model(run, widths=(4, 16)), tmp_path, say=quiet)
+    with pytest.raises(InputError, match="there is no folder nowhere"):
+        train(unet_run(begin_with="nowhere"), tmp_path, say=quiet)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):

@@ -94,6 +94,26 @@ def folder(trained, tmp_path):
     return Path(shutil.copytree(weights.newest_step(trained[1], "last") / "model", tmp_path / "model"))
 
 
+def test_half_the_size_gives_nearly_the_same_image(trained, tmp_path):
+    run, workdir, _ = trained
+    model = oidn_jax.load(workdir)
+    for name, half in (("whole", False), ("half", True)):
+        weights.write_model(tmp_path / name, model, half=half)
+    size = {name: (tmp_path / name / "weights.safetensors").stat().st_size for name in ("whole", "half")}
+    assert size["half"] < 0.75 * size["whole"]  # names of leaves are in it too
+    read = oidn_jax.load(tmp_path / "half")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(read.params)} == {"float32"}
+    expected, image = (each(inputs_of(run)).image for each in (model, read))
+    np.testing.assert_allclose(image, expected, rtol=0, atol=2e-3)
+
+
+def test_the_origin_says_what_it_was_trained_with(trained):
+    run, workdir, outcome = trained
+    simulated = trained_model(run, outcome.state.params, step=2, scores={})
+    assert (simulated.range, simulated.origin["specimen"]) == (run.range, "f_actin")
+    assert oidn_jax.load(workdir).range is None  # of batches that were given
+
+
 def flip_a_bit(folder):
     content = bytearray((folder / "weights.safetensors").read_bytes())
     content[-5] ^= 1
