@@ -8,11 +8,11 @@ from jaxtyping import Array, Float
 from oidn_jax.classical.bands import Transfer, band_weights
 from oidn_jax.classical.hifi import HifiSettings, effective_transfer, hifi_sim
 from oidn_jax.classical.widefield import widefield
-from oidn_jax.classical.wiener import Attenuation, automatic_wiener, wiener_filters, wiener_sim
+from oidn_jax.classical.wiener import Attenuation, automatic_wiener, spectral_wiener, wiener_filters, wiener_sim
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
 
-CLASSICAL_METHODS = ("widefield", "wiener", "hifi")
+CLASSICAL_METHODS = ("widefield", "wiener", "true-wiener", "hifi")
 
 
 class ClassicalOptions(NamedTuple):
@@ -60,13 +60,14 @@ def classical_image(
     """
     if method == "widefield":
         return widefield(raw_frames, scale=scale)
-    if method == "wiener":
+    if method in ("wiener", "true-wiener"):
+        spectral = method == "true-wiener"
         return wiener_sim(
             raw_frames,
             illumination,
             otf,
             scale=scale,
-            wiener=options.wiener,
+            wiener=spectral_wiener(raw_frames, illumination, otf, scale=scale) if spectral else options.wiener,
             attenuation=options.attenuation,
         )
     if method == "hifi":
@@ -94,9 +95,11 @@ def transfer_of_image(
     Arguments as `classical_image`. Richardson-Lucy deconvolution, which is not linear, is left out; None for a method
     that has no such function.
     """
-    if method == "wiener":
+    if method in ("wiener", "true-wiener"):
         wiener = options.wiener
-        if wiener is None:
+        if method == "true-wiener":
+            wiener = spectral_wiener(raw_frames, illumination, otf)
+        elif wiener is None:
             wiener = automatic_wiener(raw_frames, illumination, otf)
         weight = band_weights(illumination)
 

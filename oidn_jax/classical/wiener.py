@@ -6,8 +6,11 @@ attenuation of light from out of focus,
 
     S_hat(k) = Apo(k) sum_db g_b a_b H(k + b p_d) Ct_db(k) / D  /  (sum_db g_b a_b H(k + b p_d)^2 / D + w^2).
 
+w is one number (`automatic_wiener`), or one for each |k|: true Wiener filtering (`spectral_wiener`).
+
 Source: Gustafsson, J. Microsc. 198 (2000); the attenuation is that of O'Holleran and Shaw, Biomed. Opt. Express 5
-(2014); the weights g_b are those of least variance.
+(2014); the weights g_b are those of least variance; true Wiener filtering is that of Smith et al., Phil. Trans. R. Soc.
+A 379 (2021).
 """
 
 from typing import NamedTuple
@@ -33,6 +36,27 @@ PAD = 24
 _SIGNAL_BAND = (0.3, 0.6)  # times the cutoff
 
 
+_RINGS = 64  # of the spectrum, for each cycle per raw pixel
+_LEAST_SURE = 0.5  # standard errors of a ring's signal that it is taken to have at least
+_SMALLEST, _LARGEST = 1e-3, 1e3  # w of a ring
+
+
+class SpectralRegularisation(NamedTuple):
+    """w by spatial frequency.
+
+    Attributes:
+        radius: (rings,), |k|, cycles per raw pixel.
+        log_w: (rings,), natural logarithm of w.
+    """
+
+    radius: Array
+    log_w: Array
+
+    def __call__(self, radius: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """w at |k|."""
+        return jnp.exp(jnp.interp(radius, self.radius, self.log_w))
+
+
 class Attenuation(NamedTuple):
     """Notch around the centre of each band, against out-of-focus light and remains of the pattern.
 
@@ -51,7 +75,7 @@ def wiener_sim(
     otf: TransferFunction,
     *,
     scale: int = 2,
-    wiener: float | Array | None = None,
+    wiener: float | Array | SpectralRegularisation | None = None,
     attenuation: Attenuation | None = None,
     pad: int = PAD,
 ) -> Float[Array, "h2 w2"]:
@@ -63,7 +87,8 @@ def wiener_sim(
         otf: of a raw frame, the camera pixel included, with a cutoff below half a cycle per raw pixel. The apodisation
             is Airy-shaped and ends at the cutoff + mean |p| of the finest harmonic.
         scale: fine pixels per raw pixel; the grid must hold cutoff + |p|.
-        wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons; None for `automatic_wiener`.
+        wiener: w, best about 0.02, 0.05, 0.1 for peaks of 2000, 300, 50 photons, or that of each frequency; None for
+            `automatic_wiener`.
         attenuation: of the centres of the bands, for thick samples; None for none.
         pad: raw pixels by which the frames are continued (mirrored) at the border; 0 for periodic frames.
     """
@@ -88,7 +113,7 @@ def wiener_filters(
     frequency: tuple[Array, Array],
     *,
     weight: Float[Array, "waves"],
-    wiener: float | Array,
+    wiener: float | Array | SpectralRegularisation,
     attenuation: Attenuation | None,
 ) -> tuple[Float[Array, "h w"], Float[Array, "waves h w"], Float[Array, "h w"]]:
     """What band 0 and the bands +1 are multiplied with, and the resulting transfer function of the image.
@@ -109,7 +134,9 @@ def wiener_filters(
         rest, above, below = (n * h for n, h in zip(notches, transfer, strict=True))
     gain = weight[:, None, None]
     power = rest * transfer[0] + (gain * (above * transfer[1] + below * transfer[2])).sum(0) / count
-    filtered = airy_otf(jnp.hypot(ky, kx), cutoff=illumination.reach(otf.cutoff)) / (power + wiener**2)
+    radius = jnp.hypot(ky, kx)
+    w = wiener(radius) if isinstance(wiener, SpectralRegularisation) else wiener
+    filtered = airy_otf(radius, cutoff=illumination.reach(otf.cutoff)) / (power + w**2)
     return filtered * rest / count, filtered[None] * gain * above / count, filtered * power
 
 
@@ -131,3 +158,37 @@ def automatic_wiener(
     excess = jnp.where(inside[None], (power - noise[:, None, None]) / strength[None], 0.0)
     signal = excess.sum((1, 2)) / inside.sum()
     return jnp.sqrt(jnp.clip((noise / jnp.maximum(signal, noise)).mean(), 0.005**2, 1.0))
+
+
+def spectral_wiener(
+    raw_frames: Float[Array, "frames h w"], illumination: Illumination, otf: TransferFunction, *, scale: int = 2
+) -> SpectralRegularisation:
+    """The Wiener parameter of each ring of the spectrum from the data: noise over signal of the object there.
+
+    With N = sum_db g_b H(k + b p_d) Ct_db / D = S P + noise, P = sum_db g_b H(k + b p_d)^2 / D and the noise power
+    sigma^2 P / D,
+
+        |S|^2 = sum_ring (|N|^2 - sigma^2 P / D) / sum_ring P^2,    w^2 = sigma^2 / (D |S|^2).
+    """
+    count = illumination.orientations
+    bands = move_bands(taper(raw_frames), illumination)
+    frequency = fine_frequencies((raw_frames.shape[1], raw_frames.shape[2]), scale=scale)
+    rest, above, below = transfer_of_bands(otf, illumination.wave_vector, frequency)
+    gain = bands.weight[:, None, None]
+    power = rest**2 + (gain * (above**2 + below**2)).sum(0) / count
+    # The fine grid has scale^2 as many pixels: an orthonormal spectrum is `scale` times as large there.
+    spectrum = fft2(combine_bands(bands, rest / count, gain * above / count, scale=scale)) / scale
+    noise = noise_power(jnp.abs(bands.at_rest) ** 2, cutoff=otf.cutoff).mean() / count
+
+    rings = _RINGS * scale
+    ring = jnp.minimum((_RINGS * jnp.hypot(*frequency)).astype(jnp.int32), rings)
+
+    def sums(values: Array) -> Array:
+        return jnp.zeros(rings + 1).at[ring].add(values)
+
+    signal = sums(jnp.abs(spectrum) ** 2 - noise * power)
+    error = jnp.sqrt(2.0 * sums((noise * power) ** 2))  # a spectrum of real pixels says everything twice
+    strength = jnp.maximum(signal, _LEAST_SURE * error) / jnp.maximum(sums(power**2), 1e-12)
+    strength = strength.at[0].max(strength[1])  # the mean was subtracted
+    w = jnp.sqrt(noise / jnp.maximum(strength, 1e-20))
+    return SpectralRegularisation((jnp.arange(rings + 1) + 0.5) / _RINGS, jnp.log(jnp.clip(w, _SMALLEST, _LARGEST)))

@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--methods",
         metavar="NAMES",
         default="widefield,wiener,hifi,network",
-        help="by commas, in the order of the tables, of widefield, wiener, hifi, tv, network (all that are given); "
-        "default: widefield,wiener,hifi,network",
+        help="by commas, in the order of the tables, of widefield, wiener, true-wiener, hifi, tv, network (all "
+        "that are given); default: widefield,wiener,hifi,network",
     )
     parser.add_argument(
         "--specimens", metavar="NAMES", help="to test on, by commas; default: that of the configuration"

@@ -32,7 +32,7 @@ Reconstructs raw SIM files, by a trained network or classically, and judges imag
   oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
   oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
 
-METHODS = ("network", "wiener", "hifi", "tv", "widefield")
+METHODS = ("network", "wiener", "true-wiener", "hifi", "tv", "widefield")
 # Flags that only some methods use, by the name of their value.
 _ONLY_FOR = {
     "workdir": ("network",),
@@ -40,7 +40,7 @@ _ONLY_FOR = {
     "tile": ("network",),
     "overlap": ("network",),
     "wiener": ("wiener",),
-    "attenuation": ("wiener", "hifi"),
+    "attenuation": ("wiener", "true-wiener", "hifi"),
     "w1": ("hifi",),
     "rl_iterations": ("hifi",),
     "tv_strength": ("tv",),
@@ -87,7 +87,7 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error("--checkpoint is of a training run; give its --workdir=DIR")
         options.workdir = [DEFAULT_WEIGHTS]
     if options.method != "network":  # whether that is guided by the physics, its weights say
-        _check_physics(parser, options, used=options.method in ("wiener", "hifi", "tv"))
+        _check_physics(parser, options, used=options.method not in ("network", "widefield", None))
     for name in _NOISE:
         if getattr(options, name) is not None and not options.trust and options.method != "tv":
             parser.error(

@@ -11,7 +11,7 @@ from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.specimens import SPECIMENS
 
 NETWORK = "network"  # stands for every network that is given
-METHODS = ("widefield", "wiener", "hifi", "tv", NETWORK)
+METHODS = ("widefield", "wiener", "true-wiener", "hifi", "tv", NETWORK)
 USUAL = ("widefield", "wiener", "hifi", NETWORK)  # total variation takes seconds an image
 # What images are called, in the files and in print; a network of that name would take the place of one.
 RESERVED_NAMES = (*METHODS, "target", *LABELS.values(), "Ground truth")

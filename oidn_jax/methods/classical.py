@@ -1,4 +1,4 @@
-"""Images by classical methods: widefield, Wiener SIM, HiFi-SIM."""
+"""Images by classical methods: widefield, Wiener SIM, HiFi-SIM, total variation."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,13 @@ from oidn_jax.errors import IllegalValue
 from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
 from oidn_jax.optics.microscope import Microscope
 
-LABELS = {"widefield": "Widefield", "wiener": "Wiener SIM", "hifi": "HiFi-SIM", "tv": "TV-SIM"}
+LABELS = {
+    "widefield": "Widefield",
+    "wiener": "Wiener SIM",
+    "true-wiener": "True-Wiener SIM",
+    "hifi": "HiFi-SIM",
+    "tv": "TV-SIM",
+}
 _SMALLEST_REGULARISATION, _LARGEST_REGULARISATION = 1e-4, 1e3
 _MOST_ITERATIONS = 100
 
@@ -31,9 +37,10 @@ class ClassicalMethod:
     """A method of `classical.images`, or of `classical.total_variation`; a None is its default.
 
     Attributes:
-        name: "widefield", "wiener", "hifi" or "tv".
+        name: "widefield", "wiener", "true-wiener", "hifi" or "tv".
         wiener: the Wiener parameter of "wiener"; None for that of the noise in each image.
-        attenuation: strength of the notch around the centres of the bands, 0 to below 1, of "wiener" and "hifi".
+        attenuation: strength of the notch around the centres of the bands, 0 to below 1, of all but "widefield" and
+            "tv".
         w1: of step 1 of "hifi".
         rl_iterations: of Richardson-Lucy deconvolution before "hifi".
         tv_strength: of the regularisation of "tv".
@@ -147,8 +154,9 @@ class ClassicalMethod:
     def _provenance(self, acquisition: Acquisition) -> dict[str, Any]:
         """Numbers, optics and camera offset."""
         numbers: dict[str, Any] = {}
-        if self.name == "wiener":
-            numbers["wiener"] = "automatic" if self.wiener is None else self.wiener
+        if self.name in ("wiener", "true-wiener"):
+            automatic = "automatic" if self.name == "wiener" else "automatic for each frequency"
+            numbers["wiener"] = automatic if self.wiener is None else self.wiener
             numbers["attenuation"] = self.attenuation or 0.0
         if self.name == "hifi":
             hifi = self.options(acquisition.microscope).hifi

@@ -9,7 +9,7 @@ import pytest
 
 from oidn_jax.classical.bands import band_weights, fine_frequencies, separate_bands
 from oidn_jax.classical.widefield import deconvolved_widefield
-from oidn_jax.classical.wiener import Attenuation, automatic_wiener, wiener_sim
+from oidn_jax.classical.wiener import Attenuation, automatic_wiener, spectral_wiener, wiener_sim
 from oidn_jax.optics import forward, fourier, grid, illumination, otf
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.transfer import TransferFunction
@@ -248,3 +248,33 @@ def test_the_first_harmonic_makes_the_middle_frequencies_less_noisy(key):
         return powers[0] / powers[1]
 
     assert noise_to_signal(given) < 0.8 * noise_to_signal(alone)
+
+
+def test_true_wiener_finds_noise_over_signal_of_every_ring():
+    """An object whose power falls from ring to ring as it is told to, under known noise."""
+    size, sigma = 128, 0.5
+    frames, powers = [], []
+    for seed in range(4):
+        keys = jax.random.split(jax.random.key(seed), 2)
+        _, given, _, fine_otf = periodic_scene(keys[0], size=size)
+        radius = 2 * jnp.asarray(fourier.frequency_radius(2 * size, 2 * size), jnp.float32)  # cycles per raw pixel
+        specimen = fourier.filter_image(40.0 * jax.random.normal(keys[1], (2 * size, 2 * size)), 1 / (1 + 20 * radius))
+        clean = form_frames(specimen, given, fine_otf)
+        frames.append(clean + sigma * jax.random.normal(keys[0], clean.shape))
+        powers.append((given, specimen))
+    found, expected = [], []
+    for (given, _), noisy in zip(powers, frames, strict=True):
+        ring = jnp.asarray([0.05, 0.1, 0.2, 0.3])
+        found.append(jax.jit(spectral_wiener)(noisy, given, TABLE)(ring))
+        # Of c0 of 3 even phases a third of the noise; in units of a raw spectrum the object's power is a quarter.
+        solution = jnp.linalg.pinv(illumination.phase_matrix(given))[:, 0]
+        noise = sigma**2 * jnp.mean(jnp.sum(solution**2, -1)) / 3
+        expected.append(jnp.sqrt(noise / ((40.0 / (1 + 20 * ring)) ** 2 / 4)))
+    np.testing.assert_allclose(np.mean(found, 0), np.mean(expected, 0), rtol=0.15)
+
+
+def test_true_wiener_is_as_good_as_the_best_number(reference):
+    frames, table, given, _, target = reference
+    best = max(psnr(reconstruct(frames, given, table, wiener=w), target, border=20) for w in (0.03, 0.05, 0.08, 0.12))
+    wiener = jax.jit(spectral_wiener)(frames, given, table)
+    assert psnr(reconstruct(frames, given, table, wiener=wiener), target, border=20) > best - 0.3

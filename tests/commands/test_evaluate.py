@@ -58,7 +58,7 @@ def test_networks_and_raw_frames_and_nothing_is_replaced_unasked(tmp_path, capsy
     [
         (
             ["--methods=widefield,sim"],
-            "--methods is 'widefield, sim'; give some of widefield, wiener, hifi, tv, network",
+            "--methods is 'widefield, sim'; give some of widefield, wiener, true-wiener, hifi, tv, network",
         ),
         (["--checkpoint=best"], "--checkpoint is of a training run; give its --workdir"),
         (["--specimens=er,er"], "--specimens is 'er,er'; give each once"),

@@ -110,7 +110,7 @@ def test_half_the_size_gives_nearly_the_same_image(trained, tmp_path):
 def test_the_origin_says_what_it_was_trained_with(trained):
     run, workdir, outcome = trained
     simulated = trained_model(run, outcome.state.params, step=2, scores={})
-    assert (simulated.range, simulated.origin["specimen"]) == (run.range, "f_actin")
+    assert (simulated.range, simulated.origin["specimen"]) == (run.range, "ccps")
     assert oidn_jax.load(workdir).range is None  # of batches that were given
 
 
