@@ -19,11 +19,11 @@ DEMO := runs/demo
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
 
-demo: $(INSTALLED)  ## Train a small network on simulated F-actin, score it against classical SIM, reconstruct an image.
-	$(BIN)/python train.py --config=configs/f_actin.py:quick --workdir=$(DEMO)
-	$(BIN)/python evaluate.py --config=configs/f_actin.py:quick --workdir=$(DEMO) --out=$(DEMO)/evaluation --overwrite --save-raw
-	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --workdir=$(DEMO) --out=$(DEMO)/reconstruction --overwrite --preview --trust
-	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --method=wiener --config=configs/f_actin.py:quick --out=$(DEMO)/wiener --overwrite --preview --diagnostics
+demo: $(INSTALLED)  ## Train a small guided network on simulated F-actin, score it and the one in the package against classical SIM, reconstruct.
+	$(BIN)/python train.py --config=configs/guided.py:quick --workdir=$(DEMO)
+	$(BIN)/python evaluate.py --config=configs/guided.py:quick --workdir=quick=$(DEMO) --workdir=guided --methods=widefield,wiener,network --out=$(DEMO)/evaluation --overwrite --save-raw
+	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_low.tif --config=configs/guided.py:quick --out=$(DEMO)/reconstruction --overwrite --preview --trust
+	$(BIN)/python reconstruct.py $(DEMO)/evaluation/raw_medium.tif --method=wiener --config=configs/guided.py:quick --out=$(DEMO)/wiener --overwrite --preview --diagnostics
 	$(BIN)/oidn-jax measure $(DEMO)/wiener/raw_medium_sr.tif --plot=$(DEMO)/wiener/raw_medium_sr_resolution.png --overwrite
 	@echo "Report: $(DEMO)/evaluation/report.html (open it in a browser)"
 	@echo "Pictures:"

@@ -35,6 +35,8 @@ from oidn_jax.training.settings import (
 # Excitation and emission in nm: the lasers of the microscope that recorded BioSR, and the usual emission bands.
 CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
 SIZES = ("paper", "quick")
+LEVELS = "biosr"  # photons as the laboratory that recorded BioSR counts and tests them, and its camera
+_BIOSR_PHOTONS, _BIOSR_READ_NOISE = (10.0, 25.0, 60.0, 150.0, 300.0, 600.0), 6.0
 _ERROR_WEIGHT = 0.01  # of a head of its own, which no other term moves
 
 # The experiments are in the package where it is installed, and beside it in a checkout only: what stands beside an
@@ -90,7 +92,9 @@ def specimen_config(specimen: str, variant: str = "paper") -> Any:
     Args:
         specimen: its name, of `simulation.specimens`.
         variant: a size, `paper` (the published setting) or `quick` (a small network that learns on a laptop in
-            minutes); a channel, `488`, `560` or `647`; or both, as `quick,560`.
+            minutes); a channel, `488`, `560` or `647`; `biosr`, the signal levels from 10 to 600 photons as the
+            laboratory that recorded BioSR counts them, at a read noise of 6 electrons; or some of these, as
+            `quick,560`.
 
     Raises:
         IllegalValue: for another specimen or variant.
@@ -99,20 +103,31 @@ def specimen_config(specimen: str, variant: str = "paper") -> Any:
         raise IllegalValue("specimen", specimen, f"legal: {', '.join(SPECIMENS)}")
     words = variant.split(",")
     sizes, channels = [word for word in words if word in SIZES], [word for word in words if word in CHANNELS]
-    if len(sizes) > 1 or len(channels) > 1 or len(sizes) + len(channels) != len(words):
-        legal = f"legal: {' or '.join(SIZES)}, a channel ({', '.join(CHANNELS)}), or both, as quick,560"
+    levels = [word for word in words if word == LEVELS]
+    if max(map(len, (sizes, channels, levels))) > 1 or len(sizes) + len(channels) + len(levels) != len(words):
+        legal = f"legal: {' or '.join(SIZES)}, a channel ({', '.join(CHANNELS)}), {LEVELS}, or some, as quick,560"
         raise IllegalValue("variant", variant, legal)
     size = sizes[0] if sizes else "paper"
     config = default_config()
-    config.name = ":".join([specimen, ",".join([size, *channels])])
+    config.name = ":".join([specimen, ",".join([size, *channels, *levels])])
     config.simulation.specimen = specimen
     _update(config.simulation, SPECIMENS[specimen].defaults)
     for channel in channels:
         config.microscope.emission_wavelength_nm = CHANNELS[channel]
         config.simulation.excitation_wavelength_nm = float(channel)
+    if levels:
+        _use_biosr_levels(config)
     if size == "quick":
         make_quick(config, steps=SPECIMENS[specimen].quick_steps)
     return config
+
+
+def _use_biosr_levels(config: Any) -> None:
+    """Each level is a group of its own, named by its photons."""
+    groups = {f"{photons:g}": (number,) for number, photons in enumerate(_BIOSR_PHOTONS, start=1)}
+    changes = {"mean_photons": _BIOSR_PHOTONS, "foreground": "biosr", "fluorescence": groups}
+    _update(config.simulation, changes)
+    config.simulation.camera.read_noise = _BIOSR_READ_NOISE
 
 
 def _update(section: Any, changes: Mapping[str, Any]) -> None:

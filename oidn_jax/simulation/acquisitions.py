@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
-from oidn_jax.classical.guides import foreground_mean
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.forward import form_bands, mix_bands
 from oidn_jax.optics.fourier import filter_image, frequency_radius
@@ -26,6 +25,7 @@ from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import CameraPixels, expose
 from oidn_jax.optics.otf import airy_otf
 from oidn_jax.simulation.drawing import between, label, uniforms
+from oidn_jax.simulation.foreground import FOREGROUNDS
 from oidn_jax.simulation.settings import Simulation
 
 _STRUCTURE = 2.0  # fine pixels over which the direction of a structure is judged
@@ -203,7 +203,7 @@ def simulate_acquisition(
     """One acquisition of a random specimen.
 
     The photons are scaled so that the noise-free mean of the frames has the mean `settings.mean_photons[level]` over
-    its foreground; then come photon noise, read noise, gain, offset and saturation.
+    its foreground (`simulation.foreground`); then come photon noise, read noise, gain, offset and saturation.
 
     Args:
         key: of the acquisition. The same key gives the same scene and illumination at every level, with other noise.
@@ -237,7 +237,7 @@ def simulate_acquisition(
 
     inside = slice(margin, margin + size[0]), slice(margin, margin + size[1])
     fine = slice(scale * margin, scale * (margin + size[0])), slice(scale * margin, scale * (margin + size[1]))
-    per_photon = foreground_mean(light[:, *inside].mean(0))
+    per_photon = FOREGROUNDS[settings.foreground](light[:, *inside].mean(0))
     photons_per_unit = jnp.asarray(settings.mean_photons)[level] / per_photon
     photons = light[:, *inside] * photons_per_unit
     camera = _draw_camera(jax.random.fold_in(illumination_key, 3), size, simulation)

@@ -10,6 +10,7 @@ from oidn_jax.errors import IllegalValue
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import Camera
 from oidn_jax.optics.otf import evanescent_depth_nm, otf_cutoff
+from oidn_jax.simulation.foreground import FOREGROUNDS
 from oidn_jax.simulation.specimen import Specimen
 from oidn_jax.simulation.specimens import SPECIMENS
 
@@ -82,6 +83,7 @@ class SimulationSettings:
     dichroism: tuple[float, float] = (0.0, 0.0)  # d: brightness 1 + d cos 2(direction of structure - of polarisation)
 
     # Signal levels, mean photons over the foreground, and their names; BioSR gives neither as a table.
+    foreground: str = "above_mean"  # of which these are the mean; or "biosr" (`simulation.foreground`)
     mean_photons: tuple[float, ...] = (15.0, 24.0, 38.0, 60.0, 95.0, 150.0, 240.0, 380.0, 600.0)
     fluorescence: Mapping[str, tuple[int, ...]] = field(
         default_factory=lambda: {"low": (1, 2, 3), "medium": (4, 5, 6), "high": (7, 8, 9)}
@@ -99,7 +101,7 @@ class SimulationSettings:
     margin: int = 16  # raw pixels simulated around the frames and cropped
 
     def __post_init__(self) -> None:
-        for name, legal in (("specimen", tuple(SPECIMENS)), ("target", TARGETS)):
+        for name, legal in (("specimen", tuple(SPECIMENS)), ("target", TARGETS), ("foreground", tuple(FOREGROUNDS))):
             if getattr(self, name) not in legal:
                 raise IllegalValue(name, getattr(self, name), f"legal: {', '.join(legal)}")
         for name in _POSITIVE:

@@ -262,15 +262,15 @@ def test_true_wiener_finds_noise_over_signal_of_every_ring():
         clean = form_frames(specimen, given, fine_otf)
         frames.append(clean + sigma * jax.random.normal(keys[0], clean.shape))
         powers.append((given, specimen))
-    found, expected = [], []
+    measured, expected = [], []
     for (given, _), noisy in zip(powers, frames, strict=True):
         ring = jnp.asarray([0.05, 0.1, 0.2, 0.3])
-        found.append(jax.jit(spectral_wiener)(noisy, given, TABLE)(ring))
+        measured.append(jax.jit(spectral_wiener)(noisy, given, TABLE)(ring))
         # Of c0 of 3 even phases a third of the noise; in units of a raw spectrum the object's power is a quarter.
         solution = jnp.linalg.pinv(illumination.phase_matrix(given))[:, 0]
         noise = sigma**2 * jnp.mean(jnp.sum(solution**2, -1)) / 3
         expected.append(jnp.sqrt(noise / ((40.0 / (1 + 20 * ring)) ** 2 / 4)))
-    np.testing.assert_allclose(np.mean(found, 0), np.mean(expected, 0), rtol=0.15)
+    np.testing.assert_allclose(np.mean(measured, 0), np.mean(expected, 0), rtol=0.15)
 
 
 def test_true_wiener_is_as_good_as_the_best_number(reference):

@@ -253,6 +253,6 @@ def test_what_lies_outside_the_training_is_said():
         (inside | {"photons": [1e8, 1e9]}, ["the signal"]),
     ):
         image = NetworkMethod(replace(model, origin={**ORIGIN, "range": given}))(acquisition, 0)
-        said = [line for line in image.remarks if line.startswith("outside the network's training is")]
-        assert len(said) == len(expected)
-        assert all(words in line for words, line in zip(expected, said, strict=True))
+        remarks = [line for line in image.remarks if line.startswith("outside the network's training is")]
+        assert len(remarks) == len(expected)
+        assert all(words in line for words, line in zip(expected, remarks, strict=True))

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax.classical.guides import foreground_mean
 from oidn_jax.errors import IllegalValue
 from oidn_jax.optics import fourier
 from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera, expose
-from oidn_jax.simulation.acquisitions import draw_illumination, foreground_mean, simulate_acquisition
+from oidn_jax.simulation.acquisitions import draw_illumination, simulate_acquisition
 from oidn_jax.simulation.pairs import simulate_pairs
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
 
