@@ -68,6 +68,11 @@ def main(arguments: list[str] | None = None) -> None:
     own.add_argument("--exposures", nargs="+", metavar="FILE", help="raw frames of one acquisition each, weakest first")
     own.add_argument("--reference", metavar="FILE", help="raw frames of the brightest exposure, not one of these")
     add_raw_frames(own)
+    own.add_argument(
+        "--own-stripes",
+        action="store_true",
+        help="look for the stripes of each exposure in it alone; default: the wave vectors are the reference's",
+    )
     own.add_argument("--na", type=float, help="of detection; default: that of --config, or 1.49")
     own.add_argument("--emission-nm", type=float, metavar="NM", help="default: that of --config, or 525")
     options = parse(parser, arguments)
@@ -88,6 +93,7 @@ def _check_kind(parser: OneLineParser, options: argparse.Namespace) -> None:
             parser.error("give --config=NAME for scenes whose truth is known, or --exposures of your own")
         given = {name: getattr(options, name) for name in _OF_EXPOSURES}
         given["frame_order"] = None if options.frame_order == parser.get_default("frame_order") else options.frame_order
+        given["own_stripes"] = options.own_stripes or None
         for name in (name for name, value in given.items() if value is not None):
             parser.error(f"--{name.replace('_', '-')} is for --exposures")
         return
@@ -101,16 +107,19 @@ def _check_kind(parser: OneLineParser, options: argparse.Namespace) -> None:
 
 def evaluate_exposures(options: argparse.Namespace, command: list[str]) -> None:
     """Reads the exposures, compares the methods on them."""
+    import tempfile
     from dataclasses import replace
 
     from rich.console import Console
 
-    from oidn_jax.acquisition import Acquisition
+    from oidn_jax.acquisition import Acquisition, KnownIllumination
+    from oidn_jax.classical.assessment import certain
     from oidn_jax.commands.progress import progress_bar
     from oidn_jax.commands.run import warn
     from oidn_jax.config import microscope_of
-    from oidn_jax.data.raw_stack import open_raw_stack
+    from oidn_jax.data.raw_stack import RawStack, open_raw_stack
     from oidn_jax.evaluation.exposure_report import check_exposure_files, evaluate_exposures
+    from oidn_jax.evaluation.exposures import keep_stripes
     from oidn_jax.evaluation.networks import network_labels
     from oidn_jax.evaluation.provenance import describe_run
     from oidn_jax.evaluation.report import chosen_methods
@@ -132,7 +141,7 @@ def evaluate_exposures(options: argparse.Namespace, command: list[str]) -> None:
     for method in methods.values():
         method.check(microscope)
 
-    def opened(file: str) -> Acquisition:
+    def opened(file: str) -> RawStack:
         stack = open_raw_stack(
             Path(file),
             orientations=microscope.orientations,
@@ -150,24 +159,34 @@ def evaluate_exposures(options: argparse.Namespace, command: list[str]) -> None:
         many = [f"{number} {name}" for name, number in counts.items() if number > 1]
         if many:
             raise InputError(f"{file} holds {' and '.join(many)}; an exposure is one acquisition: save it alone")
-        acquisition = Acquisition(stack, microscope, fit_damping=options.config is None, warn=warn)
+        return stack
+
+    def checked(stack: RawStack, known: KnownIllumination | None = None) -> Acquisition:
+        acquisition = Acquisition(stack, microscope, known=known, fit_damping=options.config is None, warn=warn)
         acquisition.check()
         acquisition.check_grouping()
+        if known is not None and not certain(acquisition.estimate).all():
+            _ = Acquisition(stack, microscope).estimate  # refuses frames in another order than the reference's
         return acquisition
 
     names = [Path(file).name for file in options.exposures]
     if len(set(names)) < len(names) or Path(options.reference).name in names:
         raise IllegalValue("exposures", ", ".join(names), "each file must have a name of its own, the reference too")
-    acquisitions = {name: opened(file) for name, file in zip(names, options.exposures, strict=True)}
+    stacks = [opened(file) for file in (options.reference, *options.exposures)]
+    reference = checked(stacks[0])
+    with tempfile.TemporaryDirectory() as folder:
+        stripes = None if options.own_stripes else keep_stripes(reference, Path(folder))
+        acquisitions = {name: checked(stack, stripes) for name, stack in zip(names, stacks[1:], strict=True)}
     labels = {name: label for name, label in {**LABELS, **network_labels(models)}.items() if name in methods}
     networks = {name: {**model.origin, "network": dict(model.fields)} for name, model in models.items()}
-    configuration = {"optics": microscope.describe()}
+    vectors = "each exposure's own" if stripes is None else "the reference's, phases of each exposure"
+    configuration = {"optics": microscope.describe(), "wave_vectors": vectors}
     provenance = describe_run(configuration, networks, seed=0, devices=describe_devices(), command=command)
     console = Console(width=None if sys.stdout.isatty() else 120)
     with progress_bar() as progress:
         table = evaluate_exposures(
             acquisitions,
-            (Path(options.reference).name, opened(options.reference)),
+            (Path(options.reference).name, reference),
             methods,
             {name: labels[name] for name in methods},
             out,

@@ -13,12 +13,15 @@ Both take the exposures as of one field: a structure that has moved in between i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oidn_jax.acquisition import Acquisition
+from oidn_jax.acquisition import Acquisition, KnownIllumination
+from oidn_jax.acquisition.illumination_file import write_illumination
+from oidn_jax.classical.assessment import certain
 from oidn_jax.classical.consistency import check_consistency
 from oidn_jax.errors import InputError
 from oidn_jax.methods import ClassicalMethod, Method
@@ -63,6 +66,24 @@ def band_means(
     frequency, correlation = np.asarray(curve.frequency), np.asarray(curve.correlation)
     inside = [(frequency >= low * cutoff) & (frequency < high * cutoff) for low, high in bands]
     return tuple(float(correlation[band].mean()) if band.any() else float("nan") for band in inside)
+
+
+def keep_stripes(reference: Acquisition, folder: Path) -> KnownIllumination | None:
+    """The wave vectors of the brightest exposure for the others, as a file; None, with a warning, if not certain.
+
+    Weak frames may not show their stripes for certain, and images by other ones would compare the search, not methods.
+    """
+    if not certain(reference.estimate).all():
+        reference.warn("its stripes are not certain, so each exposure's own are looked for")
+        return None
+    path = write_illumination(
+        folder / "reference_illumination.json",
+        reference.estimate,
+        frame_size=reference.frame_size,
+        pixel_size_nm=reference.microscope.pixel_size_nm,
+        provenance={},
+    )
+    return KnownIllumination(path, refit_phases=True)
 
 
 def compare_exposures(

@@ -14,7 +14,7 @@ from oidn_jax.acquisition import Acquisition
 from oidn_jax.commands.evaluate import main
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.errors import InputError
-from oidn_jax.evaluation.exposures import BANDS, band_means, compare_exposures
+from oidn_jax.evaluation.exposures import BANDS, band_means, compare_exposures, keep_stripes
 from oidn_jax.methods import ClassicalMethod
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.acquisitions import simulate_acquisition
@@ -31,7 +31,7 @@ def exposures():
         specimen_settings("microtubules"), mean_photons=(20.0, 200.0, 2000.0), fluorescence={"all": (1, 2, 3)}
     )
     simulation = Simulation(settings, MICROSCOPE)
-    key = jax.random.key(4)
+    key = jax.random.key(1)
     simulate = jax.jit(lambda level: simulate_acquisition(key, level, simulation=simulation, size=(SIZE, SIZE)))
     return {name: np.asarray(simulate(i).raw_frames) for i, name in enumerate(("weak", "medium", "bright"))}
 
@@ -73,6 +73,19 @@ def test_ring_correlation_is_blind_to_filters_and_bands_are_apart():
     assert max(abs(beyond), abs(far)) < 0.15
 
 
+def test_the_stripes_of_the_reference_hold_for_all(exposures, tmp_path):
+    reference = acquisition(exposures["bright"])
+    known = keep_stripes(reference, tmp_path)
+    weak = Acquisition.of_frames(exposures["weak"], MICROSCOPE, known=known)
+    vectors = [each.estimate.illumination.wave_vector for each in (weak, reference)]
+    np.testing.assert_allclose(*vectors, atol=1e-6)
+    assert np.abs(weak.estimate.illumination.phase - reference.estimate.illumination.phase).max() > 1e-3
+    noise = np.random.default_rng(0).poisson(50.0, exposures["bright"].shape).astype(np.float32)
+    dark = acquisition(noise)
+    assert keep_stripes(dark, tmp_path) is None
+    assert "its stripes are not certain" in dark.warnings[-1]
+
+
 def test_exposures_of_another_size_are_refused(exposures):
     with pytest.raises(InputError, match="cut has frames of 96 x 80 pixels and the reference of 96 x 96"):
         compare_exposures({"cut": acquisition(exposures["weak"][:, :80])}, acquisition(exposures["bright"]), {})
@@ -102,6 +115,7 @@ def test_the_command_writes_a_folder(files, tmp_path, capsys):
         (exposure, method) for exposure in ("weak.tif", "medium.tif") for method in ("widefield", "wiener")
     ]
     assert "--exposures" in content["provenance"]["command"]
+    assert content["provenance"]["configuration"]["wave_vectors"].startswith("the reference's")
     rows = list(csv.DictReader((tmp_path / "out" / "exposures.csv").read_text().splitlines()))
     assert [float(row["mean_correlation"]) for row in rows] == pytest.approx(
         [score["mean_correlation"] for score in content["scores"]]
@@ -121,6 +135,7 @@ def test_the_command_writes_a_folder(files, tmp_path, capsys):
         (["--reference=bright.tif", "--config=f_actin", "--out=out"], "--reference is for --exposures"),
         (["--config=f_actin", "--orientations=5", "--out=out"], "--orientations is for --exposures"),
         (["--config=f_actin", "--frame-order=apz", "--out=out"], "--frame-order is for --exposures"),
+        (["--config=f_actin", "--own-stripes", "--out=out"], "--own-stripes is for --exposures"),
         (["--out=out"], "give --config=NAME for scenes"),
         (
             ["--exposures", "lapse.tif", "--reference=weak.tif", "--out=out"],
