@@ -24,7 +24,7 @@ from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
 from oidn_jax.acquisition.envelope import assess_envelopes, expand, find_envelopes
 from oidn_jax.acquisition.illumination_file import StoredIllumination, read_illumination
-from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.lit_field import LitField, LitPart, find_lit_part
 from oidn_jax.acquisition.noisy_pixels import NoisyPixels, find_noisy, quieten
 from oidn_jax.acquisition.otf_damping import believable_damping, misfit_remark, taken_remark, unknown_remark
 from oidn_jax.acquisition.time_stamp import unstamped
@@ -301,9 +301,9 @@ class Acquisition:
     def _estimate(
         self, light: Float[np.ndarray, "frames h w"], otf: TransferFunction, *, harmonic: int = 1
     ) -> Estimate:
-        """Of frames of the whole field, from the lit part of it."""
+        """Of frames of the whole field, from its inner part."""
         estimate = _estimate(
-            self.lit.of(light),
+            self.inner.of(light),
             otf,
             orientations=self.microscope.orientations,
             searched=self.searched,
@@ -322,13 +322,13 @@ class Acquisition:
     ) -> Estimate:
         """Likewise, with known wave vectors."""
         vector = jnp.asarray(wave_vector, jnp.float32)
-        return self._in_whole(_measure(self.lit.of(light), vector, otf, harmonics=harmonics))
+        return self._in_whole(_measure(self.inner.of(light), vector, otf, harmonics=harmonics))
 
     def _in_whole(self, estimate: Estimate) -> Estimate:
-        """What was found in the lit part, on the host, with the phases of the whole frames."""
-        if self.lit.has_rim:
-            illumination = self.lit.in_whole(estimate.illumination)
-            single = self.lit.in_whole(estimate.illumination._replace(phase=estimate.single_phases)).phase
+        """What was found in the inner part, on the host, with the phases of the whole frames."""
+        if self.inner.has_rim:
+            illumination = self.inner.in_whole(estimate.illumination)
+            single = self.inner.in_whole(estimate.illumination._replace(phase=estimate.single_phases)).phase
             estimate = estimate._replace(
                 illumination=illumination._replace(phase=wrapped(illumination.phase)), single_phases=wrapped(single)
             )
@@ -348,7 +348,7 @@ class Acquisition:
     def noise(self) -> NoiseModel:
         """Given or estimated, of each orientation; from the reference."""
         return noise_model(
-            self.lit.of(self._mended(self.reference)),
+            self.inner.of(self._mended(self.reference)),
             self._camera,
             orientations=self.microscope.orientations,
             ceiling=self._ceiling,
@@ -400,8 +400,8 @@ class Acquisition:
         estimate = self._as_given
         if not certain(estimate).all():
             return None
-        # The whole's phases differ from the lit part's by one angle for each orientation, which is fitted too.
-        return fit_damping(self.lit.of(self.light(self.reference)), estimate.illumination, self.given_otf)
+        # The whole's phases differ from the inner part's by one angle for each orientation, which is fitted too.
+        return fit_damping(self.inner.of(self.light(self.reference)), estimate.illumination, self.given_otf)
 
     def _damping_remark(self) -> str | None:
         """What the user should know of the damping."""
@@ -422,22 +422,37 @@ class Acquisition:
         return defects
 
     @cached_property
-    def _without_rim(self) -> LitField:
+    def _recorded(self) -> LitPart:
         """The lit part of the frames as recorded."""
         frames = self._mended(self.reference)
-        means = frames.reshape(self.microscope.orientations, -1, *self.frame_size).mean(1, dtype=np.float64)
-        return find_lit_field(means)
+        return find_lit_part(frames.reshape(self.microscope.orientations, -1, *self.frame_size))
 
     @cached_property
-    def lit(self) -> LitField:
-        """The part of the frames that all is estimated in and images are made of; a warning says if it is not all."""
-        lit = self._without_rim
-        if not lit.has_rim:
-            return lit
+    def _lit_part(self) -> LitPart:
+        """That of `counts`; a warning says if it is not all."""
+        part = self._recorded
+        if not part.inner.has_rim:
+            return part
         if self.correct_drift:
-            lit = lit.shrunk(math.ceil(self.drift.largest) + 1)
-        self.warn(f"only {lit} (counted from 0) are lit; the dark rim is left out, and is 0 in classical images")
-        return lit
+            part = part.shrunk(math.ceil(self.drift.largest) + 1)
+        rectangle = f"{part.inner} (counted from 0)"
+        self.warn(
+            f"only {rectangle} are lit; the rim is left out, and is 0 in classical images"
+            if part.inner == part.bounds
+            else f"the lit part of the frames is no rectangle: all is estimated in {rectangle}, the largest within it; "
+            "beside its edge the image rings and is not to be trusted"
+        )
+        return part
+
+    @property
+    def lit(self) -> LitField:
+        """The part of the frames that images are made of."""
+        return self._lit_part.bounds
+
+    @property
+    def inner(self) -> LitField:
+        """The part of `lit` that all is estimated in: less of it where the lit pixels are no rectangle."""
+        return self._lit_part.inner
 
     @cached_property
     def drift(self) -> Drift:
@@ -452,7 +467,7 @@ class Acquisition:
 
     def _measure_drift(self, frames: Real[np.ndarray, "frames h w"]) -> Drift:
         return measure_drift(
-            self._without_rim.of(frames), orientations=self.microscope.orientations, cutoff=self.microscope.cutoff
+            self._recorded.inner.of(frames), orientations=self.microscope.orientations, cutoff=self.microscope.cutoff
         )
 
     def counts(self, time: int) -> Real[np.ndarray, "frames h w"]:
@@ -504,7 +519,7 @@ class Acquisition:
     def _uneven_light(self, time: int) -> Float[np.ndarray, "frames h w"]:
         offset = np.repeat(self.noise.offset, self.microscope.phases)
         light = self.counts(time).astype(np.float32) - offset[:, None, None].astype(np.float32)
-        return self.lit.without_rim(light)
+        return self._lit_part.without_rim(light)
 
     @cached_property
     def envelopes(self) -> Float[np.ndarray, "orientations bins_y bins_x"] | None:
@@ -570,7 +585,7 @@ class Acquisition:
             estimate = self._search_again(light, self.otf)
         else:
             estimate = self._recall(light, self.known, self.otf)
-        same = repeated_stripes(estimate, self.lit.lit_size) if self.known is None else None
+        same = repeated_stripes(estimate, self.inner.lit_size) if self.known is None else None
         if same is not None:
             raise GroupingError(
                 f"{self.stack.source}: orientations {same[0] + 1} and {same[1] + 1} "
@@ -638,7 +653,7 @@ class Acquisition:
         if self.harmonic is not None or 2 not in harmonics_apart(self.microscope.phases):
             return first
         second = self._estimate(light, otf, harmonic=2)
-        fine = second_harmonic_shows(first, second, self.lit.lit_size)
+        fine = second_harmonic_shows(first, second, self.inner.lit_size)
         # Twice the vectors of two beams lies beyond what is searched: there is no second harmonic to look for.
         if not fine and not (certain(first).all() and 2 * _length(first) <= self.searched[1] * float(otf.cutoff)):
             return first
@@ -664,8 +679,8 @@ class Acquisition:
 
         One of the two leads: it was found without the other, and what its search says of chance stays.
         """
-        leader = second if second_harmonic_shows(first, second, self.lit.lit_size) else first
-        agree = harmonics_agree(first, second, self.lit.lit_size)
+        leader = second if second_harmonic_shows(first, second, self.inner.lit_size) else first
+        agree = harmonics_agree(first, second, self.inner.lit_size)
         vector = vectors_of_one_grating(first, second, agree=agree, leader=leader)
         both = self._measure(light, vector, otf, harmonics=(1, 2))
         chance = np.array(both.false_alarm).reshape(-1, 2)
@@ -723,7 +738,7 @@ class Acquisition:
 
     @cached_property
     def _reference_brightness(self) -> Array:
-        return _brightness(self.light(self.reference), orientations=self.microscope.orientations)
+        return _brightness(self.inner.of(self.light(self.reference)), orientations=self.microscope.orientations)
 
     def illumination(self, time: int) -> Illumination:
         """Of a time point: what `estimate` holds, with the brightness and the position of the patterns there.
@@ -749,7 +764,7 @@ class Acquisition:
         if time == self.reference:
             return given
         light = self.light(time)
-        now = _brightness(light, orientations=self.microscope.orientations)
+        now = _brightness(self.inner.of(light), orientations=self.microscope.orientations)
         brightness = given.brightness * now / self._reference_brightness
         given = given._replace(brightness=brightness / brightness.mean())
         if self.known is not None and not self.known.refit_phases:
@@ -787,7 +802,7 @@ class Acquisition:
         if certain(measured).all():
             return
         alone = self._estimate(light, self.otf, harmonic=measured.harmonics[-1])
-        if other_stripes(self._found[0], alone, self.lit.lit_size):
+        if other_stripes(self._found[0], alone, self.inner.lit_size):
             raise GroupingError(
                 f"{self.stack.source}: times {self.reference + 1} and {time + 1} show stripes of different directions, "
                 f"so the frames {self._not_grouped}"

@@ -1,10 +1,12 @@
-"""The part of the frames that holds light, where they have a dark rim: padding of a registration, a clipped field.
+"""The part of the frames that holds light, where they have a rim: padding of a registration, a clipped field.
 
 A rim is no part of the object: its edge is a step, sharper than the objective can draw, whose spectrum reaches where
-the bands overlap; what is estimated there would be too small a modulation depth, another OTF and another noise. So all
-is estimated in the lit part, and images are made of it alone.
+the bands overlap; what is estimated there would be too small a modulation depth, another OTF and another noise. So
+images are made of the smallest rectangle that holds the lit part alone, and all is estimated in the largest within it,
+which is the same but for a part that is no rectangle (`acquisition.lit_shape`).
 
-From each edge of the field inwards, in the mean of an orientation's frames, rows are a rim up to the row where
+Of a dark rim along an edge of the field: from that edge inwards, in the mean of an orientation's frames, rows are a rim
+up to the row where
 
 - all before it have one level, as dark as the darkest of the field, but for noise, whose variance is below 0.2 of the
   power P of that row's light (the mean square of its difference from that level, less that variance);
@@ -14,11 +16,13 @@ From each edge of the field inwards, in the mean of an orientation's frames, row
 - the light is that of more than a few columns, sum(light^2)^2 / sum(light^4).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Real, Shaped
 
+from oidn_jax.acquisition.lit_shape import find_lit_shape, largest_rectangle
 from oidn_jax.optics.illumination import Illumination
 from oidn_jax.optics.noise import NoiseModel
 
@@ -26,6 +30,7 @@ _NOISE, _BEFORE, _ALIKE, _AFTER, _ROWS_AFTER = 0.2, 0.05, 0.08, 6.0, 3
 _DARKEST = 5  # percentile
 _COLUMNS, _SHARE_OF_COLUMNS = 8.0, 0.05
 _SMALLEST_SIDE = 48  # of a lit part: smaller ones tell nothing of stripes
+_RECTANGLE = 0.98  # of the pixels of a shape that is taken for one
 
 
 class LitField(NamedTuple):
@@ -79,10 +84,6 @@ class LitField(NamedTuple):
         self.of(whole, scale=scale)[...] = images
         return whole
 
-    def without_rim(self, frames: Float[np.ndarray, "*batch h w"]) -> Float[np.ndarray, "*batch h w"]:
-        """Frames of light with none in the rim."""
-        return self.embed(self.of(frames))
-
     def illumination(self, given: Illumination) -> Illumination:
         """Of the whole frames, as of the lit part: phases are those at its centre."""
         return given.seen_from(self._centre)
@@ -107,8 +108,56 @@ class LitField(NamedTuple):
         return y, x
 
 
+class LitPart(NamedTuple):
+    """What is lit in every orientation; its rectangles are the same unless it is none itself.
+
+    Attributes:
+        bounds: the smallest rectangle that holds it.
+        inner: the largest rectangle within it.
+        shape: its pixels, among those of the whole frames.
+    """
+
+    bounds: LitField
+    inner: LitField
+    shape: Bool[np.ndarray, "h w"]
+
+    @classmethod
+    def of(cls, field: LitField) -> "LitPart":
+        """A rectangle."""
+        return cls(field, field, field.embed(np.ones(field.lit_size, bool)))
+
+    def shrunk(self, pixels: int) -> "LitPart":
+        """Rectangles without so many pixels beside each rim."""
+        return self._replace(bounds=self.bounds.shrunk(pixels), inner=self.inner.shrunk(pixels))
+
+    def without_rim(self, light: Float[np.ndarray, "*batch h w"]) -> Float[np.ndarray, "*batch h w"]:
+        """Frames of light with none in the rim."""
+        return self.bounds.embed(self.bounds.of(np.where(self.shape, light, np.zeros((), light.dtype))))
+
+
+def find_lit_part(frames: Real[np.ndarray, "orientations phases h w"]) -> LitPart:
+    """The part of the frames that is lit, as far as its rectangles are large enough; all of them where no rim shows.
+
+    Args:
+        frames: without defects of the camera.
+    """
+    size = frames.shape[2:]
+    outer = find_lit_field(frames.mean(1, dtype=np.float64))
+    shape = outer.embed(find_lit_shape(outer.of(frames)))
+    rows, columns = (np.flatnonzero(shape.any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return LitPart.of(outer)
+    bounds = LitField(size, *(slice(int(part[0]), int(part[-1]) + 1) for part in (rows, columns)))
+    inner = LitField(size, *largest_rectangle(shape))
+    if min(inner.lit_size) < min(_SMALLEST_SIDE, *size):
+        return LitPart.of(outer)
+    if math.prod(inner.lit_size) >= _RECTANGLE * math.prod(bounds.lit_size):
+        return LitPart.of(inner)
+    return LitPart(bounds, inner.shrunk(1), shape)
+
+
 def find_lit_field(means: Float[np.ndarray, "orientations h w"]) -> LitField:
-    """The part that is lit in every orientation; the whole where no side has a rim.
+    """The rectangle that is lit in every orientation; the whole where no side has a dark rim.
 
     Args:
         means: of the frames of each orientation, without defects of the camera.

@@ -142,12 +142,13 @@ def describe_raw(
     if ceiling is not None:
         ceiling = float(maps.even(np.full((1, *stack.shape[2:]), ceiling), offset=offset).min())
     whole = maps.even(whole, offset=offset)
-    lit = acquisition.lit
+    inner = acquisition.inner
     means = survey.means
-    if lit.has_rim:
-        warnings.append(f"only {lit} (counted from 0) are lit; the dark rim is left out of all numbers")
-        means = _means_of_lit(means, whole, lit)
-    first = central(lit.of(whole), _JUDGED_SIDE).astype(np.float64)
+    if inner.has_rim:
+        only = "are lit" if inner == acquisition.lit else "are the largest rectangle of lit pixels"
+        warnings.append(f"only {inner} (counted from 0) {only}; the rim is left out of all numbers")
+        means = _means_of_lit(means, whole, inner)
+    first = central(inner.of(whole), _JUDGED_SIDE).astype(np.float64)
     first = first.reshape(orientations, phases, *first.shape[1:])
     structures = _structures(smoothed(first.mean(axis=(0, 1))))
     transfers = [_with_maps(fit_photon_transfer(frames, ceiling), maps) for frames in first]

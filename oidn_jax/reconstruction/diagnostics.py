@@ -39,13 +39,13 @@ def write_diagnostics(
         InputError: the file exists and `overwrite` is False, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    frames, image, lit = acquisition.light(0), np.asarray(sr_image), acquisition.lit
+    frames, image, inner = acquisition.light(0), np.asarray(sr_image), acquisition.inner
     illumination, estimate = jax.device_get(acquisition.illumination(0)), acquisition.estimate
     numbers = jax.device_get(
         diagnose(
-            jnp.asarray(lit.of(frames)),
-            jnp.asarray(lit.of(image, scale=acquisition.microscope.scale)),
-            estimate._replace(illumination=lit.illumination(illumination)),
+            jnp.asarray(inner.of(frames)),
+            jnp.asarray(inner.of(image, scale=acquisition.microscope.scale)),
+            estimate._replace(illumination=inner.illumination(illumination)),
             otf=acquisition.otf,
             method=method,
             options=options or ClassicalOptions(),

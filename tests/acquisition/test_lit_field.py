@@ -1,7 +1,8 @@
-"""A dark rim is found, left out of all that is estimated, and 0 in the image; no rim is found where there is none."""
+"""A rim is found, left out of all that is estimated, and 0 in the image; no rim is found where there is none."""
 
 from dataclasses import replace
 from functools import cache, partial
+from itertools import combinations, product
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ import pytest
 
 from oidn_jax.acquisition import Acquisition, KnownIllumination
 from oidn_jax.acquisition.illumination_file import write_illumination
-from oidn_jax.acquisition.lit_field import LitField, find_lit_field
+from oidn_jax.acquisition.lit_field import LitField, find_lit_field, find_lit_part
+from oidn_jax.acquisition.lit_shape import find_lit_shape, largest_rectangle
 from oidn_jax.acquisition.raw_report import describe_raw
 from oidn_jax.data.raw_stack import RawStack
 from oidn_jax.methods import ClassicalMethod
@@ -64,7 +66,7 @@ def test_estimates_are_those_of_the_lit_part_alone(rim, kind):
     frames, lit = bordered(rim, kind)
     whole, alone = acquisition(frames), acquisition(frames[lit])
     ours, theirs = whole.estimate.illumination, alone.estimate.illumination
-    assert sum("are lit; the dark rim is left out" in line for line in whole.warnings) == 1
+    assert sum("are lit; the rim is left out" in line for line in whole.warnings) == 1
     assert not any("rim" in line for line in alone.warnings)
     for name in ("wave_vector", "modulation_depth", "brightness"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-3, atol=1e-5)
@@ -150,7 +152,7 @@ def test_a_known_illumination_is_that_of_the_whole(tmp_path):
 def test_inspection_is_that_of_the_lit_part():
     frames, lit = bordered("all sides", "zeros")
     whole, alone = (describe_raw(RawStack.of_array(each[None])) for each in (frames, frames[lit]))
-    assert any("are lit; the dark rim is left out of all numbers" in line for line in whole.warnings)
+    assert any("are lit; the rim is left out of all numbers" in line for line in whole.warnings)
     for ours, theirs in zip(whole.orientations, alone.orientations, strict=True):
         for name, value in vars(theirs).items():
             assert getattr(ours, name) == (None if value is None else pytest.approx(value, rel=1e-6)), name
@@ -169,7 +171,7 @@ def test_inspection_sees_a_rim_with_hot_pixels():
 def test_frames_without_a_rim_have_none(specimen, level):
     for seed in range(3):
         frames = counts(specimen=specimen, level=level, seed=seed)
-        assert not find_lit_field(frames.reshape(3, 3, *SIZE).mean(1)).has_rim
+        assert find_lit_part(frames.reshape(3, 3, *SIZE)).shape.all()
 
 
 @pytest.mark.parametrize("fwhm", [2.4, 3.0, 4.0, 6.0])
@@ -187,6 +189,100 @@ def test_a_field_that_is_hardly_lit_is_taken_as_it_is():
     assert not find_lit_field(means).has_rim
     means[:, 20:80] += 500
     assert find_lit_field(means) == LitField((100, 100), slice(20, 80), slice(0, 100))
+
+
+def shape(kind):
+    """The lit pixels of a round stop, or of a square that was turned by 5 degrees."""
+    y, x = (np.arange(n) - (n - 1) / 2 for n in SIZE)
+    if kind == "round":
+        return np.hypot(y[:, None], x) < 68
+    along, across = (np.cos(t) * y[:, None] + np.sin(t) * x for t in np.deg2rad([5.0, 95.0]))
+    return (abs(along) < SIZE[0] / 2) & (abs(across) < SIZE[1] / 2)
+
+
+def padded(kind, fill, **which):
+    frames = counts(**which)
+    level = {
+        "zeros": 0,
+        "mean of all": frames.mean(),
+        "mean of each": frames.mean((1, 2), keepdims=True),
+        "noise": np.random.default_rng(0).normal(100, 1.6, frames.shape),
+    }[fill]
+    return np.where(shape(kind), frames, np.round(level)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("fill", ["zeros", "mean of all", "mean of each", "noise"])
+@pytest.mark.parametrize("kind", ["round", "turned"])
+def test_a_lit_part_of_any_convex_shape_is_found(kind, fill):
+    frames = padded(kind, fill)
+    found_in = find_lit_shape(frames.reshape(3, 3, *SIZE))
+    assert np.count_nonzero(found_in != shape(kind)) <= 0.002 * found_in.size
+    inner = find_lit_part(frames.reshape(3, 3, *SIZE)).inner
+    assert inner.of(shape(kind)).all()
+    assert inner.lit_size[0] * inner.lit_size[1] > (0.6 if kind == "round" else 0.8) * np.count_nonzero(shape(kind))
+
+
+@pytest.mark.parametrize(("kind", "fill"), [("round", "zeros"), ("round", "mean of all"), ("turned", "zeros")])
+def test_estimates_are_those_of_the_largest_lit_rectangle(kind, fill):
+    """Depths of 0.3 to 0.7 where the rim was taken for a part of the object."""
+    whole = acquisition(padded(kind, fill))
+    alone = acquisition(whole.inner.of(counts()))
+    for name in ("wave_vector", "modulation_depth"):
+        ours, theirs = (getattr(each.estimate.illumination, name) for each in (whole, alone))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+    truth = scene().illumination
+    np.testing.assert_allclose(whole.estimate.illumination.modulation_depth, truth.modulation_depth, atol=0.05)
+    (line,) = (line for line in whole.warnings if "rectangle" in line)
+    assert str(whole.inner) in line
+    assert not any("rectangle" in line for line in alone.warnings)
+
+
+def test_images_are_those_of_all_that_is_lit():
+    """With no light in the rim, though its zeros are less than the camera's offset."""
+    acquired = acquisition(padded("round", "zeros"))
+    light = acquired.light(0)
+    assert not light[:, ~shape("round")].any()
+    assert (light[:, shape("round")] != 0).mean() > 0.95
+    image = ClassicalMethod("widefield")(acquired, 0).pixels
+    rows, columns = (slice(2 * (n // 2 - 68), 2 * (n // 2 + 68)) for n in SIZE)
+    assert image[rows, columns].all()
+    image[rows, columns] = 0
+    assert not image.any()
+
+
+def test_padding_beside_a_rectangle_may_be_as_bright_as_the_object():
+    frames, lit = bordered("two sides", "zeros")
+    frames[frames == 0] = counts().mean()
+    part = find_lit_part(frames.reshape(3, 3, *SIZE))
+    assert part.bounds == part.inner == LitField(SIZE, *lit[1:])
+
+
+@pytest.mark.parametrize("blur", [1.0, 1.3, 2.0])
+def test_a_cell_with_a_round_outline_is_no_rim(blur):
+    """What an objective draws, at any signal: wider than a step."""
+    y, x = np.mgrid[:128, :128] - 63.5
+    cell = 1 / (1 + np.exp((np.hypot(y, x) - 50) * 1.7 / blur))
+    for photons in (10, 100, 10000):
+        frames = np.random.default_rng(photons).poisson(1.0 + photons * cell, (1, 3, 128, 128))
+        assert find_lit_shape(frames).all()
+
+
+def test_a_rim_that_moves_with_the_orientation_leaves_what_all_of_them_have():
+    frames = np.stack([np.roll(padded("round", "zeros").reshape(3, 3, *SIZE)[i], 4 * i, axis=2) for i in range(3)])
+    common = np.logical_and.reduce([np.roll(shape("round"), 4 * i, axis=1) for i in range(3)])
+    np.testing.assert_array_equal(find_lit_shape(frames), common)
+
+
+def test_the_largest_rectangle_is_the_largest():
+    y, x = np.mgrid[:20, :24]
+    for centre, radii in (((9, 11), (8, 10)), ((3, 20), (12, 9)), ((10, 12), (40, 3.5))):
+        lit = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 < 1
+        spans = [[slice(*ends) for ends in combinations(range(n + 1), 2)] for n in lit.shape]
+        parts = product(*spans)
+        largest = max(lit[part].size for part in parts if lit[part].all())
+        ours = lit[largest_rectangle(lit)]
+        assert ours.all()
+        assert ours.size == largest
 
 
 def test_parts_and_wholes():
