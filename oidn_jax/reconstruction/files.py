@@ -145,7 +145,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
 
 def _drift(acquisition: Acquisition) -> dict[str, Any]:
     """For the provenance: the drift that was undone, of the brightest time point."""
-    return {"drift_undone_px": acquisition.drift.shift.tolist()} if acquisition.correct_drift else {}
+    return {"drift_undone_px": acquisition.frames.drift.shift.tolist()} if acquisition.frames.correct_drift else {}
 
 
 def _provenance(job: Job, work: Work, stack: RawStack, number: int) -> dict[str, Any]:

@@ -487,6 +487,6 @@ def test_a_widefield_image_does_not_wait_for_a_drift_that_nobody_asked_for(comma
         calls.append(arguments)
         return measure_drift(*arguments, **settings)
 
-    monkeypatch.setattr("oidn_jax.acquisition.acquisition.measure_drift", counted)
+    monkeypatch.setattr("oidn_jax.acquisition.frames.measure_drift", counted)
     assert command("reconstruct", "spots.tif", "--method=widefield", "--out=out", *words).code == 0
     assert bool(calls) == bool(looked)
