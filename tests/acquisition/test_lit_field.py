@@ -245,7 +245,7 @@ def test_images_are_those_of_all_that_is_lit():
     assert (light[:, shape("round")] != 0).mean() > 0.95
     image = ClassicalMethod("widefield")(acquired, 0).pixels
     rows, columns = (slice(2 * (n // 2 - 68), 2 * (n // 2 + 68)) for n in SIZE)
-    assert image[rows, columns].all()
+    assert (image[np.kron(shape("round"), np.ones((2, 2), bool))] > 0).mean() > 0.95
     image[rows, columns] = 0
     assert not image.any()
 
