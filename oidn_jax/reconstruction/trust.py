@@ -134,7 +134,7 @@ class TrustWriter:
         self._provenance = {**provenance, "optics": acquisition.optics.describe()}
         self._overwrite = overwrite
         self._numbers: list[dict[str, float]] = []
-        self._first: tuple[Float32[np.ndarray, "h2 w2"], Consistency] | None = None
+        self._first: tuple[Float32[np.ndarray, "h2 w2"], Float32[np.ndarray, "h2 w2"] | None, Consistency] | None = None
         self.verdict, self.worst_chi_square = "", 0.0
 
     def __enter__(self) -> "TrustWriter":
@@ -170,8 +170,16 @@ class TrustWriter:
             self._open_files = files.pop_all()
         return self
 
-    def write(self, image: Float32[np.ndarray, "h2 w2"], time: int) -> None:
-        """Judges the image of the next time point and writes its maps."""
+    def write(
+        self, image: Float32[np.ndarray, "h2 w2"], time: int, *, error: Float32[np.ndarray, "h2 w2"] | None = None
+    ) -> None:
+        """Judges the image of the next time point and writes its maps.
+
+        Args:
+            image: to be judged.
+            time: its number.
+            error: the expected absolute error of its pixels, if known.
+        """
         consistency = judge(image, self._acquisition, time)
         every = consistency.residual if self._every_frame else []
         as_shown = self._acquisition.stack.as_shown
@@ -180,10 +188,21 @@ class TrustWriter:
         vectors = self._acquisition.estimate.illumination.wave_vector
         left = pattern_left(image, vectors, scale=self._acquisition.microscope.scale)
         of_pattern = {"pattern_left": float(left.factor), "pattern_left_contrast": float(left.contrast)}
-        self._numbers.append({**_numbers(consistency), **of_pattern})
+        self._numbers.append({**_numbers(consistency), **of_pattern, **self._expected(image, error)})
         self.worst_chi_square = max(self.worst_chi_square, float(consistency.reduced_chi_square))
         if self._first is None:
-            self._first = image, consistency
+            self._first = image, error, consistency
+
+    def _expected(
+        self, image: Float32[np.ndarray, "h2 w2"], error: Float32[np.ndarray, "h2 w2"] | None
+    ) -> dict[str, float]:
+        """Of the lit part: the median of the expected errors, and their sum over that of the light."""
+        if error is None:
+            return {}
+        lit, scale = self._acquisition.lit, self._acquisition.microscope.scale
+        errors, light = lit.of(error, scale=scale), lit.of(image, scale=scale).mean(dtype=np.float64)
+        share = errors.mean(dtype=np.float64) / light if light > 0 else np.inf
+        return {"expected_error_median": float(np.median(errors)), "expected_error_of_light": float(share)}
 
     def __exit__(self, *error: Any) -> None:
         self._open_files.__exit__(*error)
@@ -195,7 +214,7 @@ class TrustWriter:
         summary = _summary(self._numbers, self._acquisition, self._provenance)
         self.verdict = summary["verdict"]
         write_json(self._files.numbers, summary)
-        (image, consistency), as_shown = self._first, self._acquisition.stack.as_shown
+        (image, error, consistency), as_shown = self._first, self._acquisition.stack.as_shown
         raw_nm = self._acquisition.stack.pixel_size_nm
         page = TrustPage(
             title=self.verdict,
@@ -205,6 +224,7 @@ class TrustWriter:
             chi_square=as_shown(np.asarray(consistency.chi_square)),
             mean_residual=as_shown(np.asarray(consistency.mean_residual)),
             residual=as_shown(np.asarray(consistency.residual)),
+            error=None if error is None else as_shown(error),
             reduced_chi_square=float(consistency.reduced_chi_square),
             pixel_size_nm=None if raw_nm is None else raw_nm / self._acquisition.microscope.scale,
         )
@@ -254,18 +274,30 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
     words = f", ghosts of the pattern ({left:.1f} times its surroundings, {100 * contrast:.2g} % of the contrast)"
     ghosts = words if left > GHOSTS else ""
     period_nm = acquisition.microscope.pixel_size_nm * period
+    known = {
+        name: float(np.mean([n[name] for n in numbers]))
+        for name in ("expected_error_median", "expected_error_of_light")
+        if name in numbers[0]
+    }
+    expected = ""
+    if known:
+        expected = (
+            f", expected error {100 * known['expected_error_of_light']:.2g} % of the light (median "
+            f"{known['expected_error_median']:.3g} counts)"
+        )
     noise = acquisition.noise
     gain, offset = np.asarray(noise.gain).tolist(), np.asarray(noise.offset).tolist()
     dark = np.asarray(noise.dark_variance)
     dark_variance = np.median(dark.reshape(len(dark), -1), axis=1).tolist()  # of a typical pixel
     return {
         "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
-        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}",
+        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}{expected}",
         "confirmed_period_nm": period_nm,
         "reduced_chi_square": chi_square,
         "suspect_area": area,
         "pattern_left": left,
         "pattern_left_contrast": contrast,
+        **known,
         "otf_damping": _damping(acquisition),
         "times": numbers,
         "noise": {

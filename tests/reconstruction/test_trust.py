@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from matplotlib.image import imread
 
-from oidn_jax.acquisition import KnownIllumination
+from oidn_jax.acquisition import Acquisition, KnownIllumination
 from oidn_jax.acquisition.diagnostics import GHOSTS
 from oidn_jax.data import InputError, write_sr_tiff
 from oidn_jax.figures.diagnostics import numbers_in_words
@@ -289,3 +289,38 @@ def test_diagnostics_of_another_scale(source, tmp_path):
     microscope, outputs = replace(MICROSCOPE, scale=3), Outputs(diagnostics=True)
     with pytest.raises(InputError, match=r"`microscope\.scale` is 3"):
         reconstruct_files([source], ClassicalMethod("wiener"), tmp_path, microscope=microscope, outputs=outputs)
+
+
+def test_the_expected_error_is_written_beside_the_image_and_told(run, source):
+    model = untrained("guided", microscope=MICROSCOPE)
+    result = run(source, NetworkMethod(model), outputs=Outputs(error=True, trust=True))
+    assert {"cell_sr.tif", "cell_sr_error.tif", "cell_sr_trust.json"} < set(listed(result.folder))
+    with tifffile.TiffFile(result.folder / "cell_sr_error.tif") as tiff:
+        error, about = tiff.asarray(), json.loads(tiff.imagej_metadata["Info"])
+    with tifffile.TiffFile(result.folder / "cell_sr.tif") as tiff:
+        image, of_image = tiff.asarray(), json.loads(tiff.imagej_metadata["Info"])
+    assert about == {"quantity": "expected absolute error of each pixel, in the unit of the image", **of_image}
+    assert error.shape == image.shape
+    expected = NetworkMethod(model)(Acquisition.of_frames(np.moveaxis(counts(), 0, -1), MICROSCOPE), 0)
+    np.testing.assert_allclose(error, expected.error, rtol=1e-3)
+    numbers = numbers_of(result)
+    assert numbers["expected_error_median"] == pytest.approx(np.median(error), rel=1e-4)
+    assert numbers["expected_error_of_light"] == pytest.approx(error.mean() / image.mean(), rel=1e-3)
+    assert f"expected error {100 * numbers['expected_error_of_light']:.2g} % of the light" in numbers["verdict"]
+    assert f"{result.folder / 'cell_sr_error.tif'}: expected absolute error" in result.lines[1]
+    without = run(source, NetworkMethod(model), outputs=Outputs(trust=True))
+    assert "cell_sr_error.tif" not in listed(without.folder)
+    assert numbers_of(without)["expected_error_median"] == numbers["expected_error_median"]
+    picture, alone = (imread(r.folder / "cell_sr_trust.png") for r in (result, run_wiener(run, source)))
+    assert picture.shape[1] > 1.2 * alone.shape[1]  # a panel more
+
+
+def run_wiener(run, source):
+    """The Wiener image with its trust maps."""
+    return run(source, ClassicalMethod("wiener"), outputs=Outputs(trust=True))
+
+
+@pytest.mark.parametrize("method", [ClassicalMethod("wiener"), NetworkMethod(untrained())], ids=["wiener", "unet"])
+def test_an_error_that_nobody_knows(run, source, method):
+    with pytest.raises(InputError, match="does not know the expected error of its pixels; only a guided network"):
+        run(source, method, outputs=Outputs(error=True))
