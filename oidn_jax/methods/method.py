@@ -29,6 +29,7 @@ class Image:
         provenance: what made it, as JSON can hold it.
         remarks: what the user should know of it, one line each.
         error: (h2, w2), the expected absolute error of each pixel in the unit of the image, where the method knows it.
+        guide: (h2, w2), the classical image that a network began with, in the unit of the image; None of others.
     """
 
     pixels: Float32[np.ndarray, "h2 w2"]
@@ -36,6 +37,7 @@ class Image:
     provenance: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
     error: Float32[np.ndarray, "h2 w2"] | None = None
+    guide: Float32[np.ndarray, "h2 w2"] | None = None
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods.classical import PROPORTIONAL, illumination_provenance
 from oidn_jax.methods.method import Image, Method, Progress, check_finite, no_progress
 from oidn_jax.methods.tiling import Tiling, map_tiles
-from oidn_jax.models.guided import fold
+from oidn_jax.models.guided import GUIDES, fold
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.microscope import Microscope
@@ -121,6 +121,7 @@ class NetworkMethod:
             given.image(pixels[0]),
             dark=given.dark,
             error=given.image(pixels[1]) if self.model.expects_error else None,
+            guide=given.guide,
             provenance={
                 "weights": dict(self.model.origin),
                 **given.provenance,
@@ -161,12 +162,14 @@ class _Input:
         image: what makes pixels of what the network gives, (h2, w2); of a guided network a factor, also for errors.
         dark: the value of a pixel without light in them.
         provenance: how it was made.
+        guide: the first of a guided network's, (h2, w2), in the unit of the image.
     """
 
     channels: Float32[np.ndarray, "h w channels"]
     image: Callable[[np.ndarray], np.ndarray]
     dark: float
     provenance: Mapping[str, Any]
+    guide: Float32[np.ndarray, "h2 w2"] | None = None
 
 
 def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
@@ -192,10 +195,15 @@ def _guides(acquisition: Acquisition, time: int) -> _Input:
     light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
     made = _compiled_guides(light, illumination, acquisition.otf, scale=scale)
     unit = np.float32(made.unit)
+
+    def image(pixels: np.ndarray) -> np.ndarray:
+        return lit.embed(pixels * unit, scale=scale)
+
     return _Input(
         np.asarray(fold(made.images, made.conditions, scale=scale)),
-        image=lambda pixels: lit.embed(pixels * unit, scale=scale),
+        image=image,
         dark=0.0,
+        guide=image(np.asarray(made.images[0])),
         provenance={
             "intensity": PROPORTIONAL,
             "unit_counts": float(unit),
@@ -218,10 +226,14 @@ def _reconstruct(
     def network(tile: np.ndarray) -> np.ndarray:
         nonlocal done
         prediction = model(tile[None])
-        maps = [prediction.image] if prediction.log_error is None else [prediction.image, np.exp(prediction.log_error)]
+        image = np.asarray(prediction.image)[0, :, :, 0]
         done += 1
         progress(done, total)
-        return np.stack([np.asarray(image)[0, :, :, 0] for image in maps])
+        if prediction.log_error is None:
+            return image[None]
+        # An exponential has no bound, and what no training showed may be expected to be wrong by a thousand times.
+        largest = np.abs(image) + 10.0 ** tile[0, 0, GUIDES * scale**2]
+        return np.stack([image, np.minimum(np.exp(np.asarray(prediction.log_error)[0, :, :, 0]), largest)])
 
     blended = map_tiles(network, mirrored, tiling, scale=scale, maps=1 + model.expects_error)
     inside = slice(scale * BORDER, -scale * BORDER)

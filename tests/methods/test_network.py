@@ -249,11 +249,13 @@ def test_a_guided_network_wants_the_microscope_and_is_proportional_to_light():
 
 @dataclass(frozen=True)
 class Doubtful(TrainedModel):
-    """Gives its first guide, and expects everywhere the error 0.25 in the guides' unit."""
+    """Gives its first guide, and expects everywhere the same error, in the guides' unit."""
+
+    expected: float = 1e-3
 
     def __call__(self, guides):
         image = np.asarray(pixel_shuffle(jnp.asarray(guides[..., :4]), 2))
-        return Prediction(image, log_error=np.full_like(image, np.log(0.25)))
+        return Prediction(image, log_error=np.full_like(image, np.log(self.expected)))
 
 
 @pytest.mark.parametrize("tile", [None, 40], ids=["whole", "tiles"])
@@ -262,10 +264,17 @@ def test_the_expected_error_has_the_unit_of_the_image(tile):
     acquisition = Acquisition.of_frames(GOOD, MICROSCOPE, fit_damping=False)
     image = NetworkMethod(model, tile=tile)(acquisition, 0)
     assert image.provenance["intensity"].startswith("proportional to light, in the counts")
-    np.testing.assert_allclose(image.error, 0.25 * image.provenance["unit_counts"], rtol=1e-5)
+    unit = image.provenance["unit_counts"]
+    np.testing.assert_allclose(image.error, 1e-3 * unit, rtol=1e-5)
     wiener = ClassicalMethod("wiener")(acquisition, 0)
     assert wiener.error is None
     np.testing.assert_allclose(image.pixels, wiener.pixels, atol=1e-3 * wiener.pixels.max())
+    np.testing.assert_allclose(image.pixels, image.guide, atol=1e-5 * unit)
+    # No more than the pixel itself and the noise of the widefield image.
+    boundless = NetworkMethod(replace(model, expected=1e6), tile=tile)(acquisition, 0)
+    noise = boundless.error - np.abs(boundless.pixels)
+    np.testing.assert_allclose(noise, noise[0, 0], rtol=1e-3)
+    assert 1e-3 * unit < noise[0, 0] < 0.5 * unit
 
 
 def test_images_with_errors_are_those_without():
