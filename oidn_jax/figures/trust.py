@@ -32,6 +32,8 @@ class TrustPage:
         residual: (frames, h, w), in units of the noise; 0 at the border, where nothing is said.
         reduced_chi_square: of all residuals.
         error: (h2, w2), the expected absolute error of each pixel, in the unit of the image; None where it is unknown.
+        additions: (h2, w2), where not 0, light that a network added to its guide and the frames do not confirm, in
+            standard deviations; None of images without a guide.
         pixel_size_nm: of the image; None for no scale bar.
     """
 
@@ -45,6 +47,7 @@ class TrustPage:
     reduced_chi_square: float
     pixel_size_nm: float | None
     error: Real[np.ndarray, "h2 w2"] | None = None
+    additions: Real[np.ndarray, "h2 w2"] | None = None
 
 
 def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
@@ -55,7 +58,7 @@ def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
     """
     height, width = page.image.shape
     with figure_style(SCREEN_PT):
-        columns = 3 if page.error is None else 4
+        columns = 3 if page.error is None and page.additions is None else 4
         figure = Figure(figsize=(5 * columns, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.subplots(2, columns)
@@ -88,11 +91,18 @@ def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
             figure.colorbar(draw_image(axes, values, limits=limits, colours=colours), ax=axes, shrink=0.8)
             axes.set_title(title)
         _draw_histogram(panels[5], page)
+        further = grid[:, 3:].ravel()
+        for axes in further:
+            axes.axis("off")
         if page.error is not None:
-            drawn = draw_image(grid[0, 3], page.error, limits=(0.0, stretch(page.error)[1]), colours="magma")
-            figure.colorbar(drawn, ax=grid[0, 3], shrink=0.8)
-            grid[0, 3].set_title("expected absolute error, unit of the image")
-            grid[1, 3].axis("off")
+            limits = (0.0, max(stretch(page.error)[1], 1e-12))
+            figure.colorbar(
+                draw_image(further[0], page.error, limits=limits, colours="magma"), ax=further[0], shrink=0.8
+            )
+            further[0].set_title("expected absolute error, unit of the image")
+        if page.additions is not None:
+            further[1].imshow(_marked(page.image, -page.additions, threshold=0.0))
+            further[1].set_title("orange: light that the network added\nto its guide and the frames do not confirm")
         figure.suptitle(page.title)
         return save(figure, path, overwrite=overwrite)
 

@@ -251,7 +251,7 @@ def _write_images(
                 error_file.write(stack.as_shown(image.error))
             if trusts:
                 pixels = on_our_grid(image.pixels, acquisition) if moved[channel] else image.pixels
-                trusts[channel].write(pixels, time, error=image.error)
+                trusts[channel].write(pixels, time, error=image.error, guide=image.guide)
     if job.image is not None:
         lengths = (layout.times, layout.slices, layout.channels)
         size = " x ".join(str(n) for n in (*(n for n in lengths if n > 1), *channels[0].fine_size))
