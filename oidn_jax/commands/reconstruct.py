@@ -78,6 +78,9 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.image is None and options.method is None:
         options.method = "network"
     options.trust |= options.image is not None
+    if options.error and options.method != "network":
+        chosen = f"--method={options.method}" if options.method else "--image"
+        parser.error(f"--error is of guided networks, not for {chosen}")
     for name, methods in _ONLY_FOR.items():
         if getattr(options, name) is not None and options.method not in methods:
             chosen = f"--method={options.method}" if options.method else "--image"
@@ -137,6 +140,11 @@ def _parser() -> OneLineParser:
     )
     output.add_argument(
         "--trust", action="store_true", help="also write maps of where the raw frames contradict the image"
+    )
+    output.add_argument(
+        "--error",
+        action="store_true",
+        help="also write the expected error of each pixel; of guided networks with the U-Net body",
     )
     output.add_argument(
         "--image", metavar="FILE", help="judge this image, made elsewhere, instead of reconstructing one"
@@ -260,7 +268,13 @@ def reconstruct(options: argparse.Namespace) -> None:
             options.out,
             microscope=microscopes,
             reading=reading,
-            outputs=Outputs(options.preview, options.diagnostics, options.trust, options.overwrite),
+            outputs=Outputs(
+                preview=options.preview,
+                diagnostics=options.diagnostics,
+                trust=options.trust,
+                error=options.error,
+                overwrite=options.overwrite,
+            ),
             messages=Messages(lambda line: print(printable(line)), lambda message: warn(message, spell=flag), progress),
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 from oidn_jax.acquisition import Acquisition, GroupingError
 from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.data.raw_stack import RawStack, gather
-from oidn_jax.data.writers import open_sr_tiff
+from oidn_jax.data.writers import ImageWriter, open_sr_tiff
 from oidn_jax.errors import InputError
 from oidn_jax.figures.preview import save_preview
 from oidn_jax.methods import ClassicalMethod, GivenImage, Image, Method, NetworkMethod
@@ -43,6 +43,7 @@ from oidn_jax.version import __version__
 
 _PIXEL_SIZE_TOLERANCE = 0.05
 _CONTRADICTED = 1.1
+_EXPECTED_ERROR = "expected absolute error of each pixel, in the unit of the image"
 
 
 def reconstruct_files(
@@ -206,21 +207,26 @@ def _write_images(
     ]
     remarks: set[tuple[int, str]] = set()
     with ExitStack() as files:
-        image_file, trusts = None, []
-        if job.image is not None:
-            image_file = files.enter_context(
-                open_sr_tiff(
-                    job.image,
-                    shape=(job.shape[0], *channels[0].fine_size),
-                    pixel_size_nm=fine_nm,
-                    layout=layout,
-                    time_interval_s=stack.time_interval_s,
-                    z_spacing_nm=stack.images.z_spacing_nm,
-                    channels=[acquisition.stack.channels[0] for acquisition in channels],
-                    provenance=provenance,
-                    overwrite=work.outputs.overwrite,
-                )
+        trusts = []
+
+        def opened(path: Path | None, provenance: dict[str, Any]) -> ImageWriter | None:
+            if path is None:
+                return None
+            file = open_sr_tiff(
+                path,
+                shape=(job.shape[0], *channels[0].fine_size),
+                pixel_size_nm=fine_nm,
+                layout=layout,
+                time_interval_s=stack.time_interval_s,
+                z_spacing_nm=stack.images.z_spacing_nm,
+                channels=[acquisition.stack.channels[0] for acquisition in channels],
+                provenance=provenance,
+                overwrite=work.outputs.overwrite,
             )
+            return files.enter_context(file)
+
+        image_file = opened(job.image, provenance)
+        error_file = opened(job.error, {"quantity": _EXPECTED_ERROR, **provenance})
         for beside, acquisition, own in zip(job.channels, channels, provenances, strict=True):
             if beside.trust is not None:
                 writer = TrustWriter(beside.trust, acquisition, provenance=own, overwrite=work.outputs.overwrite)
@@ -240,14 +246,19 @@ def _write_images(
                     remarks.add((channel, remark))
             if image_file is not None:
                 image_file.write(stack.as_shown(image.pixels))
+            if error_file is not None:
+                assert image.error is not None, "checked before"
+                error_file.write(stack.as_shown(image.error))
             if trusts:
                 pixels = on_our_grid(image.pixels, acquisition) if moved[channel] else image.pixels
-                trusts[channel].write(pixels, time)
+                trusts[channel].write(pixels, time, error=image.error, guide=image.guide)
     if job.image is not None:
         lengths = (layout.times, layout.slices, layout.channels)
         size = " x ".join(str(n) for n in (*(n for n in lengths if n > 1), *channels[0].fine_size))
         pixel = "pixel size unknown" if fine_nm is None else f"{fine_nm:g} nm per pixel"
         work.messages.say(f"{job.image}: {size} pixels, {pixel}")
+    if job.error is not None:
+        work.messages.say(f"{job.error}: {_EXPECTED_ERROR}")
     for beside, trust, acquisition in zip(job.channels, trusts, channels, strict=False):
         assert beside.trust is not None
         if trust.worst_chi_square > _CONTRADICTED:

@@ -59,6 +59,8 @@ WRONG = {
     ),
     "a flag of another method": (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for"),
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
+    "errors that nobody knows": (["cell.tif", "--out=out", "--method=wiener", "--error"], "--error is of guided"),
+    "errors of an image": (["cell.tif", "--out=out", "--image=sr.tif", "--error"], "--error is of .* for --image"),
     "tile of total variation": (
         ["cell.tif", "--out=out", "--method=tv", "--tile=64"],
         "--tile is for --method=network",
