@@ -1,6 +1,7 @@
 """Deep reconstruction of structured illumination microscopy with a physical prior (OIDN), in JAX.
 
-`oidn_jax.load(workdir)` gives a trained model, `oidn_jax.reconstruct(raw_frames, model)` images of any size.
+`oidn_jax.load(workdir)` gives a trained model, `oidn_jax.reconstruct(raw_frames, model)` images of any size, and
+`oidn_jax.adapt(raw_frames, model, microscope=...)` goes on training a guided network on frames without a truth.
 """
 
 from pathlib import Path
@@ -11,8 +12,9 @@ from oidn_jax.version import __version__
 if TYPE_CHECKING:
     from oidn_jax.methods import reconstruct
     from oidn_jax.models.trained import TrainedModel
+    from oidn_jax.training.adaptation import adapt
 
-__all__ = ["__version__", "load", "reconstruct"]
+__all__ = ["__version__", "adapt", "load", "reconstruct"]
 
 
 def load(source: str | Path, *, checkpoint: str | None = None) -> "TrainedModel":
@@ -34,9 +36,13 @@ def load(source: str | Path, *, checkpoint: str | None = None) -> "TrainedModel"
 
 
 def __getattr__(name: str) -> Any:
-    """`reconstruct`, imported when first used: `oidn_jax.data` must not pull in jax."""
+    """`reconstruct` and `adapt`, imported when first used: `oidn_jax.data` must not pull in jax."""
     if name == "reconstruct":
         from oidn_jax.methods import reconstruct
 
         return reconstruct
+    if name == "adapt":
+        from oidn_jax.training.adaptation import adapt
+
+        return adapt
     raise AttributeError(f"module 'oidn_jax' has no attribute {name!r}")
