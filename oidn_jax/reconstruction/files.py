@@ -196,7 +196,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
         for number, acquisition in enumerate(channels)
     ]
     provenances = [
-        _provenance(job, work, stack, number) | _drift(channels[number]) | image.provenance
+        _provenance(job, work, stack, number) | _drift(channels[number]) | dict(image.provenance)
         for number, image in enumerate(firsts)
     ]
     _write_images(job, work, channels, firsts, provenances, advance)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-from jaxtyping import Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.acquisition.camera import CameraSettings
@@ -24,7 +24,7 @@ from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods import NetworkMethod
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.microscope import Microscope
-from oidn_jax.training.lessons import MARGIN, RIM, Drawing, Exposure, Field, Lesson, batch_of, draw, light_ratio, losses
+from oidn_jax.training.lessons import MARGIN, RIM, Exposure, Field, Lesson, batch_of, draw, light_ratio, losses, part
 from oidn_jax.version import __version__
 
 PATCH = 64  # raw pixels of a lesson that count
@@ -62,7 +62,7 @@ class AdaptationSettings:
     """
 
     steps: int = 400
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-4
     batch_size: int = 4
     recorruption: float = 0.5
     ema_decay: float = 0.98
@@ -285,7 +285,7 @@ def adapt_fields(
     """
     scale, random = model.microscope.scale, np.random.default_rng(settings.seed)
     side = min(PATCH, *(min(field.shown.size) for field in fields)) + 2 * MARGIN
-    learned, held_out = _drawings(fields, settings, random, side=side, scale=scale)
+    learned, held_out = _lessons(fields, settings, random, side=side, scale=scale)
     schedule = optax.linear_schedule(0.0, settings.learning_rate, settings.evaluate_every)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     losses_of = partial(losses, network=model.network, scale=scale)
@@ -306,7 +306,7 @@ def adapt_fields(
     start = best = judge(model.params)
     params, best_step, step = model.params, 0, 0
     for step in range(1, settings.steps + 1):
-        state = learn(state, batch_of([_drawn_part(learned, random, side) for _ in range(settings.batch_size)]))
+        state = learn(state, batch_of([_random_part(learned, random, side) for _ in range(settings.batch_size)]))
         if step % settings.evaluate_every == 0 or step == settings.steps:
             now = judge(state.average)
             if now.mean() < best.mean():
@@ -324,50 +324,50 @@ def _error_of_mean(values: Float[np.ndarray, "n"]) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _drawn_part(drawings: Sequence[Drawing], random: np.random.Generator, side: int) -> Lesson:
+def _random_part(lessons: Sequence[Lesson], random: np.random.Generator, side: int) -> Lesson:
     """A square at a random place of a random drawing, in which something counts."""
-    areas = np.array([drawing.lesson.weight.sum() for drawing in drawings])
+    areas = np.array([lesson.weight.sum() for lesson in lessons])
     while True:
-        drawing = drawings[random.choice(len(drawings), p=areas / areas.sum())]
-        y, x = (int(random.integers(0, n - side + 1)) for n in drawing.size)
-        lesson = drawing.part((y, x), side)
+        whole = lessons[random.choice(len(lessons), p=areas / areas.sum())]
+        y, x = (int(random.integers(0, n - side + 1)) for n in whole.weight.shape)
+        lesson = part(whole, (y, x), side)
         if lesson.weight.any():
             return lesson
 
 
-def _drawings(
+def _lessons(
     fields: Sequence[Field], settings: AdaptationSettings, random: np.random.Generator, *, side: int, scale: int
-) -> tuple[list[Drawing], list[Lesson]]:
-    """What is learned from, and the lessons that are held out."""
-    key = jax.random.key(settings.seed)
+) -> tuple[list[Lesson], list[Lesson]]:
+    """What is learned from, whole fields without their cells, and the cells, each in a part of its own."""
+    key, learned, held_out = jax.random.key(settings.seed), list[Lesson](), list[Lesson]()
     pixels = sum(math.prod(field.shown.size) for field in fields)
     several = min(max(round(_DRAWN_PIXELS / pixels), 1), _MOST_DRAWINGS)
-    learned, held_out = [], []
-    for number, (field, cells) in enumerate(
-        zip(fields, held_out_cells([f.shown.size for f in fields], random), strict=True)
-    ):
-        once = field.brighter is not None  # then there is nothing to draw
-        drawings = [
-            draw(
-                jax.random.fold_in(jax.random.fold_in(key, number), i),
-                field,
-                scale=scale,
-                strength=settings.recorruption,
-            )
-            for i in range(1 if once else several + _HELD_DRAWINGS)
-        ]
-        free = np.ones(drawings[0].size, np.float32)
+    all_cells = held_out_cells([field.shown.size for field in fields], random)
+    for number, (field, cells) in enumerate(zip(fields, all_cells, strict=True)):
+        own_key = jax.random.fold_in(key, number)
+
+        def drawn(i: int, field: Field = field, own_key: Array = own_key) -> Lesson:
+            strength = settings.recorruption
+            return draw(jax.random.fold_in(own_key, i), field, scale=scale, strength=strength, side=side)
+
+        lessons = [drawn(i) for i in range(several + _HELD_DRAWINGS if field.brighter is None else 1)]
+        free = np.ones_like(lessons[0].weight)
         for cell in cells:
             free[cell] = 0.0
-            alone = np.zeros_like(free)
-            alone[cell] = 1.0
-            y, x = (
-                min(max((part.start + part.stop - side) // 2, 0), n - side)
-                for part, n in zip(cell, free.shape, strict=True)
-            )
-            held_out += [drawing.weighted(alone).part((y, x), side) for drawing in drawings[-_HELD_DRAWINGS:]]
-        learned += [drawing.weighted(free) for drawing in (drawings if once else drawings[:several])]
+            held_out += [_cell_alone(lesson, cell, side) for lesson in lessons[-_HELD_DRAWINGS:]]
+        learned += [lesson._replace(weight=lesson.weight * free) for lesson in lessons[:several]]
     return learned, held_out
+
+
+def _cell_alone(lesson: Lesson, cell: tuple[slice, slice], side: int) -> Lesson:
+    """The part around a cell, in which nothing else counts."""
+    alone = np.zeros_like(lesson.weight)
+    alone[cell] = 1.0
+    y, x = (
+        min(max((place.start + place.stop - side) // 2, 0), n - side)
+        for place, n in zip(cell, alone.shape, strict=True)
+    )
+    return part(lesson._replace(weight=alone), (y, x), side)
 
 
 def held_out_cells(sizes: Sequence[tuple[int, int]], random: np.random.Generator) -> list[list[tuple[slice, slice]]]:

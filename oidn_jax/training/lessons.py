@@ -89,7 +89,7 @@ class Field(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """What is shown and what is to be explained, of a field or a part of it.
+    """What is shown and what is to be explained, of a field with its margin or of a square part of it.
 
     Attributes:
         inputs: (h, w, channels), folded guides of y1.
@@ -98,8 +98,8 @@ class Lesson(NamedTuple):
         weight: (h, w), 1 where it counts.
         unit: scalar, that of the network's image in the light of y2.
         illumination: of y2, phases at the centre.
-        transfer: (h2, w2), OTF of y2 on the fine grid.
-        sharpening: (h2, w2), 1 / Apo, at most 20.
+        transfer: (h2, w2), OTF of y2 on the fine grid of a part.
+        sharpening: (h2, w2), likewise 1 / Apo, at most 20.
     """
 
     inputs: Array | np.ndarray
@@ -130,46 +130,6 @@ def light_ratio(weak: Float[np.ndarray, "frames h w"], bright: Float[np.ndarray,
     return float(bright.var() / common) if common > 0 else 0.0
 
 
-class Drawing(NamedTuple):
-    """The lesson of a whole field at one drawing of the noise, mirrored at its border; `part` cuts lessons out of it.
-
-    Attributes:
-        lesson: its `transfer` and `sharpening` are of no part yet.
-        otf: of y2.
-        scale: fine pixels per raw pixel.
-    """
-
-    lesson: Lesson
-    otf: TransferFunction
-    scale: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(h, w) with the margin."""
-        return self.lesson.weight.shape[0], self.lesson.weight.shape[1]
-
-    def part(self, corner: tuple[int, int], side: int) -> Lesson:
-        """A square; its margin does not count."""
-        lesson, (y, x), (h, w) = self.lesson, corner, self.size
-        here = (slice(y, y + side), slice(x, x + side))
-        inside = np.pad(np.ones((side - 2 * MARGIN, side - 2 * MARGIN), np.float32), MARGIN)
-        centre = (float(y + side // 2 - h // 2), float(x + side // 2 - w // 2))
-        transfer, sharpening = _transfers(self.otf, lesson.illumination, side=side, scale=self.scale)
-        return lesson._replace(
-            inputs=lesson.inputs[here],
-            frames=lesson.frames[:, *here],
-            variance=lesson.variance[:, *here],
-            weight=lesson.weight[here] * inside,
-            illumination=lesson.illumination.seen_from(centre),
-            transfer=transfer,
-            sharpening=sharpening,
-        )
-
-    def weighted(self, weight: Float[np.ndarray, "h w"]) -> "Drawing":
-        """The same where only a part counts."""
-        return self._replace(lesson=self.lesson._replace(weight=self.lesson.weight * weight))
-
-
 @partial(jax.jit, static_argnames=("side", "scale"))
 def _transfers(otf: TransferFunction, illumination: Illumination, *, side: int, scale: int) -> tuple[Array, Array]:
     ky, kx = fine_frequencies((side, side), scale=scale)
@@ -178,14 +138,15 @@ def _transfers(otf: TransferFunction, illumination: Illumination, *, side: int, 
     return transfer, 1.0 / jnp.maximum(apodisation, _LEAST_APODISATION)
 
 
-def draw(key: Array, field: Field, *, scale: int, strength: float) -> Drawing:
-    """Draws the noise of a recorruption, or takes the pair as it is.
+def draw(key: Array, field: Field, *, scale: int, strength: float, side: int) -> Lesson:
+    """The lesson of a whole field, mirrored at its border where nothing counts; `part` cuts squares out of it.
 
     Args:
-        key: of the noise.
-        field: at least 2 `RIM` wide.
+        key: of the noise of a recorruption; a pair is taken as it is.
+        field: more than 2 `RIM` wide.
         scale: fine pixels per raw pixel.
         strength: of the recorruption.
+        side: of the parts, raw pixels, of which its `transfer` and `sharpening` are.
     """
     shown, target, ratio = field.shown, field.brighter, 1.0
     if target is None:
@@ -195,21 +156,36 @@ def draw(key: Array, field: Field, *, scale: int, strength: float) -> Drawing:
         y1, ratio = jnp.asarray(shown.light), light_ratio(shown.light, target.light)
     made = _guides(y1, shown.illumination, shown.otf, scale=scale)
     beside, (h, w) = (MARGIN, MARGIN), shown.size
-    inputs = np.asarray(fold(made.images, made.conditions, scale=scale))
     frames, variance = (
-        np.pad(part, ((0, 0), beside, beside), mode="symmetric") for part in (target.light, target.variance)
+        np.pad(images, ((0, 0), beside, beside), mode="symmetric") for images in (target.light, target.variance)
     )
-    lesson = Lesson(
+    inputs = np.asarray(fold(made.images, made.conditions, scale=scale))
+    transfer, sharpening = _transfers(target.otf, target.illumination, side=side, scale=scale)
+    return Lesson(
         inputs=np.pad(inputs, (beside, beside, (0, 0)), mode="symmetric"),
         frames=frames,
         variance=variance,
         weight=np.pad(np.ones((h - 2 * RIM, w - 2 * RIM), np.float32), RIM + MARGIN),
-        unit=np.float32(ratio * made.unit),
+        unit=np.asarray(ratio * made.unit, np.float32),
         illumination=target.illumination,
-        transfer=np.empty(0),
-        sharpening=np.empty(0),
+        transfer=np.asarray(transfer),
+        sharpening=np.asarray(sharpening),
     )
-    return Drawing(lesson, target.otf, scale)
+
+
+def part(lesson: Lesson, corner: tuple[int, int], side: int) -> Lesson:
+    """A square of a field, its first pixel `corner`; its margin does not count."""
+    (y, x), (h, w) = corner, lesson.weight.shape
+    here = (slice(y, y + side), slice(x, x + side))
+    inside = np.pad(np.ones((side - 2 * MARGIN, side - 2 * MARGIN), np.float32), MARGIN)
+    centre = (float(y + side // 2 - h // 2), float(x + side // 2 - w // 2))
+    return lesson._replace(
+        inputs=lesson.inputs[here],
+        frames=lesson.frames[:, *here],
+        variance=lesson.variance[:, *here],
+        weight=lesson.weight[here] * inside,
+        illumination=lesson.illumination.seen_from(centre),
+    )
 
 
 def batch_of(lessons: Sequence[Lesson]) -> Lesson:
@@ -222,16 +198,17 @@ def misfit(image: Float[Array, "h2 w2"], lesson: Lesson, *, scale: int) -> Float
     predicted = form_raw_frames(
         filter_image(image, lesson.sharpening), lesson.illumination, lesson.transfer, scale=scale
     )
-    residual = lesson.frames - predicted
+    residual = jnp.asarray(lesson.frames) - predicted
     brightness = lesson.illumination.brightness.reshape(-1, 1, 1)
     radius = jnp.asarray(frequency_radius(residual.shape[1], residual.shape[2]), jnp.float32)
     slow = 1.0 / (1.0 + (2.0 * jnp.pi * _BACKGROUND * radius) ** 4)
     background = filter_image((residual / brightness).mean(0), slow)
-    return (residual - brightness * background[None]) ** 2 / lesson.variance
+    return (residual - brightness * background[None]) ** 2 / jnp.asarray(lesson.variance)
 
 
 def losses(params: Any, lessons: Lesson, *, network: nn.Module, scale: int) -> Float[Array, "b"]:
     """Mean of the misfit of each lesson of a batch where it counts; 1 for nothing but noise."""
-    images = predict(network, params, lessons.inputs).image[..., 0] * lessons.unit[:, None, None]
+    images = predict(network, params, jnp.asarray(lessons.inputs)).image[..., 0] * lessons.unit[:, None, None]
     squares = jax.vmap(partial(misfit, scale=scale))(images, lessons).mean(1)
-    return (lessons.weight * squares).sum((1, 2)) / jnp.maximum(lessons.weight.sum((1, 2)), 1.0)
+    weight = jnp.asarray(lessons.weight)
+    return (weight * squares).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1.0)

@@ -13,7 +13,6 @@ from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.models.networks import initial_params
 from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.fourier import filter_image
-from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.training.adaptation import (
     AdaptationSettings,
     adapt,
@@ -21,18 +20,7 @@ from oidn_jax.training.adaptation import (
     adapt_fields,
     held_out_cells,
 )
-from oidn_jax.training.lessons import (
-    MARGIN,
-    RIM,
-    Drawing,
-    Exposure,
-    Field,
-    Lesson,
-    draw,
-    light_ratio,
-    misfit,
-    recorrupted,
-)
+from oidn_jax.training.lessons import MARGIN, RIM, Exposure, Field, draw, light_ratio, misfit, part, recorrupted
 from tests.acquisition.simulated import MICROSCOPE, counts, scene
 from tests.methods.fakes import untrained
 
@@ -61,44 +49,38 @@ def settings(**fields):
     return AdaptationSettings(**({"steps": 12, "evaluate_every": 4, "batch_size": 2, "learning_rate": 3e-3} | fields))
 
 
-def lesson_of_truth(*, background=0.0, noise=0.0, size=SIZE):
-    """An object of low frequencies, the image that a perfect network gives of it, and the frames."""
-    random = np.random.default_rng(0)
-    frequency = wave_vectors(jnp.deg2rad(jnp.array([20.0, 80.0, 140.0])), jnp.full(3, 0.18))
-    illumination = Illumination.ideal(frequency, modulation_depth=0.8)
-    shape = (2 * size, 2 * size)
-    otf = MICROSCOPE.otf()
-    blank = np.zeros((9, size, size), np.float32)
-    exposure = Exposure(blank, np.ones_like(blank), illumination, otf)
-    weight = np.ones((size, size), np.float32)
-    empty = Lesson(np.zeros((size, size, 1), np.float32), blank, blank + 1, weight, 1.0, illumination, blank, blank)
-    lesson = Drawing(empty, exposure.otf, 2).part((0, 0), size)
-    image = filter_image(jnp.asarray(random.normal(10.0, 5.0, shape), jnp.float32), 1.0 / lesson.sharpening)
-    frames = form_raw_frames(filter_image(image, lesson.sharpening), illumination, lesson.transfer, scale=2)
-    frames = frames + background + noise * random.normal(size=frames.shape)
-    return image, lesson._replace(frames=frames)
+def lesson_of_truth(*, background=0.0, noise=0.0):
+    """Any image, and a lesson whose frames are those of the object that it is the perfect image of."""
+    random, known = np.random.default_rng(0), field().shown
+    blank = Exposure(np.zeros_like(known.light), np.ones_like(known.light), known.illumination, known.otf)
+    side = known.size[0] + 2 * MARGIN
+    lesson = draw(jax.random.key(0), Field(blank, blank), scale=2, strength=0.5, side=side)
+    image = jnp.asarray(random.normal(10.0, 5.0, lesson.transfer.shape), jnp.float32)
+    image = filter_image(image, 1.0 / lesson.sharpening)
+    true_object = filter_image(image, lesson.sharpening)
+    frames = form_raw_frames(true_object, lesson.illumination, lesson.transfer, scale=2) + background
+    return image, lesson._replace(
+        frames=frames + noise * random.normal(size=frames.shape), variance=np.ones_like(frames)
+    )
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_the_two_of_a_recorruption_have_independent_noise_and_one_mean(strength):
     random = np.random.default_rng(0)
-    variance = np.linspace(1.0, 9.0, 4).reshape(1, 1, 4)
-    light = 20.0 + np.sqrt(variance) * random.normal(size=(2000, 50, 4))
-    y1, y2 = map(
-        np.asarray, recorrupted(jax.random.key(0), light, np.broadcast_to(variance, light.shape), strength=strength)
-    )
-    a, b = y1 - 20.0, y2 - 20.0
-    expected = variance[0, 0] * (1.0 + 1.0 / strength**2)
-    error = np.sqrt(variance[0, 0] * (1.0 + strength**2) * expected / 1e5)
-    assert (np.abs((a * b).mean((0, 1))) < 4.0 * error).all()
-    assert (np.abs(b.mean((0, 1))) < 4.0 * np.sqrt(expected / 1e5)).all()
-    np.testing.assert_allclose(b.var((0, 1)), expected, rtol=0.03)
-    # With the noise of another variance they are not.
-    y1, y2 = map(
-        np.asarray,
-        recorrupted(jax.random.key(0), light, 2.0 * np.broadcast_to(variance, light.shape), strength=strength),
-    )
-    assert (np.abs(((y1 - 20.0) * (y2 - 20.0)).mean((0, 1))) > 4.0 * error).all()
+    variance = jnp.broadcast_to(jnp.linspace(1.0, 9.0, 4), (2000, 50, 4))
+    light = 20.0 + jnp.sqrt(variance) * random.normal(size=variance.shape)
+
+    def noise_of(variance):
+        return (np.asarray(y) - 20.0 for y in recorrupted(jax.random.key(0), light, variance, strength=strength))
+
+    expected = np.asarray(variance[0, 0]) * (1.0 + 1.0 / strength**2)
+    error = np.sqrt(np.asarray(variance[0, 0]) * (1.0 + strength**2) * expected / 1e5)
+    first, second = noise_of(variance)
+    assert (np.abs((first * second).mean((0, 1))) < 4.0 * error).all()
+    assert (np.abs(second.mean((0, 1))) < 4.0 * np.sqrt(expected / 1e5)).all()
+    np.testing.assert_allclose(second.var((0, 1)), expected, rtol=0.03)
+    first, second = noise_of(2.0 * variance)  # drawn from another noise than that of the frames
+    assert (np.abs((first * second).mean((0, 1))) > 4.0 * error).all()
 
 
 def test_the_true_image_leaves_nothing_but_noise_and_others_more():
@@ -115,15 +97,17 @@ def test_light_that_the_patterns_do_not_modulate_does_not_count():
 
 
 def test_a_part_predicts_what_the_whole_does():
-    drawing = draw(jax.random.key(0), field(), scale=2, strength=0.5)
-    side, image = SIZE + 2 * MARGIN, np.pad(np.asarray(scene().target[..., 0]), 2 * MARGIN, mode="symmetric") * 300.0
-    whole = misfit(jnp.asarray(image), drawing.part((0, 0), drawing.size[0]), scale=2)
-    y, x = 9, 4
-    part = misfit(
-        jnp.asarray(image[2 * y : 2 * (y + side), 2 * x : 2 * (x + side)]), drawing.part((y, x), side), scale=2
-    )
+    image = np.pad(np.asarray(scene().target[..., 0]), 2 * MARGIN, mode="symmetric") * 300.0
+    (y, x), side, full = (9, 4), SIZE + 2 * MARGIN, image.shape[0] // 2
+
+    def left(corner, side):
+        lesson = part(draw(jax.random.key(0), field(), scale=2, strength=0.5, side=side), corner, side)
+        top, first = (2 * n for n in corner)
+        return misfit(jnp.asarray(image[top : top + 2 * side, first : first + 2 * side]), lesson, scale=2)
+
+    whole = left((0, 0), full)[:, y : y + side, x : x + side]
     inside = np.s_[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    np.testing.assert_allclose(part[inside].mean(), whole[:, y : y + side, x : x + side][inside].mean(), rtol=0.02)
+    np.testing.assert_allclose(left((y, x), side)[inside].mean(), whole[inside].mean(), rtol=0.02)
 
 
 def test_cells_are_apart_from_what_is_learned_and_in_the_field():
