@@ -64,7 +64,7 @@ class AdaptationSettings:
     steps: int = 400
     learning_rate: float = 5e-4
     batch_size: int = 4
-    recorruption: float = 0.5
+    recorruption: float = 1.0
     ema_decay: float = 0.98
     evaluate_every: int = 25
     patience: int = 6
@@ -136,7 +136,10 @@ def adapt_acquisitions(
     if not model.guided:
         raise InputError(f"a guided network can be adapted, not {model.fields['name']!r}")
     for acquisition in (*acquisitions, *(brighter or ())):
-        _check_model_of_frames(acquisition, model)
+        _check_field(acquisition, model)
+    # The frames that are to be explained; those of a weaker exposure need no more than for an image.
+    for acquisition in acquisitions if brighter is None else brighter:
+        _check_stripes(acquisition)
     if brighter is None:
         for acquisition in acquisitions:
             _check_noise(acquisition)
@@ -159,20 +162,22 @@ def adapt_acquisitions(
     return replace(adapted, model=replace(adapted.model, origin=origin))
 
 
-def _check_model_of_frames(acquisition: Acquisition, model: TrainedModel) -> None:
-    """Refuses what would teach the network something wrong."""
-    source = acquisition.stack.source
+def _check_field(acquisition: Acquisition, model: TrainedModel) -> None:
     NetworkMethod(model).check(acquisition.microscope)
-    if min(acquisition.lit.lit_size) < SMALLEST_FIELD:
+    size = acquisition.lit.lit_size
+    if min(size) < SMALLEST_FIELD:
         raise InputError(
-            f"{source} has a field of {' x '.join(map(str, acquisition.lit.lit_size))} pixels; to learn from a part of "
-            f"it and judge by another it takes {SMALLEST_FIELD} x {SMALLEST_FIELD}"
+            f"{acquisition.stack.source} has a field of {size[0]} x {size[1]} pixels; to learn from a part of it and "
+            f"to judge by another it takes {SMALLEST_FIELD} x {SMALLEST_FIELD}"
         )
-    given = acquisition.known is not None and not acquisition.known.refit_phases
-    if not given and not certain(acquisition.estimate).all():
+
+
+def _check_stripes(acquisition: Acquisition) -> None:
+    """Refuses frames of which only wrong patterns are known; those that are given are believed."""
+    if acquisition.known is None and not certain(acquisition.estimate).all():
         raise InputError(
-            f"{source}: the stripes are not certain in every orientation, and a network must not learn from frames "
-            "that are explained by wrong ones; leave it out, or give an `illumination`"
+            f"{acquisition.stack.source}: the stripes are not certain in every orientation, and a network must not "
+            "learn from frames that are explained by wrong ones; leave it out, or give an `illumination`"
         )
 
 
@@ -297,10 +302,10 @@ def adapt_fields(
         params = optax.apply_updates(state.params, updates)
         return _State(params, opt_state, optax.incremental_update(params, state.average, 1.0 - settings.ema_decay))
 
-    one = jax.jit(losses_of)
+    mean_loss = jax.jit(lambda params, lessons: losses_of(params, lessons).mean())
 
-    def judge(params: Any) -> Float[np.ndarray, "lessons"]:
-        return np.concatenate([np.asarray(one(params, batch_of([lesson]))) for lesson in held_out])
+    def judge(params: Any) -> Float[np.ndarray, "cells"]:
+        return np.array([float(mean_loss(params, batch_of(lessons))) for lessons in held_out])
 
     state = _State(model.params, optimizer.init(model.params), model.params)
     start = best = judge(model.params)
@@ -337,9 +342,9 @@ def _random_part(lessons: Sequence[Lesson], random: np.random.Generator, side: i
 
 def _lessons(
     fields: Sequence[Field], settings: AdaptationSettings, random: np.random.Generator, *, side: int, scale: int
-) -> tuple[list[Lesson], list[Lesson]]:
-    """What is learned from, whole fields without their cells, and the cells, each in a part of its own."""
-    key, learned, held_out = jax.random.key(settings.seed), list[Lesson](), list[Lesson]()
+) -> tuple[list[Lesson], list[list[Lesson]]]:
+    """What is learned from, whole fields without their cells; and the cells, the drawings of each."""
+    key, learned, held_out = jax.random.key(settings.seed), list[Lesson](), list[list[Lesson]]()
     pixels = sum(math.prod(field.shown.size) for field in fields)
     several = min(max(round(_DRAWN_PIXELS / pixels), 1), _MOST_DRAWINGS)
     all_cells = held_out_cells([field.shown.size for field in fields], random)
@@ -354,7 +359,7 @@ def _lessons(
         free = np.ones_like(lessons[0].weight)
         for cell in cells:
             free[cell] = 0.0
-            held_out += [_cell_alone(lesson, cell, side) for lesson in lessons[-_HELD_DRAWINGS:]]
+            held_out.append([_cell_alone(lesson, cell, side) for lesson in lessons[-_HELD_DRAWINGS:]])
         learned += [lesson._replace(weight=lesson.weight * free) for lesson in lessons[:several]]
     return learned, held_out
 
@@ -367,7 +372,8 @@ def _cell_alone(lesson: Lesson, cell: tuple[slice, slice], side: int) -> Lesson:
         min(max((place.start + place.stop - side) // 2, 0), n - side)
         for place, n in zip(cell, alone.shape, strict=True)
     )
-    return part(lesson._replace(weight=alone), (y, x), side)
+    # A copy, so that the rest of the field need not be kept.
+    return jax.tree.map(np.array, part(lesson._replace(weight=alone), (y, x), side))
 
 
 def held_out_cells(sizes: Sequence[tuple[int, int]], random: np.random.Generator) -> list[list[tuple[slice, slice]]]:
