@@ -1,4 +1,4 @@
-"""What adaptation brings: python -m benchmarks.adaptation --workdir=runs/guided [--specimen=er] [--photons=60] [--pair].
+"""What adaptation brings: python -m benchmarks.adaptation --workdir=runs/guided [--specimen=er] [--pair].
 
 A network is adapted to simulated fields of 192 x 192 under a microscope that no configuration trains on (NA 1.3, 70 nm,
 607 nm), each for itself. Affine PSNR (dB), 8 fine pixels at the edge left out, of Wiener SIM, the network before, and
@@ -51,8 +51,8 @@ def score(method: Method, scenes: list[Scene]) -> float:
     values = []
     for acquisition, target in scenes:
         image, truth = method(acquisition, 0).pixels[inside], target[inside]
-        peak = float(np.ptp(truth))
-        values.append(float(psnr(affine_match(image, truth).apply(image) / peak, truth / peak)))
+        matched = affine_match(image, truth).apply(image)
+        values.append(float(psnr(matched, truth, data_range=float(np.ptp(truth)))))
     return float(np.mean(values))
 
 
@@ -72,10 +72,8 @@ def main() -> None:
     settings = AdaptationSettings(
         steps=options.steps, learning_rate=options.learning_rate, recorruption=options.recorruption
     )
-    model, simulation = (
-        load(options.workdir, checkpoint=options.checkpoint),
-        simulation_of(options.specimen, options.photons),
-    )
+    model = load(options.workdir, checkpoint=options.checkpoint)
+    simulation = simulation_of(options.specimen, options.photons)
     others = [scene(simulation, 100 + i, 128) for i in range(3)]
     bright = simulation_of(options.specimen, _BRIGHTER * options.photons)
     for seed in range(10, 10 + options.fields):
