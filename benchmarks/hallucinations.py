@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -186,8 +186,8 @@ def study_changes(bench: Bench, methods: Mapping[str, Method], photons: Sequence
                 added = np.moveaxis(np.asarray(bench.form(jnp.asarray(total), scene.illumination)), 0, -1)
                 changed = np.maximum(scene.photons + scene.photons_per_unit * added, 0.0)
                 target = np.asarray(scene.target[..., 0])
-                without = bench.acquired(scene, scene.photons, seed=2 * seed + 10_000 * level)
-                present = bench.acquired(scene, changed, seed=2 * seed + 10_000 * level + 1)
+                without = bench.acquired(scene, np.asarray(scene.photons), seed=2 * seed + 10_000 * level)
+                present = bench.acquired(scene, np.asarray(changed), seed=2 * seed + 10_000 * level + 1)
                 for method_name, method in methods.items():
                     image = method(without, 0).pixels
                     gain = gain_of(image, target)
@@ -240,8 +240,8 @@ def features(smooth: Float[np.ndarray, "h w"], *, noise: float, pixel_um: float)
         pixel_um: side of a pixel.
     """
     standing = smooth > max(CLEAR * scatter(smooth), noise)
-    count = label(standing, structure=np.ones((3, 3)))[1]
-    return float((smooth > CLEAR * noise).mean()), 100.0 * count / (smooth.size * pixel_um**2)
+    labelled: Any = label(standing, structure=np.ones((3, 3)))
+    return float((smooth > CLEAR * noise).mean()), 100.0 * labelled[1] / (smooth.size * pixel_um**2)
 
 
 def study_empty(bench: Bench, methods: Mapping[str, Method], photons: Sequence[float], *, fields: int) -> RecordedTable:

@@ -82,20 +82,10 @@ def reconstruct_files(
     Raises:
         InputError: a wrong input, setting or output; nothing is written then, unless the message names what is.
     """
-    methods = tuple(method) if isinstance(method, Sequence) else (method,)
-    microscopes = (microscope,) if isinstance(microscope, Microscope) else tuple(microscope)
-    work = Work(methods, microscopes, reading or Reading(), outputs or Outputs(), messages or Messages())
-    check_work(work)
-    frames = work.microscope.frames + (work.reading.widefield_frame is not None)
-    sources = gather(inputs, frames=1 if work.reading.frame_order == "montage" else frames)
-    jobs = [job for source in sources for job in inspect(source, work, Path(out))]
+    work = _work(method, microscope, reading, outputs, messages)
+    jobs = _jobs(inputs, work, Path(out))
     check_outputs(jobs, Path(out), work)
-    missing = dict.fromkeys(text for job in jobs for text in job.missing)
-    if missing and work.needs_illumination:
-        work.messages.warn(
-            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na` and "
-            "`emission_nm`, or a `config`"
-        )
+    _warn_of_missing(jobs, work)
     done, total = 0, sum(job.pixels for job in jobs)
     for number, job in enumerate(jobs):
 
@@ -114,28 +104,100 @@ def reconstruct_files(
     return [job.result for job in jobs]
 
 
-def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
-    """Reads, checks, reconstructs and writes the channels of one position of a file."""
+def open_acquisitions(
+    inputs: Sequence[str | Path],
+    method: Method | Sequence[Method],
+    *,
+    microscope: Microscope | Sequence[Microscope],
+    reading: Reading | None = None,
+    messages: Messages | None = None,
+) -> list[Acquisition]:
+    """The acquisitions that `reconstruct_files` would make images of, checked as there: each position and channel.
+
+    Args:
+        inputs: as there.
+        method: likewise; it is asked for no image.
+        microscope: likewise.
+        reading: likewise.
+        messages: where warnings go.
+
+    Raises:
+        InputError: a wrong input or setting.
+    """
+    work = _work(method, microscope, reading, None, messages)
+    jobs = _jobs(inputs, work, Path())
+    _warn_of_missing(jobs, work)
+    return [acquisition for job in jobs for acquisition in _opened(job, work)[2]]
+
+
+def _work(
+    method: Method | Sequence[Method],
+    microscope: Microscope | Sequence[Microscope],
+    reading: Reading | None,
+    outputs: Outputs | None,
+    messages: Messages | None,
+) -> Work:
+    """What is the same for all files, checked."""
+    methods = tuple(method) if isinstance(method, Sequence) else (method,)
+    microscopes = (microscope,) if isinstance(microscope, Microscope) else tuple(microscope)
+    work = Work(methods, microscopes, reading or Reading(), outputs or Outputs(), messages or Messages())
+    check_work(work)
+    return work
+
+
+def _jobs(inputs: Sequence[str | Path], work: Work, out: Path) -> list[Job]:
+    """The positions of all files."""
+    frames = work.microscope.frames + (work.reading.widefield_frame is not None)
+    sources = gather(inputs, frames=1 if work.reading.frame_order == "montage" else frames)
+    return [job for source in sources for job in inspect(source, work, out)]
+
+
+def _warn_of_missing(jobs: Sequence[Job], work: Work) -> None:
+    """What of the optics nobody gave."""
+    missing = dict.fromkeys(text for job in jobs for text in job.missing)
+    if missing and work.needs_illumination:
+        work.messages.warn(
+            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na` and "
+            "`emission_nm`, or a `config`"
+        )
+
+
+def _opened(job: Job, work: Work) -> tuple[Work, RawStack, list[Acquisition]]:
+    """One position of a file, its channels checked, and the work with the axis of its frames."""
     work = replace(work, reading=replace(work.reading, frame_axis=decide_frame_axis(job, work)))
     stack = open_stack(job.source, work, work.reading.frame_axis).position(job.position or 0)
     channels = channels_of(stack, work, job.position)
     _warn_of_pixel_size(channels[0], work)
     _warn_of_optics(stack, channels, work)
-    firsts = []
-    for number, acquisition in enumerate(channels):
-        acquisition.check(movement=work.depends_on_optics or work.reading.correct_drift)
-        try:
-            if work.needs_illumination:
-                _ = acquisition.estimate  # what is wrong with it must be said before anything is written
-            acquisition.check_grouping()
-        except GroupingError as error:
-            fitting = fitting_groupings(job, work)
-            words = f"; the stripes agree with {' and with '.join(fitting)}" if fitting else ""
-            raise InputError(f"{error}{words}") from error
-        method = for_channel(work.methods, number)
-        firsts.append(method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
+    for acquisition in channels:
+        _check(acquisition, job, work)
+    return work, stack, channels
+
+
+def _check(acquisition: Acquisition, job: Job, work: Work) -> None:
+    """Pixels, stripes and grouping of a channel: what is wrong must be said before anything is written."""
+    acquisition.check(movement=work.depends_on_optics or work.reading.correct_drift)
+    try:
+        if work.needs_illumination:
+            _ = acquisition.estimate
+        acquisition.check_grouping()
+    except GroupingError as error:
+        fitting = fitting_groupings(job, work)
+        words = f"; the stripes agree with {' and with '.join(fitting)}" if fitting else ""
+        raise InputError(f"{error}{words}") from error
+
+
+def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
+    """Reads, checks, reconstructs and writes the channels of one position of a file."""
+    work, stack, channels = _opened(job, work)
+    firsts = [
+        for_channel(work.methods, number)(
+            acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])
+        )
+        for number, acquisition in enumerate(channels)
+    ]
     provenances = [
-        _provenance(job, work, stack, number) | _drift(channels[number]) | image.provenance
+        _provenance(job, work, stack, number) | _drift(channels[number]) | dict(image.provenance)
         for number, image in enumerate(firsts)
     ]
     _write_images(job, work, channels, firsts, provenances, advance)
