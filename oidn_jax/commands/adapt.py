@@ -13,7 +13,7 @@ from oidn_jax.commands.acquisitions import (
     reading_of,
 )
 from oidn_jax.commands.configuration import check_changes, parse
-from oidn_jax.commands.parser import RAW_FILES, OneLineParser
+from oidn_jax.commands.parser import DEFAULT_WEIGHTS, RAW_FILES, OneLineParser
 from oidn_jax.commands.run import run, warn
 from oidn_jax.errors import printable
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Goes on training a guided network on raw files of one's own, whose truth nobody knows.
 
-  oidn-jax adapt cells/*.tif --workdir=runs/guided --na=1.3 --emission-nm=607 --out=adapted
+  oidn-jax adapt cells/*.tif --na=1.3 --emission-nm=607 --out=adapted
   oidn-jax adapt weak.tif --pair=bright.tif --workdir=runs/guided --na=1.3 --emission-nm=607 --out=adapted
   oidn-jax reconstruct cells/*.tif --workdir=adapted --na=1.3 --emission-nm=607 --out=images
 
@@ -47,10 +47,10 @@ def _parser() -> OneLineParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the adapted weights, made if missing")
     parser.add_argument(
         "--workdir",
-        required=True,
+        default=DEFAULT_WEIGHTS,
         metavar="DIR",
         help="what to start from: a training run of a guided network, a folder of weights, or a name of weights in the "
-        "package",
+        "package; default: %(default)s, which comes with the package",
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
     parser.add_argument(

@@ -33,7 +33,6 @@ def folder(tmp_path, monkeypatch):
 
 WRONG = {
     "no output": (["cell.tif", "--workdir=weights"], "required: --out"),
-    "no weights": (["cell.tif", "--out=out"], "required: --workdir"),
     "weights that are not there": (["cell.tif", "--workdir=none", "--out=out"], "there is no folder none"),
     "no guided network": (["cell.tif", "--workdir=other", "--out=out"], "a guided network can be adapted, not 'unet'"),
     "no raw frames": (["weights/model.json", "--workdir=weights", "--out=out"], r"model\.json"),
