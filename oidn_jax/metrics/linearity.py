@@ -73,7 +73,7 @@ def _at_resolution_of(image: Float[np.ndarray, "h w"], truth: Float[np.ndarray, 
     )
     of_truth, of_image = np.asarray(fft2(mirrored_truth)), np.asarray(fft2(mirrored))
     ring = np.rint(2 * max(h, w) * frequency_radius(2 * h, 2 * w)).astype(int)
-    shared = np.bincount(ring.ravel(), (of_image * of_truth.conj()).real.ravel())
+    shared = np.bincount(ring.ravel(), np.real(of_image * np.conj(of_truth)).ravel())
     power = np.bincount(ring.ravel(), (np.abs(of_truth) ** 2).ravel())
     transfer = shared / np.maximum(power, 1e-12 * power.max())
     filtered = filter_image(mirrored_truth, jnp.asarray(transfer[ring], jnp.float32))
