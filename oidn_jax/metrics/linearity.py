@@ -36,7 +36,7 @@ def linearity(image: Real[np.ndarray, "h w"], truth: Real[np.ndarray, "h w"]) ->
     Re sum conj(T) I / sum |T|^2, both mirrored at their borders. The exponent is of least squares on the image's means
     in `BINS` even steps of that truth's brightness from 0 (or its least) to its percentile 99.9, those of at least
     `FEWEST` pixels, weighted by the number of pixels up to 1000, so that the dark ones do not decide. A filter takes up
-    a part of a nonlinearity: images that are truth^0.5 and truth^2 have exponents of 0.4 to 0.8 and of 1.4 to 1.8.
+    a part of a nonlinearity: images that are truth^0.5 and truth^2 have exponents of 0.35 to 0.85 and of 1.4 to 1.8.
     """
     nothing = Linearity(float("nan"), float("nan"))
     if not (np.ptp(image) > 0 and np.ptp(truth) > 0):
