@@ -19,11 +19,13 @@ from oidn_jax.evaluation.scores import (
     map_resolution,
     score_against_widefield,
     score_calibration,
+    score_contradictions,
     score_decorrelation,
     score_likeness,
     score_linearity,
     score_map,
     score_rings,
+    score_truth_rings,
 )
 from oidn_jax.methods import Image, Method
 from oidn_jax.metrics.calibration import Reliability, reliability
@@ -108,7 +110,7 @@ def compare(
         progress: called before each step with what is done and the fraction of the whole.
     """
     images, recorded, maps, rows, expected = {}, {}, {}, [], {}
-    uncertain = {}
+    uncertain, with_stripes = {}, any(method.needs_illumination for method in methods.values())
     places = [(specimen, level) for specimen, its_scenes in scenes.items() for level in its_scenes.levels]
     for i, (specimen, level) in enumerate(places):
         its_scenes = scenes[specimen]
@@ -122,6 +124,9 @@ def compare(
             image, repeated = _lights(given), _lights([method(a, 0) for a in second]) if second else None
             scores = score_likeness(jnp.asarray(image), jnp.asarray(its_scenes.target))
             scores |= score_linearity(image, its_scenes.target)
+            scores |= score_truth_rings(jnp.asarray(image), jnp.asarray(its_scenes.target), pixel_size_nm=fine_nm)
+            if with_stripes:
+                scores |= score_contradictions(given, first)
             errors = _errors(given, its_scenes.target)
             if errors:
                 scores["error_calibration"] = np.array([score_calibration(*pair) for pair in errors])
@@ -147,7 +152,7 @@ def compare(
                 place = (specimen, level, name, scene, its_scenes.signal_level[level][scene])
                 values = {score: float(scores[score][scene]) for score in SCORES if score in scores}
                 rows.append(dict(zip(KEYS, place, strict=True)) | values)
-        if any(method.needs_illumination for method in methods.values()):
+        if with_stripes:
             doubtful = [not certain(a.estimate).all() for a in (*first, *second)]
             count, total = uncertain.get(specimen, (0, 0))
             uncertain[specimen] = (count + sum(doubtful), total + len(doubtful))

@@ -1,5 +1,6 @@
 """The figures of an evaluation: what of a comparison each of them shows, and how it is described to a reader."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from oidn_jax.evaluation.networks import trained_on
 from oidn_jax.evaluation.scores import SCORES, analyse_decorrelation
 from oidn_jax.evaluation.validation import learned_psf
 from oidn_jax.figures.distributions import Distribution, save_box_plots, save_radar
+from oidn_jax.figures.exposures import ExposureCurve, save_exposure_curves
 from oidn_jax.figures.panels import save_panels
 from oidn_jax.figures.profiles import save_line_profiles
 from oidn_jax.figures.psf import PsfPanel, save_psf_comparison
@@ -27,9 +29,9 @@ from oidn_jax.metrics.normalisation import affine_match
 from oidn_jax.models.trained import TrainedModel
 
 BOXES = ("affine_psnr", "affine_ssim", "affine_nrmse", "da_resolution_nm", "rfrc_mean_nm", "rsp")
-RADAR_SCORE = "affine_ssim"
+RADAR_SCORE, CURVE_SCORE = "affine_ssim", "affine_psnr"
 WORST_SCORE = "affine_ssim"
-FEWEST_ON_RADAR = 3
+FEWEST_ON_RADAR, FEWEST_ON_CURVES = 3, 3
 
 COLOURS = {
     "Widefield": GREY,
@@ -73,6 +75,8 @@ def draw_figures(
         )
     )
     figures += [_boxes(comparison, specimen, colours, folder) for specimen in comparison.scenes]
+    if len(levels) >= FEWEST_ON_CURVES:
+        figures.append(_over_photons(comparison, colours, folder))
     if len(comparison.scenes) >= FEWEST_ON_RADAR:
         figures.append(_radar(comparison, models, colours, folder))
     if comparison.expected:
@@ -158,6 +162,27 @@ def _boxes(comparison: Comparison, specimen: str, colours: Mapping[str, str], fo
         png,
         f"Scores at each fluorescence level, {scenes.label}",
         "Boxes from the first to the third quartile with the median, for each method and level; every image is a dot.",
+    )
+
+
+def _over_photons(comparison: Comparison, colours: Mapping[str, str], folder: Path) -> Figure:
+    plots = []
+    for specimen, scenes in comparison.scenes.items():
+        scores = defaultdict(list)
+        for row in comparison.rows:
+            if row["specimen"] == specimen:
+                scores[row["method"], row["level"]].append(row[CURVE_SCORE])
+        values = {
+            label: [float(np.mean(scores[name, level])) for level in scenes.levels]
+            for name, label in comparison.methods.items()
+        }
+        plots.append(ExposureCurve(scenes.label, values, list(scenes.photons.values())))
+    unit = "Photons per pixel of the foreground"
+    png, _ = save_exposure_curves(folder / "over_photons", plots, unit=unit, colours=colours)
+    return Figure(
+        png,
+        f"{SCORES[CURVE_SCORE].label} over the signal",
+        "For each specimen the mean of each method at each level; photons are those of one raw frame.",
     )
 
 

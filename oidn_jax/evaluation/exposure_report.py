@@ -126,16 +126,16 @@ def _draw_curves(out: Path, scores: Sequence[ExposureScore], labels: Mapping[str
     def by_method(value: Callable[[ExposureScore], float]) -> dict[str, list[float]]:
         return {label: [value(s) for s in scores if s.method == name] for name, label in labels.items()}
 
+    at = light if known else [float(i + 1) for i in range(len(names))]
     plots = [
-        ExposureCurve(f"Correlation, {low:g}–{high:g} k_c", by_method(lambda s, i=i: s.correlation[i]), lowest=0.0)
+        ExposureCurve(f"Correlation, {low:g}–{high:g} k_c", by_method(lambda s, i=i: s.correlation[i]), at, lowest=0.0)
         for i, (low, high) in enumerate(BANDS)
     ]
-    plots.append(ExposureCurve("Correlation, mean", by_method(lambda s: s.mean_correlation), lowest=0.0))
-    plots.append(ExposureCurve("Reduced chi-square", by_method(lambda s: s.chi_square)))
+    plots.append(ExposureCurve("Correlation, mean", by_method(lambda s: s.mean_correlation), at, lowest=0.0))
+    plots.append(ExposureCurve("Reduced chi-square", by_method(lambda s: s.chi_square), at))
     save_exposure_curves(
         out / "exposures_curves",
         plots,
-        light if known else [float(i + 1) for i in range(len(names))],
         unit="Photo-electrons per pixel" if known else "Exposure, weakest first",
         colours=palette(labels.values(), known=COLOURS),
     )

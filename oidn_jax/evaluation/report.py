@@ -25,6 +25,7 @@ from oidn_jax.evaluation.scenes import simulate_scenes
 from oidn_jax.evaluation.settings import EvaluationSettings
 from oidn_jax.evaluation.statistics import ALL_LEVELS, paired_tests, summarise, with_all_levels, worst_rows
 from oidn_jax.evaluation.tables import (
+    FIDELITY,
     LIKENESS,
     LINEARITY,
     ON_TERMINAL,
@@ -188,7 +189,8 @@ def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
     tables = [
         score_table(summary, ON_TERMINAL, caption="Held-out scenes", spread=False, targets=targets),
         score_table(summary, LIKENESS, caption="Likeness to the ground truth"),
-        score_table(summary, RESOLUTION, caption="Resolution and fidelity", targets=targets),
+        score_table(summary, RESOLUTION, caption="Resolution", targets=targets),
+        score_table(summary, FIDELITY, caption="Agreement with the raw frames"),
         score_table(summary, LINEARITY, caption="Brightness and expected error"),
     ]
     if len(comparison.methods) > 1:

@@ -33,6 +33,7 @@ class Scenes:
         raw_frames: by fluorescence level, weakest first (low, medium, high), (scenes, h, w, frames) camera counts.
         signal_level: by fluorescence level, the signal level of each scene, from 1: a fluorescence level has several,
             which its scenes take in turn.
+        photons: by fluorescence level, of a frame over the foreground, mean of its signal levels.
         target: (scenes, scale*h, scale*w), min-max normalised, the same at every level.
         repeated_frames: as `raw_frames`, the same light exposed once more: only the noise differs, which Fourier ring
             correlation needs. Empty where none were asked for.
@@ -43,6 +44,7 @@ class Scenes:
     microscope: Microscope
     raw_frames: Mapping[str, Shaped[np.ndarray, "scenes h w frames"]]
     signal_level: Mapping[str, tuple[int, ...]]
+    photons: Mapping[str, float]
     target: Float[np.ndarray, "scenes h2 w2"]
     repeated_frames: Mapping[str, Shaped[np.ndarray, "scenes h w frames"]]
 
@@ -91,6 +93,10 @@ def simulate_scenes(
         microscope=simulation.microscope,
         raw_frames={name: _as_stored(acquired.raw_frames, camera) for name, acquired in acquisitions.items()},
         signal_level=signal_level,
+        photons={
+            name: float(np.mean([simulation.settings.mean_photons[n - 1] for n in numbers]))
+            for name, numbers in simulation.settings.fluorescence_levels.items()
+        },
         target=np.asarray(fit_min_max(target).apply(target))[..., 0],
         repeated_frames={name: expose_again(i, acquired) for i, (name, acquired) in enumerate(acquisitions.items())}
         if repeated

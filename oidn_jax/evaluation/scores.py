@@ -7,7 +7,7 @@ Contract: `SCORES` names every score, in the order of tables, with its label, di
 image does not have (no crossing, a constant image) is NaN.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from oidn_jax.acquisition import Acquisition
+from oidn_jax.classical.consistency import check_consistency
+from oidn_jax.methods import Image
 from oidn_jax.metrics.calibration import reliability
 from oidn_jax.metrics.decorrelation import Decorrelation, decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import THRESHOLDS, fourier_ring_correlation
@@ -26,6 +29,8 @@ from oidn_jax.metrics.normalisation import affine_match, min_max, percentile
 from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
 from oidn_jax.metrics.squirrel import resolution_scaled_error
 from oidn_jax.metrics.ssim import largest_ms_ssim_scales, ms_ssim, ssim, ssim_legacy
+
+_check = jax.jit(check_consistency)
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,14 @@ SCORES: Mapping[str, Score] = {
     "frc_1_7_nm": Score("FRC 1/7 (nm)", 1, False),
     "frc_half_bit_nm": Score("FRC 1/2-bit (nm)", 1, False),
     "frc_3_sigma_nm": Score("FRC 3-sigma (nm)", 1, False),
+    "frc_truth_nm": Score("FRC with truth, 1/7 (nm)", 1, False),
     "rfrc_mean_nm": Score("rFRC mean (nm)", 1, False),
     "rfrc_worst_nm": Score("rFRC worst (nm)", 1, False),
     "rfrc_value": Score("rFRC value", 3, False),
     "rfrc_missing": Score("rFRC without crossing", 3, False),
     "rsp": Score("RSP", 4, True),
     "rse": Score("RSE", 4, False),
+    "contradicted": Score("Contradicted area (%)", 1, False),
     "linearity": Score("Linearity, exponent", 2, None),
     "linearity_r2": Score("Linearity, R²", 3, True),
     "error_calibration": Score("Error / expected", 2, None),
@@ -173,6 +180,29 @@ def score_rings(
     curve = fourier_ring_correlation(image, repeated)
     resolution = {t: curve.resolution_nm(threshold=t, pixel_size_nm=pixel_size_nm) for t in THRESHOLDS}
     return {f"frc_{t.replace('/', '_').replace('-', '_')}_nm": np.asarray(nm) for t, nm in resolution.items()}
+
+
+def score_truth_rings(
+    image: Float[Array, "b h w"], target: Float[Array, "b h w"], *, pixel_size_nm: float
+) -> dict[str, np.ndarray]:
+    """`frc_truth_nm`: down to which period an image knows the truth, where their correlation falls below 1/7."""
+    curve = fourier_ring_correlation(image, target)
+    return {"frc_truth_nm": np.asarray(curve.resolution_nm(threshold="1/7", pixel_size_nm=pixel_size_nm))}
+
+
+def score_contradictions(images: Sequence[Image], acquisitions: Sequence[Acquisition]) -> dict[str, np.ndarray]:
+    """`contradicted`: per cent of the field where the raw frames contradict an image, as its trust report says."""
+    areas = [
+        _check(
+            jnp.asarray(image.pixels - np.float32(image.dark)),
+            jnp.asarray(acquisition.light(0)),
+            acquisition.illumination(0),
+            otf=acquisition.otf,
+            noise=acquisition.light_noise,
+        ).suspect_area
+        for image, acquisition in zip(images, acquisitions, strict=True)
+    ]
+    return {"contradicted": 100.0 * np.array(areas, np.float64)}
 
 
 def map_resolution(

@@ -23,23 +23,24 @@ class ExposureCurve:
     Attributes:
         title: what it is.
         values: by method, one for each exposure.
+        exposure: of each value, positive; on a logarithmic axis.
         lowest: where the axis begins; None for where the values do.
     """
 
     title: str
     values: Mapping[str, Sequence[float]]
+    exposure: Sequence[float]
     lowest: float | None = None
 
 
 def save_exposure_curves(
-    path: Path, plots: Sequence[ExposureCurve], exposure: Sequence[float], *, unit: str, colours: Mapping[str, str]
+    path: Path, plots: Sequence[ExposureCurve], *, unit: str, colours: Mapping[str, str]
 ) -> list[Path]:
     """All plots, three in a row, with one legend.
 
     Args:
         path: of the files, without suffix.
         plots: in the order they are shown.
-        exposure: of each value, positive; on a logarithmic axis.
         unit: what the exposure is, as "Photo-electrons per pixel".
         colours: by method (`style.palette`).
 
@@ -56,7 +57,7 @@ def save_exposure_curves(
             layout.add_letter(figure, (left + 1.0, top + 1.0), index)
             layout.add_text(figure, (left + _AXIS_MM, top + 1.0), plot.title, va="top")
             box = (left + _AXIS_MM, top + _ABOVE_MM, pitch - _AXIS_MM - _RIGHT_MM, _PLOT_MM)
-            _draw(layout.add_axes(figure, box), plot, exposure, colours=colours)
+            _draw(layout.add_axes(figure, box), plot, colours=colours)
             if index + _ACROSS >= len(plots):
                 middle = left + 0.5 * (_AXIS_MM + pitch - _RIGHT_MM)
                 layout.add_text(figure, (middle, top + _ABOVE_MM + _PLOT_MM + _BELOW_MM - 1.5), unit, ha="center")
@@ -67,9 +68,9 @@ def save_exposure_curves(
         return save_print(figure, path)
 
 
-def _draw(axes: Axes, plot: ExposureCurve, exposure: Sequence[float], *, colours: Mapping[str, str]) -> None:
+def _draw(axes: Axes, plot: ExposureCurve, *, colours: Mapping[str, str]) -> None:
     for method, values in plot.values.items():
-        axes.plot(exposure, values, color=colours[method], marker="o", markersize=2.5)
+        axes.plot(plot.exposure, values, color=colours[method], marker="o", markersize=2.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())

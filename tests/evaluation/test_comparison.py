@@ -9,6 +9,7 @@ import pytest
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.data.raw_stack import open_images
 from oidn_jax.evaluation.comparison import compare
+from oidn_jax.evaluation.scenes import simulate_scenes
 from oidn_jax.evaluation.scores import (
     SCORES,
     errors_against,
@@ -16,8 +17,10 @@ from oidn_jax.evaluation.scores import (
     is_better,
     light,
     score_calibration,
+    score_contradictions,
     score_likeness,
     score_map,
+    score_truth_rings,
 )
 from oidn_jax.methods import ClassicalMethod, Image, NetworkMethod
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
@@ -25,7 +28,7 @@ from oidn_jax.metrics.fourier_ring import fourier_ring_correlation
 from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
 from oidn_jax.metrics.squirrel import resolution_scaled_error
 from oidn_jax.reconstruction import Messages, reconstruct_files
-from tests.evaluation.tiny import LEVELS, MICROSCOPE, model, two_scenes
+from tests.evaluation.tiny import LEVELS, MICROSCOPE, model, settings, simulation, two_scenes
 
 LIKENESS = [name for name in SCORES if name.split("_")[0] in ("minmax", "percentile", "affine", "ssim", "pearson")]
 ROLLING = RollingFrcOptions(block=32, skip=8)
@@ -135,11 +138,12 @@ def test_the_legacy_score_is_inflated(scenes):
 def test_a_row_for_each_level_method_and_scene(comparison, scenes):
     expected = [("ccps", level, method, i) for level in LEVELS for method in comparison.methods for i in (0, 1)]
     assert [tuple(row[k] for k in ("specimen", "level", "method", "scene")) for row in comparison.rows] == expected
+    scores = set(SCORES) - {"contradicted"}  # no method asked for the illumination
     for row in comparison.rows:
         assert list(row)[5:] == [name for name in SCORES if name in row], "in the order of the tables"
-        assert set(row) == {"specimen", "level", "method", "scene", "signal_level", *SCORES}
+        assert set(row) == {"specimen", "level", "method", "scene", "signal_level", *scores}
         assert row["signal_level"] == scenes.signal_level[row["level"]][row["scene"]]
-        assert all(type(row[name]) is float for name in SCORES)
+        assert all(type(row[name]) is float for name in scores)
 
 
 def test_scores_are_those_of_the_metrics(comparison, scenes):
@@ -174,6 +178,29 @@ def test_scores_are_those_of_the_metrics(comparison, scenes):
         expected |= dict.fromkeys(("rfrc_mean_nm", "rfrc_worst_nm", "rfrc_value"), np.nan)
     for name, value in expected.items():
         np.testing.assert_allclose(row[name], value, rtol=1e-3, err_msg=name)
+
+
+def test_the_truth_is_known_down_to_a_period():
+    """An image that is noise beyond 0.2 cycles per pixel."""
+    random = np.random.default_rng(0)
+    truth, noise = random.normal(size=(2, 3, 96, 96))
+    beyond = np.hypot(*np.meshgrid(np.fft.fftfreq(96), np.fft.fftfreq(96))) > 0.2
+    image = np.fft.ifft2(np.where(beyond, np.fft.fft2(noise), np.fft.fft2(truth))).real
+    scores = score_truth_rings(jnp.asarray(image, jnp.float32), jnp.asarray(truth, jnp.float32), pixel_size_nm=30.0)
+    # The curve is smoothed, so it falls a little later.
+    assert ((scores["frc_truth_nm"] > 120.0) & (scores["frc_truth_nm"] < 155.0)).all()
+
+
+def test_frames_contradict_what_is_added_to_an_image():
+    large = simulate_scenes(simulation(), settings(size=72, scenes=1))
+    acquisitions = large.acquisitions("high")
+    images = [ClassicalMethod("wiener")(acquisition, 0) for acquisition in acquisitions]
+    spot = np.zeros_like(images[0].pixels)
+    spot[70:76, 70:76] = images[0].pixels.max()
+    changed = [replace(image, pixels=image.pixels + spot) for image in images]
+    before, after = (score_contradictions(each, acquisitions)["contradicted"] for each in (images, changed))
+    assert before.max() < 5.0
+    assert (after > before + 1.0).all()
 
 
 def test_brightness_of_the_truth_itself_is_linear(comparison):
@@ -268,7 +295,7 @@ def test_without_second_exposures_there_are_no_rings(scenes):
     comparison = compare({"ccps": single}, widefield, labels=LABELS, rolling=ROLLING)
     assert comparison.maps == {}
     assert comparison.uncertain == {}, "nobody asked for the illumination"
-    assert not any(name.startswith(("frc", "rfrc")) for name in comparison.rows[0])
+    assert [name for name in comparison.rows[0] if name.startswith(("frc", "rfrc"))] == ["frc_truth_nm"]
     assert "da_resolution_nm" in comparison.rows[0]
 
 

@@ -28,6 +28,7 @@ FIGURES = [
     "box_plots_ccps",
     "decorrelation_ccps",
     "line_profiles",
+    "over_photons",
     "psf",
     "rolling_frc_ccps",
     "worst_cases_ccps",
@@ -317,7 +318,10 @@ def test_an_output_folder_that_is_a_file(tmp_path, below):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (["widefield", "sim"], r"`methods` is 'widefield, sim'; give some of widefield, wiener, hifi, tv, network"),
+        (
+            ["widefield", "sim"],
+            r"`methods` is 'widefield, sim'; give some of widefield, wiener, true-wiener, hifi, tv, network",
+        ),
         (["widefield", "widefield"], "each once"),
         ([], "`methods` is ''"),
         (["network"], "needs a network; give its `workdir`"),
