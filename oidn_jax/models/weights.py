@@ -70,6 +70,11 @@ def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> Non
     write_json(folder / _MODEL, content)
 
 
+def model_file(folder: Path) -> Path:
+    """The file without which a folder is no model."""
+    return folder / _MODEL
+
+
 def read_model(folder: Path) -> TrainedModel:
     """Reads what `write_model` wrote.
 
