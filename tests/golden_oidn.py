@@ -14,6 +14,11 @@ def golden_frames(*, channels: int = 9, size: int = 128) -> np.ndarray:
     return x.astype(np.float32)
 
 
+def published_parameters(numbers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a golden file, by the names that they have in a checkpoint."""
+    return {name.removeprefix("param/"): value for name, value in numbers.items() if name.startswith("param/")}
+
+
 def our_gradient_norm(gradients: dict, theirs: str, *, groups: int = 1, blocks: int = 2) -> float:
     """Norm of our gradient for the parameter the authors call `theirs`."""
     path, index = next(

@@ -237,6 +237,8 @@ def _read_legacy(content: bytes) -> tuple[Any, Callable[[_Storage], np.ndarray]]
             raise ValueError("its storages are not those of its tensors")
         places[str(key)] = stream.tell()
         stream.seek(count * np.dtype(wanted.dtype).itemsize, io.SEEK_CUR)
+    if stream.tell() > len(content):
+        raise ValueError("it ends too early")
 
     def storage(wanted: _Storage) -> np.ndarray:
         return np.frombuffer(content, wanted.dtype, wanted.size, places[wanted.key])
