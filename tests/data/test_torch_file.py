@@ -1,7 +1,7 @@
 """Checkpoints of PyTorch without it: files that PyTorch itself has written, round trips, and hostile files.
 
-`torch_zip.pth` and `torch_legacy.pth` are by `torch.save` of PyTorch 2.13.0, the second with
-`_use_new_zipfile_serialization=False`, of what `tests/data/torch_checkpoints.py` says.
+`torch_zip.pth` and `torch_legacy.pth` are by `torch.save` of PyTorch 2.13.0 (`tests/data/torch_checkpoints.py`), the
+second in the older format. What `write_state` writes, `torch.load(..., weights_only=True)` of the same version read.
 """
 
 import io
@@ -130,7 +130,7 @@ HOSTILE = {
     "a class of ours": (b"cposix\nsystem\n.", "posix.system"),
     "a module of ours": (b"coidn_jax.data.torch_file\nread_state\n.", "oidn_jax.data.torch_file.read_state"),
     "evaluation": (b"cbuiltins\neval\n(X\x01\x00\x00\x001tR.", "builtins.eval"),
-    "a dotted name": (b"\x80\x04X\x05\x00\x00\x00torchX\x0e\x00\x00\x00_utils.sys.exit\x93.", "torch._utils.sys.exit"),
+    "a dotted name": (b"\x80\x04X\x05\x00\x00\x00torchX\x0f\x00\x00\x00_utils.sys.exit\x93.", "torch._utils.sys.exit"),
     "an attribute of a function": (b"ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb.", "damaged"),
     "a class's own method": (b"ccollections\nOrderedDict\n}b.", "damaged"),
     "a long name": (b"c" + b"a" * 5000 + b"\nb\n.", "it asks for aaaa"),
