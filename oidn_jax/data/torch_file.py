@@ -191,7 +191,7 @@ def _unpickle(stream: io.BytesIO) -> Any:
     """What the next pickle of a stream builds, in memory bounded by its length."""
     start, largest = stream.tell(), 0
     for operation, argument, _ in pickletools.genops(stream):
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None:
             largest = max(largest, argument)
     # The interpreter makes a table as long as the largest number in it.
     if largest > stream.tell() - start:
