@@ -30,6 +30,7 @@ from benchmarks.record import Column, RecordedTable, record
 from benchmarks.scenes import DEFAULT, NAMES, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, SceneCache, photograph
 from benchmarks.simulation import median_seconds
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
+from oidn_jax.classical.guides import foreground_mean
 from oidn_jax.classical.hifi import hifi_sim
 from oidn_jax.classical.spectra import tukey
 from oidn_jax.classical.widefield import deconvolved_widefield, widefield
@@ -37,7 +38,6 @@ from oidn_jax.classical.wiener import PAD, wiener_sim
 from oidn_jax.optics.fourier import fft2, frequency_radius, ifft2
 from oidn_jax.optics.illumination import Illumination, wave_vectors
 from oidn_jax.optics.transfer import TransferFunction
-from oidn_jax.simulation.acquisitions import foreground_mean
 
 BORDER = 20  # fine pixels left out of the PSNR
 TIMES = 8

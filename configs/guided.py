@@ -62,13 +62,13 @@ def get_config(variant: str = "full") -> Any:
     config.train.learning_rate = 1e-3
     if variant == "quick":
         return config
-    config.model.widths = (48, 96, 192)
+    config.model.widths = (32, 64, 128)
     # Errors at much light are small: squares alone, and likeness, would hardly count them.
     config.loss.weights.update(mse=10.0, l1=0.1, ssim=0.05)
     # F-actin thrice: dense meshes are what a network for everything pays with.
     config.variety.specimens = ("f_actin", "f_actin", "f_actin", "microtubules", "er", "ccps")
     config.variety.microscopes = tuple(map(_changes, _MICROSCOPES))
     config.train.update(
-        steps=30_000, warmup_steps=200, ema_decay=0.998, log_every=100, evaluate_every=2500, checkpoint_every=500
+        steps=10_000, warmup_steps=200, ema_decay=0.998, log_every=100, evaluate_every=2500, checkpoint_every=500
     )
     return config

@@ -1,6 +1,8 @@
 """Deep reconstruction of structured illumination microscopy with a physical prior (OIDN), in JAX.
 
-`oidn_jax.load(workdir)` gives a trained model, `oidn_jax.reconstruct(raw_frames, model)` images of any size.
+`oidn_jax.load(workdir)` gives a trained model, `oidn_jax.reconstruct(raw_frames, model)` images of any size, and
+`oidn_jax.reconstruct_with_error` those of a guided network with the error that it expects of each pixel;
+`oidn_jax.adapt(raw_frames, model, microscope=...)` goes on training a guided network on frames without a truth.
 """
 
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from oidn_jax.version import __version__
 
 if TYPE_CHECKING:
-    from oidn_jax.methods import reconstruct
+    from oidn_jax.methods import reconstruct, reconstruct_with_error
     from oidn_jax.models.trained import TrainedModel
+    from oidn_jax.training.adaptation import adapt
 
-__all__ = ["__version__", "load", "reconstruct"]
+__all__ = ["__version__", "adapt", "load", "reconstruct", "reconstruct_with_error"]
 
 
 def load(source: str | Path, *, checkpoint: str | None = None) -> "TrainedModel":
@@ -34,9 +37,13 @@ def load(source: str | Path, *, checkpoint: str | None = None) -> "TrainedModel"
 
 
 def __getattr__(name: str) -> Any:
-    """`reconstruct`, imported when first used: `oidn_jax.data` must not pull in jax."""
-    if name == "reconstruct":
-        from oidn_jax.methods import reconstruct
+    """What works with jax, imported when first used: `oidn_jax.data` must not pull in jax."""
+    if name in ("reconstruct", "reconstruct_with_error"):
+        from oidn_jax import methods
 
-        return reconstruct
+        return getattr(methods, name)
+    if name == "adapt":
+        from oidn_jax.training.adaptation import adapt
+
+        return adapt
     raise AttributeError(f"module 'oidn_jax' has no attribute {name!r}")

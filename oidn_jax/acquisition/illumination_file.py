@@ -18,6 +18,7 @@ from oidn_jax.data.atomic import check_target, write_json
 from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import InputError
 from oidn_jax.optics.illumination import Illumination
+from oidn_jax.optics.microscope import Microscope
 from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax illumination 1"
@@ -181,6 +182,49 @@ def read_illumination(
             "illumination of the same camera and magnification"
         )
     return stored
+
+
+@dataclass(frozen=True)
+class KnownIllumination:
+    """An illumination from an earlier acquisition.
+
+    Attributes:
+        path: file that `write_illumination` wrote.
+        refit_phases: take only the wave vectors from it, and measure phases and modulation depths in these frames.
+    """
+
+    path: Path
+    refit_phases: bool = False
+
+    def read(self, microscope: Microscope, *, frame_size: tuple[int, int], source: Path) -> StoredIllumination:
+        """What the file holds, for frames of a microscope.
+
+        Args:
+            microscope: with the pixel size of the frames.
+            frame_size: (h, w) of them.
+            source: what messages call them.
+
+        Raises:
+            InputError: what `read_illumination` refuses; phases that do not hold in these frames.
+        """
+        stored = read_illumination(
+            self.path,
+            orientations=microscope.orientations,
+            phases=microscope.phases,
+            pixel_size_nm=microscope.pixel_size_nm,
+        )
+        if not self.refit_phases and stored.drift_undone:
+            raise InputError(
+                f"{self.path} holds phases of frames whose drift was undone, which do not hold for others; give "
+                "`refit_phases` to take the wave vectors only"
+            )
+        if not self.refit_phases and stored.frame_size != frame_size:
+            raise InputError(
+                f"{self.path} was found in frames of {stored.frame_size[0]} x {stored.frame_size[1]} pixels, but "
+                f"{source} has {frame_size[0]} x {frame_size[1]}, so its phases do not hold here; "
+                "give `refit_phases` to take the wave vectors only"
+            )
+        return stored
 
 
 def _phases(time: dict[str, Any], *, both: bool) -> Float[np.ndarray, "waves phases"]:

@@ -18,7 +18,7 @@ _SURE = 5.0
 _CORNER = 3
 _ROUNDING = 1e-6
 _NEIGHBOURS = 3  # of 8, that a lit pixel has at least; noise has none
-_LEAST_RIM = 0.005  # of the field
+_LEAST_RIM = 0.01  # of the field
 _ALONG = 0.6
 _BEFORE, _AFTER, _SHELLS = 0.22, 0.4, 3
 

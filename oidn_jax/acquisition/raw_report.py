@@ -133,7 +133,7 @@ def describe_raw(
     maps = camera.maps((stack.shape[2], stack.shape[3]), bottom_first=stack.images.bottom_first, source=stack.source)
     # The usual optics are good enough to find stripes, which is all that is asked of them.
     acquisition = Acquisition(stack, Microscope(orientations=orientations, phases=phases), camera=camera)
-    survey = acquisition.survey
+    survey = acquisition.frames.survey
     warnings = [*stack.images.remarks, *acquisition.pixel_doubts()]
     whole, ceiling = stack.read(0), survey.full_scale
     offset = None

@@ -45,13 +45,12 @@ def import_checkpoint(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from oidn_jax.config import default_config, measured_otf, microscope_of
-    from oidn_jax.data.atomic import check_target
     from oidn_jax.data.torch_file import read_state
     from oidn_jax.models.published import to_model
-    from oidn_jax.models.weights import model_file, write_model
+    from oidn_jax.models.weights import check_folder, write_model
 
     folder, source = Path(options.out), Path(options.checkpoint)
-    check_target(model_file(folder), overwrite=options.overwrite)
+    check_folder(folder, overwrite=options.overwrite)
     config = default_config() if options.config is None else changed_config(options.config, options.changes)
     microscope = microscope_of(config)
     if options.otf is not None:

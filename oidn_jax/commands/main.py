@@ -8,6 +8,7 @@ from oidn_jax.version import __version__
 
 COMMANDS = {
     "train": "train a network",
+    "adapt": "go on training a guided network on raw files of one's own",
     "evaluate": "score networks and classical methods on scenes whose truth is known",
     "reconstruct": "reconstruct raw files, or judge an image that was made elsewhere",
     "measure": "measure the resolution of an image, or of two images of one object",

@@ -1,27 +1,23 @@
 """`oidn-jax reconstruct`: raw files to super-resolved images, and judgement of images."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
-from oidn_jax.commands.parser import (
-    DEFAULT_WEIGHTS,
-    RAW_FILES,
-    OneLineParser,
-    add_camera_maps,
-    add_otf,
-    add_raw_frames,
-    camera_maps,
+from oidn_jax.commands.acquisitions import (
+    add_microscope,
+    add_stripes,
+    check_acquisitions,
+    microscopes_of,
+    reading_of,
 )
+from oidn_jax.commands.configuration import check_changes, parse
+from oidn_jax.commands.parser import DEFAULT_WEIGHTS, RAW_FILES, OneLineParser
 from oidn_jax.commands.run import run, warn
-from oidn_jax.errors import IllegalValue, printable
+from oidn_jax.errors import printable
 
 if TYPE_CHECKING:
     from oidn_jax.methods import Method
-    from oidn_jax.optics.microscope import Microscope
 
 DESCRIPTION = """\
 Reconstructs raw SIM files, by a trained network or classically, and judges images.
@@ -78,6 +74,9 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.image is None and options.method is None:
         options.method = "network"
     options.trust |= options.image is not None
+    if options.error and options.method != "network":
+        chosen = f"--method={options.method}" if options.method else "--image"
+        parser.error(f"--error is of guided networks, not for {chosen}")
     for name, methods in _ONLY_FOR.items():
         if getattr(options, name) is not None and options.method not in methods:
             chosen = f"--method={options.method}" if options.method else "--image"
@@ -93,20 +92,9 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(
                 f"--{name.replace('_', '-')} is of the noise, which only --trust, --image and --method=tv need"
             )
-    if options.harmonic is not None and options.illumination is not None:
-        parser.error("--harmonic is said by the file of --illumination; leave it out")
     if options.method == "network" and len(options.workdir) > 1 and options.config is not None:
         parser.error("--config is one microscope, and several --workdir bring their own; leave one of them out")
-    if options.refit_phases and options.illumination is None:
-        parser.error("--refit-phases needs --illumination=FILE")
-    if options.pattern_period is not None and options.illumination is not None:
-        parser.error("--illumination says where the stripes are, so --pattern-period has no use with it")
-    if options.otf is not None and options.otf_damping is not None:
-        parser.error("--otf-damping is of the theoretical OTF, which --otf replaces; give one of them")
-    if any(field == "microscope.pixel_size_nm" for field, _ in options.changes):
-        parser.error(
-            "the files say their pixel size; --pixel-size-nm, not --config.microscope.pixel_size_nm, changes it"
-        )
+    check_acquisitions(parser, options)
     return options
 
 
@@ -139,6 +127,11 @@ def _parser() -> OneLineParser:
         "--trust", action="store_true", help="also write maps of where the raw frames contradict the image"
     )
     output.add_argument(
+        "--error",
+        action="store_true",
+        help="also write the expected error of each pixel; of guided networks with the U-Net body",
+    )
+    output.add_argument(
         "--image", metavar="FILE", help="judge this image, made elsewhere, instead of reconstructing one"
     )
     output.add_argument("--overwrite", action="store_true", help="replace existing outputs")
@@ -165,94 +158,33 @@ def _parser() -> OneLineParser:
     classical.add_argument(
         "--tv-strength", type=float, metavar="S", help="of the regularisation of total variation; default: 0.01"
     )
-    classical.add_argument(
-        "--illumination",
-        metavar="FILE",
-        action="append",
-        help="NAME_sr_illumination.json of an earlier reconstruction; again for each further channel",
-    )
-    classical.add_argument(
-        "--harmonic",
-        type=int,
-        choices=(1, 2),
-        help="use this harmonic of the phases alone; 2 is the fine pattern of three beams (5 phases); default: all",
-    )
-    classical.add_argument("--refit-phases", action="store_true", help="of that file, use the wave vectors only")
-    classical.add_argument(
-        "--pattern-period",
-        type=_period,
-        metavar="NM",
-        help="of the stripes, in the sample, or LOW-HIGH, to within 5 %%; default: all that microscopes have",
-    )
+    add_stripes(classical)
 
     raw = parser.add_argument_group("raw frames, microscope and camera")
-    add_raw_frames(raw)
+    add_microscope(parser, raw)
     raw.add_argument(
         "--flip-y",
         action=argparse.BooleanOptionalAction,
         help="write images bottom row first; default: of MRC and DV files, as Bio-Formats and Fiji show them",
     )
-    raw.add_argument("--scale", type=int, metavar="N", help="fine pixels for each raw pixel and side; default: 2")
-    add_config(parser, what="microscope in place of the model's or of the usual one")
-    raw.add_argument("--na", type=float, help="of detection; default: the model's, or the file's, or 1.49")
-    raw.add_argument(
-        "--emission-nm",
-        type=numbers,
-        metavar="NM",
-        help="emission wavelength, or one for each channel, as 525,610; default: the model's, or the file's, or 525",
-    )
-    raw.add_argument(
-        "--otf-damping",
-        type=float,
-        metavar="A",
-        help="of the theoretical OTF at its cutoff, 1 for an ideal objective; default: the model's, or else that of "
-        "the frames, 0.175 where they do not tell it",
-    )
-    add_otf(raw)
-    raw.add_argument(
-        "--correct-drift", action="store_true", help="undo movement of the sample between the orientations"
-    )
-    add_camera_maps(raw)
-    raw.add_argument("--camera-gain", type=float, metavar="G", help="counts per photo-electron; default: estimated")
-    raw.add_argument("--camera-offset", type=float, metavar="C", help="counts without light; default: estimated")
-    raw.add_argument("--read-noise", type=float, metavar="E", help="electrons, with a gain; default: 1.6")
     return parser
-
-
-def _period(text: str) -> tuple[float, float]:
-    """NM or LOW-HIGH."""
-    low, _, high = text.partition("-")
-    try:
-        return float(low), float(high or low)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no period in nm, as 180, and no range, as 170-190") from None
 
 
 def reconstruct(options: argparse.Namespace) -> None:
     """Prepares method and microscope, reconstructs the files."""
     # Imported here, so that help and wrong flags need not wait for jax.
-    from oidn_jax.acquisition import CameraSettings, KnownIllumination
     from oidn_jax.commands.progress import progress_bar
-    from oidn_jax.reconstruction import Messages, Outputs, Reading, reconstruct_files
+    from oidn_jax.methods import NetworkMethod
+    from oidn_jax.reconstruction import Messages, Outputs, reconstruct_files
 
     methods = _methods(options)
     if options.method == "network":
         _check_physics(_parser(), options, used=any(method.needs_illumination for method in methods))
-    microscopes, optics_from, assumed = _microscopes(options, methods)
-    reading = Reading(
-        frame_order=options.frame_order,
-        frame_axis=options.frame_axis,
-        widefield_frame=options.widefield_frame,
-        pixel_size_nm=options.pixel_size_nm,
-        flip_y=options.flip_y,
-        camera=CameraSettings(options.camera_gain, options.camera_offset, options.read_noise, *camera_maps(options)),
-        known=tuple(KnownIllumination(Path(path), options.refit_phases) for path in options.illumination or ()),
-        pattern_period_nm=options.pattern_period,
-        harmonic=options.harmonic,
-        correct_drift=options.correct_drift,
-        optics_from=optics_from,
-        assumed=assumed,
-    )
+    networks = [method for method in methods if isinstance(method, NetworkMethod)]
+    bound = any(not method.model.guided for method in networks)
+    trained = [method.model.microscope for method in networks] if bound else []
+    microscopes, optics_from, assumed = microscopes_of(options, trained)
+    reading = reading_of(options, optics_from=optics_from, assumed=assumed, flip_y=options.flip_y)
     with progress_bar() as progress:
         reconstruct_files(
             options.inputs,
@@ -260,17 +192,15 @@ def reconstruct(options: argparse.Namespace) -> None:
             options.out,
             microscope=microscopes,
             reading=reading,
-            outputs=Outputs(options.preview, options.diagnostics, options.trust, options.overwrite),
+            outputs=Outputs(
+                preview=options.preview,
+                diagnostics=options.diagnostics,
+                trust=options.trust,
+                error=options.error,
+                overwrite=options.overwrite,
+            ),
             messages=Messages(lambda line: print(printable(line)), lambda message: warn(message, spell=flag), progress),
         )
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Numbers between commas."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number, and no numbers as 525,610") from error
 
 
 def _methods(options: argparse.Namespace) -> "list[Method]":
@@ -295,51 +225,3 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
             tv_strength=options.tv_strength,
         )
     ]
-
-
-def _microscopes(
-    options: argparse.Namespace, methods: "Sequence[Method]"
-) -> tuple[list["Microscope"], str, tuple[str, ...]]:
-    """The microscope, or that of each channel; where its numbers come from; the names of those that nobody gave."""
-    from oidn_jax.config import measured_otf, microscope_of
-    from oidn_jax.methods import NetworkMethod
-    from oidn_jax.optics.microscope import Microscope
-
-    sources = []
-    if options.config is not None:
-        microscopes = [microscope_of(changed_config(options.config, options.changes))]
-        sources.append(f"configuration {options.config}")
-    elif any(isinstance(method, NetworkMethod) and not method.model.guided for method in methods):
-        microscopes = [method.model.microscope for method in methods if isinstance(method, NetworkMethod)]
-        sources.append("the model's training")
-    else:
-        microscopes = [Microscope()]
-    emissions = options.emission_nm or (None,)
-    if len(emissions) > 1 and len(microscopes) == 1:
-        microscopes *= len(emissions)
-    if len(emissions) not in (1, len(microscopes)):
-        raise IllegalValue("emission_nm", emissions, f"there are {len(microscopes)} networks; give one for each")
-    common = {
-        "na": options.na,
-        "otf_damping": options.otf_damping,
-        "measured_otf": None if options.otf is None else measured_otf(options.otf),
-    }
-    given = common | {"emission_wavelength_nm": options.emission_nm}
-    common |= {name: getattr(options, name) for name in ("orientations", "phases", "scale")}
-    microscopes = [
-        replace(
-            microscope,
-            **{
-                name: value
-                for name, value in (common | {"emission_wavelength_nm": emissions[i % len(emissions)]}).items()
-                if value is not None
-            },
-        )
-        for i, microscope in enumerate(microscopes)
-    ]
-    assumed = () if sources else ("na", "emission_wavelength_nm", "otf_damping")
-    if any(value is not None for value in given.values()):
-        sources.append("flags")
-    measured = microscopes[0].measured_otf is not None
-    assumed = tuple(name for name in assumed if given[name] is None and not (name == "otf_damping" and measured))
-    return microscopes, " and ".join(sources), assumed

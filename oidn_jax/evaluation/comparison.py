@@ -14,15 +14,19 @@ from oidn_jax.evaluation.scenes import Scenes
 from oidn_jax.evaluation.scores import (
     SCORES,
     analyse_decorrelation,
+    errors_against,
     light,
     map_resolution,
     score_against_widefield,
+    score_calibration,
     score_decorrelation,
     score_likeness,
+    score_linearity,
     score_map,
     score_rings,
 )
-from oidn_jax.methods import Method
+from oidn_jax.methods import Image, Method
+from oidn_jax.metrics.calibration import Reliability, reliability
 from oidn_jax.metrics.rolling_frc import SMALLEST_BLOCK, RollingFrc, RollingFrcOptions
 
 KEYS = ("specimen", "level", "method", "scene", "signal_level")
@@ -43,6 +47,7 @@ class Comparison:
         targets: one for each target: `specimen`, `scene`, then `da_resolution_nm` and `da_a0`.
         uncertain: by specimen, how many of how many acquisitions have an orientation whose stripes were not found for
             certain; empty where no method asked for the illumination.
+        expected: errors over those expected, of all scenes, by (specimen, level, method), of methods that expect any.
     """
 
     scenes: Mapping[str, Scenes]
@@ -53,6 +58,7 @@ class Comparison:
     rows: list[dict[str, Any]]
     targets: list[dict[str, Any]]
     uncertain: Mapping[str, tuple[int, int]]
+    expected: Mapping[Place, Reliability]
 
     def examples(self, *, most: int, level: str | None = None) -> list[Example]:
         """The first scenes, at most so many, of each specimen and level (or of one level), with their images."""
@@ -101,7 +107,7 @@ def compare(
         rolling: how rFRC maps are made, where scenes were exposed twice.
         progress: called before each step with what is done and the fraction of the whole.
     """
-    images, recorded, maps, rows = {}, {}, {}, []
+    images, recorded, maps, rows, expected = {}, {}, {}, [], {}
     uncertain = {}
     places = [(specimen, level) for specimen, its_scenes in scenes.items() for level in its_scenes.levels]
     for i, (specimen, level) in enumerate(places):
@@ -112,8 +118,15 @@ def compare(
         second = its_scenes.acquisitions(level, repeated=True) if its_scenes.repeated_frames else []
         for j, (name, method) in enumerate(methods.items()):
             progress(f"{specimen} {level}: {name}", (i + j / len(methods)) / len(places))
-            image, repeated = _lights(method, first), _lights(method, second) if second else None
+            given = [method(acquisition, 0) for acquisition in first]
+            image, repeated = _lights(given), _lights([method(a, 0) for a in second]) if second else None
             scores = score_likeness(jnp.asarray(image), jnp.asarray(its_scenes.target))
+            scores |= score_linearity(image, its_scenes.target)
+            errors = _errors(given, its_scenes.target)
+            if errors:
+                scores["error_calibration"] = np.array([score_calibration(*pair) for pair in errors])
+                measured_and_told = (np.stack(part) for part in zip(*errors, strict=True))
+                expected[specimen, level, name] = reliability(*measured_and_told)
             widefield = np.stack([acquisition.counts(0).mean(0, dtype=np.float32) for acquisition in first])
             scores |= score_against_widefield(jnp.asarray(image), jnp.asarray(widefield))
             measured, measured_again, width = image, repeated, 1
@@ -139,13 +152,23 @@ def compare(
             count, total = uncertain.get(specimen, (0, 0))
             uncertain[specimen] = (count + sum(doubtful), total + len(doubtful))
     progress("", 1.0)
+    if expected:  # every row has the same scores
+        rows = [row if "error_calibration" in row else row | {"error_calibration": float("nan")} for row in rows]
     in_print = {name: labels[name] for name in methods}
-    return Comparison(scenes, in_print, images, recorded, maps, rows, _score_targets(scenes), uncertain)
+    return Comparison(scenes, in_print, images, recorded, maps, rows, _score_targets(scenes), uncertain, expected)
 
 
-def _lights(method: Method, acquisitions: list[Acquisition]) -> np.ndarray:
-    images = [method(acquisition, 0) for acquisition in acquisitions]
+def _lights(images: Sequence[Image]) -> np.ndarray:
     return np.stack([light(image.pixels, dark=image.dark) for image in images])
+
+
+def _errors(images: Sequence[Image], target: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The errors of each image and those that it expects; empty where it expects none."""
+    return [
+        errors_against(image.pixels, image.error, truth)
+        for image, truth in zip(images, target, strict=True)
+        if image.error is not None
+    ]
 
 
 def _recorded(acquisitions: list[Acquisition]) -> np.ndarray:

@@ -18,6 +18,7 @@ from oidn_jax.figures.distributions import Distribution, save_box_plots, save_ra
 from oidn_jax.figures.panels import save_panels
 from oidn_jax.figures.profiles import save_line_profiles
 from oidn_jax.figures.psf import PsfPanel, save_psf_comparison
+from oidn_jax.figures.reliability import ReliabilityPanel, save_reliability
 from oidn_jax.figures.resolution import DecorrelationPanel, RollingFrcPanel, save_decorrelation, save_rolling_frc
 from oidn_jax.figures.style import GREY, PALETTE, palette
 from oidn_jax.figures.worst_cases import WorstCase, save_worst_cases
@@ -74,6 +75,8 @@ def draw_figures(
     figures += [_boxes(comparison, specimen, colours, folder) for specimen in comparison.scenes]
     if len(comparison.scenes) >= FEWEST_ON_RADAR:
         figures.append(_radar(comparison, models, colours, folder))
+    if comparison.expected:
+        figures.append(_reliability(comparison, colours, folder))
     figures += _psfs(comparison, models, folder)
     for specimen in comparison.scenes:
         cases = [_worst_case(comparison, case) for case in worst if case["specimen"] == specimen]
@@ -178,6 +181,28 @@ def _radar(
         "Generalisation across specimens",
         "One axis for each specimen, one line for each method: its mean score there. Marked is the specimen that a "
         "network was trained on.",
+    )
+
+
+def _reliability(comparison: Comparison, colours: Mapping[str, str], folder: Path) -> Figure:
+    panels = [
+        ReliabilityPanel(
+            f"{scenes.label}, {level}",
+            {
+                label: comparison.expected[specimen, level, name]
+                for name, label in comparison.methods.items()
+                if (specimen, level, name) in comparison.expected
+            },
+        )
+        for specimen, scenes in comparison.scenes.items()
+        for level in scenes.levels
+    ]
+    png, _ = save_reliability(folder / "reliability", panels, colours=colours)
+    return Figure(
+        png,
+        "Expected and measured errors",
+        "Mean absolute error of the pixels over the error that the network expected of them, in units of the ground "
+        "truth's range, in ten bins of as many pixels; on the dotted line errors are as expected, above it larger.",
     )
 
 

@@ -25,6 +25,7 @@ _FIGURES = (
     "box_plots_*",
     "radar",
     "psf",
+    "reliability",
     "worst_cases_*",
 )
 

@@ -26,6 +26,7 @@ from oidn_jax.evaluation.settings import EvaluationSettings
 from oidn_jax.evaluation.statistics import ALL_LEVELS, paired_tests, summarise, with_all_levels, worst_rows
 from oidn_jax.evaluation.tables import (
     LIKENESS,
+    LINEARITY,
     ON_TERMINAL,
     RESOLUTION,
     paired_table,
@@ -188,6 +189,7 @@ def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
         score_table(summary, ON_TERMINAL, caption="Held-out scenes", spread=False, targets=targets),
         score_table(summary, LIKENESS, caption="Likeness to the ground truth"),
         score_table(summary, RESOLUTION, caption="Resolution and fidelity", targets=targets),
+        score_table(summary, LINEARITY, caption="Brightness and expected error"),
     ]
     if len(comparison.methods) > 1:
         tables.append(paired_table(comparison.in_print(result["paired_tests"]), _TESTED, level=last))

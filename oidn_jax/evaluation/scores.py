@@ -13,12 +13,15 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from oidn_jax.metrics.calibration import reliability
 from oidn_jax.metrics.decorrelation import Decorrelation, decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import THRESHOLDS, fourier_ring_correlation
 from oidn_jax.metrics.image import mse, nrmse, pearson, psnr
+from oidn_jax.metrics.linearity import linearity
 from oidn_jax.metrics.normalisation import affine_match, min_max, percentile
 from oidn_jax.metrics.rolling_frc import RollingFrc, RollingFrcOptions, rolling_frc
 from oidn_jax.metrics.squirrel import resolution_scaled_error
@@ -71,6 +74,9 @@ SCORES: Mapping[str, Score] = {
     "rfrc_missing": Score("rFRC without crossing", 3, False),
     "rsp": Score("RSP", 4, True),
     "rse": Score("RSE", 4, False),
+    "linearity": Score("Linearity, exponent", 2, None),
+    "linearity_r2": Score("Linearity, R²", 3, True),
+    "error_calibration": Score("Error / expected", 2, None),
 }
 
 
@@ -121,6 +127,33 @@ def score_against_widefield(
     """SQUIRREL's `rsp` and `rse`, the latter in units of the range of the widefield image."""
     error = resolution_scaled_error(image, min_max(widefield).apply(widefield))
     return {"rsp": error.rsp, "rse": error.rse}
+
+
+def score_linearity(
+    image: Float[np.ndarray, "b h w"], target: Float[np.ndarray, "b h w"]
+) -> dict[str, Float[np.ndarray, "b"]]:
+    """`linearity`, the exponent of the power law between target and image, and `linearity_r2` (`metrics.linearity`)."""
+    exponent, r2 = zip(*map(linearity, image, target), strict=True)
+    return {"linearity": np.array(exponent), "linearity_r2": np.array(r2)}
+
+
+def errors_against(
+    pixels: Float[np.ndarray, "h w"], expected: Float[np.ndarray, "h w"], target: Float[np.ndarray, "h w"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Absolute and expected errors in the unit of the target, which is brought to the scale of the pixels for it.
+
+    By the affine match of the target to them, as it has no noise to make that gain too small. Of pixels as they are
+    written, not of their light: below zero, too, the truth is as far away as was expected or not.
+    """
+    truth = jnp.asarray(target)
+    matched = affine_match(truth, jnp.asarray(pixels))
+    gain = np.maximum(np.abs(np.asarray(matched.gain)), 1e-12)
+    return np.abs(pixels - np.asarray(matched.apply(truth))) / gain, expected / gain
+
+
+def score_calibration(errors: Float[np.ndarray, "h w"], expected: Float[np.ndarray, "h w"]) -> float:
+    """`error_calibration`: the mean error over the mean expected one, of what `errors_against` gives."""
+    return reliability(errors, expected, bins=1).ratio
 
 
 # Compiled, so that a constant image, which an untrained network may give, is NaN and no error.

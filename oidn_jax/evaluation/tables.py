@@ -16,6 +16,7 @@ from oidn_jax.evaluation.scores import SCORES, format_score, is_better
 
 # What tables show of all scores; the rest is in the JSON and CSV.
 LIKENESS = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "affine_ms_ssim", "affine_nrmse", "pearson")
+LINEARITY = ("linearity", "linearity_r2", "error_calibration")
 RESOLUTION = ("da_resolution_nm", "da_a0", "frc_1_7_nm", "rfrc_mean_nm", "rfrc_worst_nm", "rfrc_missing", "rsp", "rse")
 ON_TERMINAL = ("minmax_psnr", "minmax_ssim", "affine_psnr", "affine_ssim", "da_resolution_nm", "rfrc_mean_nm", "rsp")
 

@@ -31,6 +31,9 @@ class TrustPage:
         mean_residual: (h, w), of the average frame, in units of its noise.
         residual: (frames, h, w), in units of the noise; 0 at the border, where nothing is said.
         reduced_chi_square: of all residuals.
+        error: (h2, w2), the expected absolute error of each pixel, in the unit of the image; None where it is unknown.
+        additions: (h2, w2), where not 0, light that a network added to its guide and the frames do not confirm, in
+            standard deviations; None of images without a guide.
         pixel_size_nm: of the image; None for no scale bar.
     """
 
@@ -43,19 +46,23 @@ class TrustPage:
     residual: Real[np.ndarray, "frames h w"]
     reduced_chi_square: float
     pixel_size_nm: float | None
+    error: Real[np.ndarray, "h2 w2"] | None = None
+    additions: Real[np.ndarray, "h2 w2"] | None = None
 
 
 def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
-    """Six panels: image, image with marks, evidence, chi-square, average residual, histogram; a PNG.
+    """Image, image with marks, evidence, chi-square, average residual, histogram, and what else is known; a PNG.
 
     Raises:
         InputError: the file exists, or cannot be written.
     """
     height, width = page.image.shape
     with figure_style(SCREEN_PT):
-        figure = Figure(figsize=(15, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
+        columns = 3 if page.error is None and page.additions is None else 4
+        figure = Figure(figsize=(5 * columns, 10 * max(0.5, min(2.0, height / width)) + 1.0), layout="constrained")
         FigureCanvasAgg(figure)
-        panels = figure.subplots(2, 3).ravel()
+        grid = figure.subplots(2, columns)
+        panels = grid[:, :3].ravel()
         draw_image(panels[0], page.image, pixel_size_nm=page.pixel_size_nm)
         panels[0].set_title("image")
         panels[1].imshow(_marked(page.image, page.evidence, threshold=page.threshold))
@@ -84,6 +91,18 @@ def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
             figure.colorbar(draw_image(axes, values, limits=limits, colours=colours), ax=axes, shrink=0.8)
             axes.set_title(title)
         _draw_histogram(panels[5], page)
+        further = grid[:, 3:].ravel()
+        for axes in further:
+            axes.axis("off")
+        if page.error is not None:
+            limits = (0.0, max(stretch(page.error)[1], 1e-12))
+            figure.colorbar(
+                draw_image(further[0], page.error, limits=limits, colours="magma"), ax=further[0], shrink=0.8
+            )
+            further[0].set_title("expected absolute error, unit of the image")
+        if page.additions is not None:
+            further[1].imshow(_marked(page.image, -page.additions, threshold=0.0))
+            further[1].set_title("orange: light that the network added\nto its guide and the frames do not confirm")
         figure.suptitle(page.title)
         return save(figure, path, overwrite=overwrite)
 

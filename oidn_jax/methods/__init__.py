@@ -8,6 +8,16 @@ acquisition, images that are given.
 from oidn_jax.methods.classical import ClassicalMethod
 from oidn_jax.methods.given import GivenImage
 from oidn_jax.methods.method import Image, Method, Progress
-from oidn_jax.methods.network import NetworkMethod, reconstruct
+from oidn_jax.methods.network import NetworkMethod, check_expects_error, reconstruct, reconstruct_with_error
 
-__all__ = ["ClassicalMethod", "GivenImage", "Image", "Method", "NetworkMethod", "Progress", "reconstruct"]
+__all__ = [
+    "ClassicalMethod",
+    "GivenImage",
+    "Image",
+    "Method",
+    "NetworkMethod",
+    "Progress",
+    "check_expects_error",
+    "reconstruct",
+    "reconstruct_with_error",
+]

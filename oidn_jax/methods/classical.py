@@ -26,6 +26,7 @@ LABELS = {
     "hifi": "HiFi-SIM",
     "tv": "TV-SIM",
 }
+PROPORTIONAL = "proportional to light, in the counts of the raw frames above the camera's offset"
 _SMALLEST_REGULARISATION, _LARGEST_REGULARISATION = 1e-4, 1e3
 _MOST_ITERATIONS = 100
 
@@ -154,13 +155,15 @@ class ClassicalMethod:
     def _provenance(self, acquisition: Acquisition) -> dict[str, Any]:
         """Numbers, optics and camera offset."""
         numbers: dict[str, Any] = {}
+        if self.name != "hifi" and not self.attenuation:  # filters that give each frequency another brightness
+            numbers["intensity"] = PROPORTIONAL
         if self.name in ("wiener", "true-wiener"):
             automatic = "automatic" if self.name == "wiener" else "automatic for each frequency"
             numbers["wiener"] = automatic if self.wiener is None else self.wiener
             numbers["attenuation"] = self.attenuation or 0.0
         if self.name == "hifi":
             hifi = self.options(acquisition.microscope).hifi
-            numbers = {name: float(value) for name, value in hifi._asdict().items() if value is not None}
+            numbers |= {name: float(value) for name, value in hifi._asdict().items() if value is not None}
             numbers["rl_iterations"] = self.rl_iterations
         if self.name == "tv":
             numbers["tv_strength"] = STRENGTH if self.tv_strength is None else self.tv_strength

@@ -28,12 +28,16 @@ class Image:
         dark: the value of a pixel without light. Smaller ones are noise or overshoot.
         provenance: what made it, as JSON can hold it.
         remarks: what the user should know of it, one line each.
+        error: (h2, w2), the expected absolute error of each pixel in the unit of the image, where the method knows it.
+        guide: (h2, w2), the classical image that a network began with, in the unit of the image; None of others.
     """
 
     pixels: Float32[np.ndarray, "h2 w2"]
     dark: float
     provenance: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
+    error: Float32[np.ndarray, "h2 w2"] | None = None
+    guide: Float32[np.ndarray, "h2 w2"] | None = None
 
 
 @runtime_checkable
@@ -74,7 +78,8 @@ def check_finite(image: Image, acquisition: Acquisition) -> Image:
     Raises:
         InputError: NaN or infinite pixels.
     """
-    wrong = np.count_nonzero(~np.isfinite(image.pixels))
+    computed = (image.pixels,) if image.error is None else (image.pixels, image.error)
+    wrong = sum(np.count_nonzero(~np.isfinite(pixels)) for pixels in computed)
     if wrong:
         raise InputError(
             f"{acquisition.stack.source} gave {wrong} NaN or infinite pixels; check the numbers of the microscope and "

@@ -24,10 +24,10 @@ from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.classical.guides import Guides, guides
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.methods.classical import illumination_provenance
-from oidn_jax.methods.method import Image, Progress, check_finite, no_progress
+from oidn_jax.methods.classical import PROPORTIONAL, illumination_provenance
+from oidn_jax.methods.method import Image, Method, Progress, check_finite, no_progress
 from oidn_jax.methods.tiling import Tiling, map_tiles
-from oidn_jax.models.guided import fold
+from oidn_jax.models.guided import GUIDES, fold
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.models.training_range import TrainingRange
@@ -121,8 +121,10 @@ class NetworkMethod:
         pixels, tiling, remarks = self._with_enough_memory(given.channels, progress)
         height, width = (min(n + 2 * BORDER, tiling.tile) for n in given.channels.shape[:2])
         image = Image(
-            given.image(pixels),
+            given.image(pixels[0]),
             dark=given.dark,
+            error=given.image(pixels[1]) if self.model.expects_error else None,
+            guide=given.guide,
             provenance={
                 "weights": dict(self.model.origin),
                 **given.provenance,
@@ -135,8 +137,8 @@ class NetworkMethod:
 
     def _with_enough_memory(
         self, channels: Float32[np.ndarray, "h w channels"], progress: Progress
-    ) -> tuple[Float32[np.ndarray, "h2 w2"], Tiling, tuple[str, ...]]:
-        """The pixels, the tiling that memory allowed, and what to say of it."""
+    ) -> tuple[Float32[np.ndarray, "maps h2 w2"], Tiling, tuple[str, ...]]:
+        """The pixels (and errors), the tiling that memory allowed, and what to say of it."""
         tiling, remarks = self.tiling, ()
         padded = (channels.shape[0] + 2 * BORDER, channels.shape[1] + 2 * BORDER)
         while True:
@@ -160,10 +162,11 @@ class _Input:
 
     Attributes:
         channels: (h, w, channels).
-        image: what makes pixels of what the network gives, (h2, w2).
+        image: what makes pixels of what the network gives, (h2, w2); of a guided network a factor, also for errors.
         dark: the value of a pixel without light in them.
         provenance: how it was made.
         remarks: what the user should know of it.
+        guide: the first of a guided network's, (h2, w2), in the unit of the image.
     """
 
     channels: Float32[np.ndarray, "h w channels"]
@@ -171,6 +174,7 @@ class _Input:
     dark: float
     provenance: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
+    guide: Float32[np.ndarray, "h2 w2"] | None = None
 
 
 def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
@@ -182,7 +186,11 @@ def _raw_frames(acquisition: Acquisition, time: int, model: TrainedModel) -> _In
         normalisation.apply(frames).astype(np.float32),
         image=lambda pixels: normalisation.invert_image(pixels[..., None])[..., 0].astype(np.float32),
         dark=float(normalisation.offset.mean()),
-        provenance={"normalisation": model.normalisation, "optics": model.microscope.describe()},
+        provenance={
+            "intensity": "in the range of the raw frames, not proportional to light",
+            "normalisation": model.normalisation,
+            "optics": model.microscope.describe(),
+        },
     )
 
 
@@ -192,11 +200,20 @@ def _guides(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
     light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
     made = _compiled_guides(light, illumination, acquisition.otf, scale=scale)
     unit = np.float32(made.unit)
+
+    def image(pixels: np.ndarray) -> np.ndarray:
+        return lit.embed(pixels * unit, scale=scale)
+
     return _Input(
         np.asarray(fold(made.images, made.conditions, scale=scale)),
-        image=lambda pixels: lit.embed(pixels * unit, scale=scale),
+        image=image,
         dark=0.0,
-        provenance={"unit": float(unit), **illumination_provenance(acquisition)},
+        guide=image(np.asarray(made.images[0])),
+        provenance={
+            "intensity": PROPORTIONAL,
+            "unit_counts": float(unit),
+            **illumination_provenance(acquisition),
+        },
         remarks=() if model.range is None else _outside(model.range, made, acquisition),
     )
 
@@ -215,21 +232,27 @@ _compiled_guides = jax.jit(guides, static_argnames="scale")
 
 def _reconstruct(
     channels: Float32[np.ndarray, "h w channels"], model: TrainedModel, tiling: Tiling, progress: Progress
-) -> Float32[np.ndarray, "h2 w2"]:
+) -> Float32[np.ndarray, "maps h2 w2"]:
+    """The image, and where the network expects errors, these."""
     scale = model.microscope.scale
     mirrored = np.pad(channels, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
     done, total = 0, tiling.count((mirrored.shape[0], mirrored.shape[1]))
 
     def network(tile: np.ndarray) -> np.ndarray:
         nonlocal done
-        image = np.asarray(model(tile[None]).image)[0, :, :, 0]
+        prediction = model(tile[None])
+        image = np.asarray(prediction.image)[0, :, :, 0]
         done += 1
         progress(done, total)
-        return image
+        if prediction.log_error is None:
+            return image[None]
+        # An exponential has no bound, and what no training showed may be expected to be wrong by a thousand times.
+        largest = np.abs(image) + 10.0 ** tile[0, 0, GUIDES * scale**2]
+        return np.stack([image, np.minimum(np.exp(np.asarray(prediction.log_error)[0, :, :, 0]), largest)])
 
-    blended = map_tiles(network, mirrored, tiling, scale=scale)
+    blended = map_tiles(network, mirrored, tiling, scale=scale, maps=1 + model.expects_error)
     inside = slice(scale * BORDER, -scale * BORDER)
-    return blended[inside, inside]
+    return blended[:, inside, inside]
 
 
 def _unless_out_of_memory(compute: Callable[[], np.ndarray]) -> np.ndarray | None:
@@ -277,6 +300,49 @@ def reconstruct(
         RuntimeWarning: hot pixels, saturation, a doubtful frame order; the tiles were halved because memory ran out.
     """
     method = NetworkMethod(model, tile=tile, overlap=overlap)
+    images = _images(raw_frames, method, microscope, progress)
+    return np.stack([image.pixels for image in images])[..., None]
+
+
+def reconstruct_with_error(
+    raw_frames: Shaped[np.ndarray, "..."],
+    model: TrainedModel,
+    *,
+    microscope: Microscope | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Float32[np.ndarray, "b h2 w2 1"], Float32[np.ndarray, "b h2 w2 1"]]:
+    """As `reconstruct`; gives the images, and the expected absolute error of each pixel in their unit.
+
+    Raises:
+        InputError: as `reconstruct`; a network that expects no errors.
+    """
+    method = NetworkMethod(model, tile=tile, overlap=overlap)
+    check_expects_error(method)
+    images = _images(raw_frames, method, microscope, progress)
+    pixels, errors = zip(*((image.pixels, image.error) for image in images), strict=True)
+    return np.stack(pixels)[..., None], np.stack(errors)[..., None]
+
+
+def check_expects_error(method: Method) -> None:
+    """Refuses methods that do not know the error of their pixels.
+
+    Raises:
+        InputError: all but guided networks whose body is a U-Net.
+    """
+    if not (isinstance(method, NetworkMethod) and method.model.expects_error):
+        raise InputError(
+            f"{method.label} does not know the expected error of its pixels; only a guided network with `body` 'unet' "
+            "does: use one, or leave `error` out"
+        )
+
+
+def _images(
+    raw_frames: Shaped[np.ndarray, "..."], method: NetworkMethod, microscope: Microscope | None, progress: Progress
+) -> list[Image]:
+    """Of frames in memory, one for each time point; see `reconstruct`."""
+    model = method.model
     if microscope is None:
         if model.guided:
             raise InputError("a guided network serves many microscopes; give the `microscope` that recorded the frames")
@@ -296,5 +362,5 @@ def reconstruct(
 
         images.append(method(acquisition, time, progress=advance))
     for line in dict.fromkeys([*acquisition.warnings, *(line for image in images for line in image.remarks)]):
-        warnings.warn(line, RuntimeWarning, stacklevel=2)
-    return np.stack([image.pixels for image in images])[..., None]
+        warnings.warn(line, RuntimeWarning, stacklevel=3)
+    return images

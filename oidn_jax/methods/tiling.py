@@ -110,17 +110,19 @@ def map_tiles(
     tiling: Tiling,
     *,
     scale: int,
-) -> Float32[np.ndarray, "sr_h sr_w"]:
+    maps: int = 1,
+) -> Float32[np.ndarray, "maps sr_h sr_w"]:
     """Applies a function to the tiles of an image and blends what it gives.
 
     Args:
-        function: (tile_h, tile_w, frames) to (scale * tile_h, scale * tile_w); called with one shape only.
+        function: (tile_h, tile_w, frames) to (maps, scale * tile_h, scale * tile_w); called with one shape only.
         image: (h, w, frames).
         tiling: how to cut it.
         scale: output pixels per raw pixel.
+        maps: how many images the function gives.
 
     Returns:
-        (scale * h, scale * w), summed in float32.
+        (maps, scale * h, scale * w), summed in float32.
     """
     lengths = image.shape[:2]
     starts = [tiling.starts(length) for length in lengths]
@@ -129,10 +131,10 @@ def map_tiles(
         blend_weights([scale * i for i in start], length=scale * length, tile=scale * side).astype(np.float32)
         for start, length, side in zip(starts, lengths, sides, strict=True)
     ]
-    blended = np.zeros((scale * lengths[0], scale * lengths[1]), np.float32)
+    blended = np.zeros((maps, scale * lengths[0], scale * lengths[1]), np.float32)
     for y, weight_y in zip(starts[0], weights[0], strict=True):
         for x, weight_x in zip(starts[1], weights[1], strict=True):
             result = function(image[y : y + sides[0], x : x + sides[1]])
-            target = blended[scale * y : scale * (y + sides[0]), scale * x : scale * (x + sides[1])]
+            target = blended[:, scale * y : scale * (y + sides[0]), scale * x : scale * (x + sides[1])]
             target += result * (weight_y[:, None] * weight_x[None, :])
     return blended

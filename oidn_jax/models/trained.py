@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from oidn_jax.models.networks import LABELS, build_network, predict
+from oidn_jax.models.networks import LABELS, build_network, has_error, predict
 from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.training_range import TrainingRange
 from oidn_jax.optics.microscope import Microscope
@@ -62,6 +62,11 @@ class TrainedModel:
     def guided(self) -> bool:
         """Whether it takes guides in the place of raw frames."""
         return self.fields["name"] == "guided"
+
+    @property
+    def expects_error(self) -> bool:
+        """Whether it gives the expected error of its pixels."""
+        return has_error(self.fields)
 
     def __call__(self, inputs: Float[Array | np.ndarray, "b h w channels"]) -> Prediction:
         """The bare network, without tiling or normalisation; compiled per shape."""

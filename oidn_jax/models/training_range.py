@@ -27,8 +27,8 @@ class TrainingRange(NamedTuple):
         Raises:
             ValueError: for anything that is no such ranges.
         """
-        ranges = cls(**{name: tuple(map(float, limits)) for name, limits in content.items()})
-        if not all(len(limits) == 2 and 0 < limits[0] <= limits[1] for limits in ranges):
+        ranges = cls(**{name: (float(low), float(high)) for name, (low, high) in content.items()})
+        if not all(0 < low <= high for low, high in ranges):
             raise ValueError(f"ranges of training {dict(content)}")
         return ranges
 

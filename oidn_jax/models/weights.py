@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from oidn_jax.data.atomic import write_atomically, write_json
+from oidn_jax.data.atomic import check_target, write_atomically, write_json
 from oidn_jax.data.normalisation import MODES
 from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import IllegalValue, InputError
@@ -70,9 +70,18 @@ def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> Non
     write_json(folder / _MODEL, content)
 
 
-def model_file(folder: Path) -> Path:
-    """The file without which a folder is no model."""
-    return folder / _MODEL
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuses a folder that `write_model` is to write, before any work is done for it.
+
+    Raises:
+        InputError: a file, a training run, or without `overwrite` a folder that holds a model.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give the name of a folder")
+    if (folder / "checkpoints").exists():
+        raise InputError(f"{folder} is a training run, whose weights would no longer be read; choose another folder")
+    for name in (_WEIGHTS, _MODEL):
+        check_target(folder / name, overwrite=overwrite)
 
 
 def read_model(folder: Path) -> TrainedModel:

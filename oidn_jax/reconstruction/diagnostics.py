@@ -52,14 +52,14 @@ def write_diagnostics(
             harmonics=estimate.harmonics,
         )
     )
-    cutoff = float(numbers.cutoff)
+    cutoff, (shortest, longest) = float(numbers.cutoff), acquisition.stripes.searched
     page = DiagnosticsPage(
         method=label,
         pixel_size_nm=acquisition.stack.pixel_size_nm,
         widefield=frames.mean(0),
         image=image,
         cutoff=cutoff,
-        searched=(acquisition.searched[0] * cutoff, acquisition.searched[1] * cutoff),
+        searched=(shortest * cutoff, longest * cutoff),
         brightness=numbers.brightness,
         raw_spectrum=numbers.raw_spectrum,
         result_spectrum=numbers.result_spectrum,

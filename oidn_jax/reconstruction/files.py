@@ -16,7 +16,7 @@ import numpy as np
 from oidn_jax.acquisition import Acquisition, GroupingError
 from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.data.raw_stack import RawStack, gather
-from oidn_jax.data.writers import open_sr_tiff
+from oidn_jax.data.writers import ImageWriter, open_sr_tiff
 from oidn_jax.errors import InputError
 from oidn_jax.figures.preview import save_preview
 from oidn_jax.methods import ClassicalMethod, GivenImage, Image, Method, NetworkMethod
@@ -43,6 +43,7 @@ from oidn_jax.version import __version__
 
 _PIXEL_SIZE_TOLERANCE = 0.05
 _CONTRADICTED = 1.1
+_EXPECTED_ERROR = "expected absolute error of each pixel, in the unit of the image"
 
 
 def reconstruct_files(
@@ -81,20 +82,10 @@ def reconstruct_files(
     Raises:
         InputError: a wrong input, setting or output; nothing is written then, unless the message names what is.
     """
-    methods = tuple(method) if isinstance(method, Sequence) else (method,)
-    microscopes = (microscope,) if isinstance(microscope, Microscope) else tuple(microscope)
-    work = Work(methods, microscopes, reading or Reading(), outputs or Outputs(), messages or Messages())
-    check_work(work)
-    frames = work.microscope.frames + (work.reading.widefield_frame is not None)
-    sources = gather(inputs, frames=1 if work.reading.frame_order == "montage" else frames)
-    jobs = [job for source in sources for job in inspect(source, work, Path(out))]
+    work = _work(method, microscope, reading, outputs, messages)
+    jobs = _jobs(inputs, work, Path(out))
     check_outputs(jobs, Path(out), work)
-    missing = dict.fromkeys(text for job in jobs for text in job.missing)
-    if missing and work.needs_illumination:
-        work.messages.warn(
-            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na` and "
-            "`emission_nm`, or a `config`"
-        )
+    _warn_of_missing(jobs, work)
     done, total = 0, sum(job.pixels for job in jobs)
     for number, job in enumerate(jobs):
 
@@ -113,28 +104,100 @@ def reconstruct_files(
     return [job.result for job in jobs]
 
 
-def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
-    """Reads, checks, reconstructs and writes the channels of one position of a file."""
+def open_acquisitions(
+    inputs: Sequence[str | Path],
+    method: Method | Sequence[Method],
+    *,
+    microscope: Microscope | Sequence[Microscope],
+    reading: Reading | None = None,
+    messages: Messages | None = None,
+) -> list[Acquisition]:
+    """The acquisitions that `reconstruct_files` would make images of, checked as there: each position and channel.
+
+    Args:
+        inputs: as there.
+        method: likewise; it is asked for no image.
+        microscope: likewise.
+        reading: likewise.
+        messages: where warnings go.
+
+    Raises:
+        InputError: a wrong input or setting.
+    """
+    work = _work(method, microscope, reading, None, messages)
+    jobs = _jobs(inputs, work, Path())
+    _warn_of_missing(jobs, work)
+    return [acquisition for job in jobs for acquisition in _opened(job, work)[2]]
+
+
+def _work(
+    method: Method | Sequence[Method],
+    microscope: Microscope | Sequence[Microscope],
+    reading: Reading | None,
+    outputs: Outputs | None,
+    messages: Messages | None,
+) -> Work:
+    """What is the same for all files, checked."""
+    methods = tuple(method) if isinstance(method, Sequence) else (method,)
+    microscopes = (microscope,) if isinstance(microscope, Microscope) else tuple(microscope)
+    work = Work(methods, microscopes, reading or Reading(), outputs or Outputs(), messages or Messages())
+    check_work(work)
+    return work
+
+
+def _jobs(inputs: Sequence[str | Path], work: Work, out: Path) -> list[Job]:
+    """The positions of all files."""
+    frames = work.microscope.frames + (work.reading.widefield_frame is not None)
+    sources = gather(inputs, frames=1 if work.reading.frame_order == "montage" else frames)
+    return [job for source in sources for job in inspect(source, work, out)]
+
+
+def _warn_of_missing(jobs: Sequence[Job], work: Work) -> None:
+    """What of the optics nobody gave."""
+    missing = dict.fromkeys(text for job in jobs for text in job.missing)
+    if missing and work.needs_illumination:
+        work.messages.warn(
+            f"nobody gave all of the optics, so these are assumed: {', '.join(missing)}; give `na` and "
+            "`emission_nm`, or a `config`"
+        )
+
+
+def _opened(job: Job, work: Work) -> tuple[Work, RawStack, list[Acquisition]]:
+    """One position of a file, its channels checked, and the work with the axis of its frames."""
     work = replace(work, reading=replace(work.reading, frame_axis=decide_frame_axis(job, work)))
     stack = open_stack(job.source, work, work.reading.frame_axis).position(job.position or 0)
     channels = channels_of(stack, work, job.position)
     _warn_of_pixel_size(channels[0], work)
     _warn_of_optics(stack, channels, work)
-    firsts = []
-    for number, acquisition in enumerate(channels):
-        acquisition.check(movement=work.depends_on_optics or work.reading.correct_drift)
-        try:
-            if work.needs_illumination:
-                _ = acquisition.estimate  # what is wrong with it must be said before anything is written
-            acquisition.check_grouping()
-        except GroupingError as error:
-            fitting = fitting_groupings(job, work)
-            words = f"; the stripes agree with {' and with '.join(fitting)}" if fitting else ""
-            raise InputError(f"{error}{words}") from error
-        method = for_channel(work.methods, number)
-        firsts.append(method(acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])))
+    for acquisition in channels:
+        _check(acquisition, job, work)
+    return work, stack, channels
+
+
+def _check(acquisition: Acquisition, job: Job, work: Work) -> None:
+    """Pixels, stripes and grouping of a channel: what is wrong must be said before anything is written."""
+    acquisition.check(movement=work.depends_on_optics or work.reading.correct_drift)
+    try:
+        if work.needs_illumination:
+            _ = acquisition.estimate
+        acquisition.check_grouping()
+    except GroupingError as error:
+        fitting = fitting_groupings(job, work)
+        words = f"; the stripes agree with {' and with '.join(fitting)}" if fitting else ""
+        raise InputError(f"{error}{words}") from error
+
+
+def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
+    """Reads, checks, reconstructs and writes the channels of one position of a file."""
+    work, stack, channels = _opened(job, work)
+    firsts = [
+        for_channel(work.methods, number)(
+            acquisition, 0, progress=lambda part, parts: advance(part / parts / job.shape[0])
+        )
+        for number, acquisition in enumerate(channels)
+    ]
     provenances = [
-        _provenance(job, work, stack, number) | _drift(channels[number]) | image.provenance
+        _provenance(job, work, stack, number) | _drift(channels[number]) | dict(image.provenance)
         for number, image in enumerate(firsts)
     ]
     _write_images(job, work, channels, firsts, provenances, advance)
@@ -145,7 +208,7 @@ def _run(job: Job, work: Work, advance: Callable[[float], None]) -> None:
 
 def _drift(acquisition: Acquisition) -> dict[str, Any]:
     """For the provenance: the drift that was undone, of the brightest time point."""
-    return {"drift_undone_px": acquisition.drift.shift.tolist()} if acquisition.correct_drift else {}
+    return {"drift_undone_px": acquisition.frames.drift.shift.tolist()} if acquisition.frames.correct_drift else {}
 
 
 def _provenance(job: Job, work: Work, stack: RawStack, number: int) -> dict[str, Any]:
@@ -206,21 +269,26 @@ def _write_images(
     ]
     remarks: set[tuple[int, str]] = set()
     with ExitStack() as files:
-        image_file, trusts = None, []
-        if job.image is not None:
-            image_file = files.enter_context(
-                open_sr_tiff(
-                    job.image,
-                    shape=(job.shape[0], *channels[0].fine_size),
-                    pixel_size_nm=fine_nm,
-                    layout=layout,
-                    time_interval_s=stack.time_interval_s,
-                    z_spacing_nm=stack.images.z_spacing_nm,
-                    channels=[acquisition.stack.channels[0] for acquisition in channels],
-                    provenance=provenance,
-                    overwrite=work.outputs.overwrite,
-                )
+        trusts = []
+
+        def opened(path: Path | None, provenance: dict[str, Any]) -> ImageWriter | None:
+            if path is None:
+                return None
+            file = open_sr_tiff(
+                path,
+                shape=(job.shape[0], *channels[0].fine_size),
+                pixel_size_nm=fine_nm,
+                layout=layout,
+                time_interval_s=stack.time_interval_s,
+                z_spacing_nm=stack.images.z_spacing_nm,
+                channels=[acquisition.stack.channels[0] for acquisition in channels],
+                provenance=provenance,
+                overwrite=work.outputs.overwrite,
             )
+            return files.enter_context(file)
+
+        image_file = opened(job.image, provenance)
+        error_file = opened(job.error, {"quantity": _EXPECTED_ERROR, **provenance})
         for beside, acquisition, own in zip(job.channels, channels, provenances, strict=True):
             if beside.trust is not None:
                 writer = TrustWriter(beside.trust, acquisition, provenance=own, overwrite=work.outputs.overwrite)
@@ -240,14 +308,19 @@ def _write_images(
                     remarks.add((channel, remark))
             if image_file is not None:
                 image_file.write(stack.as_shown(image.pixels))
+            if error_file is not None:
+                assert image.error is not None, "checked before"
+                error_file.write(stack.as_shown(image.error))
             if trusts:
                 pixels = on_our_grid(image.pixels, acquisition) if moved[channel] else image.pixels
-                trusts[channel].write(pixels, time)
+                trusts[channel].write(pixels, time, error=image.error, guide=image.guide)
     if job.image is not None:
         lengths = (layout.times, layout.slices, layout.channels)
         size = " x ".join(str(n) for n in (*(n for n in lengths if n > 1), *channels[0].fine_size))
         pixel = "pixel size unknown" if fine_nm is None else f"{fine_nm:g} nm per pixel"
         work.messages.say(f"{job.image}: {size} pixels, {pixel}")
+    if job.error is not None:
+        work.messages.say(f"{job.error}: {_EXPECTED_ERROR}")
     for beside, trust, acquisition in zip(job.channels, trusts, channels, strict=False):
         assert beside.trust is not None
         if trust.worst_chi_square > _CONTRADICTED:

@@ -17,7 +17,7 @@ from oidn_jax.data.image_file import Source, common_name
 from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack, open_raw_stack
 from oidn_jax.data.writers import fits_imagej, output_name
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.methods import GivenImage, Method, NetworkMethod
+from oidn_jax.methods import GivenImage, Method, NetworkMethod, check_expects_error
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.reconstruction.optics import ChannelOptics
 from oidn_jax.reconstruction.trust import TrustFiles
@@ -35,12 +35,14 @@ class Outputs:
         preview: widefield beside SR, of the first time point.
         diagnostics: the page of `reconstruction.diagnostics`.
         trust: the files of `reconstruction.trust`.
+        error: the expected absolute error of each pixel, of networks that know it.
         overwrite: replace existing files.
     """
 
     preview: bool = False
     diagnostics: bool = False
     trust: bool = False
+    error: bool = False
     overwrite: bool = False
 
 
@@ -138,6 +140,7 @@ class Job:
         shape: (images, frames, y, x).
         missing: what of the optics nobody gave, not even the file.
         image: to be written, if any.
+        error: of its pixels, to be written, if any.
         channels: what is written beside it.
     """
 
@@ -146,6 +149,7 @@ class Job:
     shape: tuple[int, int, int, int]
     missing: tuple[str, ...]
     image: Path | None
+    error: Path | None
     channels: tuple[Beside, ...]
 
     @property
@@ -175,8 +179,8 @@ class Job:
     @property
     def outputs(self) -> list[Path]:
         """The files to write."""
-        image = [] if self.image is None else [self.image]
-        return image + [path for beside in self.channels for path in beside.files]
+        own = [path for path in (self.image, self.error) if path is not None]
+        return own + [path for beside in self.channels for path in beside.files]
 
 
 @dataclass(frozen=True)
@@ -400,6 +404,7 @@ def _inspect_position(source: Source, stack: RawStack, position: int | None, wor
         (images, frames, h, w),
         missing=tuple(line for number in range(len(channels)) for line in work.optics(stack, number).missing),
         image=out / name if work.method.writes_image else None,
+        error=out / f"{stem}_error{name.removeprefix(stem)}" if outputs.error else None,
         channels=tuple(map(beside, stems)),
     )
 
@@ -413,6 +418,8 @@ def check_work(work: Work) -> None:
             raise IllegalValue(f"microscope.{name}", sorted(values), "it must be the same for all channels")
     for method in work.methods:
         method.check(microscope)
+        if work.outputs.error:
+            check_expects_error(method)
     for known in work.reading.illuminations:
         read_illumination(
             known.path,

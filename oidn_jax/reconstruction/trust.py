@@ -8,12 +8,12 @@ in units of the expected noise, then their average in units of its own. `NAME_tr
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from oidn_jax.acquisition import Acquisition
 from oidn_jax.acquisition.diagnostics import GHOSTS, pattern_left
@@ -25,6 +25,7 @@ from oidn_jax.optics.grid import from_padded_spectrum
 
 _CLEARLY_BETTER = 0.98
 _UNCONFIRMED, _LACKING = 0.3, 10.0
+_CLEARLY_ADDED, _TENTH = 2.0, 0.1  # standard deviations of the frames' noise; of the light
 _check = jax.jit(check_consistency)
 _onto_our_grid = jax.jit(from_padded_spectrum, static_argnames="scale")
 
@@ -96,6 +97,15 @@ def fits_better_moved(image: Float32[np.ndarray, "h2 w2"], acquisition: Acquisit
     return True
 
 
+class _First(NamedTuple):
+    """What is shown of the first time point."""
+
+    image: Float32[np.ndarray, "h2 w2"]
+    error: Float32[np.ndarray, "h2 w2"] | None
+    additions: Float32[np.ndarray, "h2 w2"] | None
+    consistency: Consistency
+
+
 class TrustWriter:
     """Judges images as they come and writes the files; use as a context manager, which ends them.
 
@@ -134,7 +144,7 @@ class TrustWriter:
         self._provenance = {**provenance, "optics": acquisition.optics.describe()}
         self._overwrite = overwrite
         self._numbers: list[dict[str, float]] = []
-        self._first: tuple[Float32[np.ndarray, "h2 w2"], Consistency] | None = None
+        self._first: _First | None = None
         self.verdict, self.worst_chi_square = "", 0.0
 
     def __enter__(self) -> "TrustWriter":
@@ -170,9 +180,28 @@ class TrustWriter:
             self._open_files = files.pop_all()
         return self
 
-    def write(self, image: Float32[np.ndarray, "h2 w2"], time: int) -> None:
-        """Judges the image of the next time point and writes its maps."""
+    def write(
+        self,
+        image: Float32[np.ndarray, "h2 w2"],
+        time: int,
+        *,
+        error: Float32[np.ndarray, "h2 w2"] | None = None,
+        guide: Float32[np.ndarray, "h2 w2"] | None = None,
+    ) -> None:
+        """Judges the image of the next time point and writes its maps.
+
+        Args:
+            image: to be judged.
+            time: its number.
+            error: the expected absolute error of its pixels, if known.
+            guide: the classical image that a network began with, if any.
+        """
         consistency = judge(image, self._acquisition, time)
+        additions = None
+        if guide is not None:
+            of_guide = judge(guide, self._acquisition, time)
+            more = clearly_more(image, guide)
+            additions = more * unconfirmed(np.asarray(consistency.evidence), np.asarray(of_guide.evidence))
         every = consistency.residual if self._every_frame else []
         as_shown = self._acquisition.stack.as_shown
         self._maps.write(as_shown(np.stack([consistency.chi_square, consistency.evidence])))
@@ -180,10 +209,24 @@ class TrustWriter:
         vectors = self._acquisition.estimate.illumination.wave_vector
         left = pattern_left(image, vectors, scale=self._acquisition.microscope.scale)
         of_pattern = {"pattern_left": float(left.factor), "pattern_left_contrast": float(left.contrast)}
-        self._numbers.append({**_numbers(consistency), **of_pattern})
+        self._numbers.append({**_numbers(consistency), **of_pattern, **self._expected(image, error)})
+        if additions is not None:
+            judged = np.count_nonzero(consistency.evidence)
+            self._numbers[-1]["unconfirmed_additions"] = np.count_nonzero(additions) / max(judged, 1)
         self.worst_chi_square = max(self.worst_chi_square, float(consistency.reduced_chi_square))
         if self._first is None:
-            self._first = image, consistency
+            self._first = _First(image, error, additions, consistency)
+
+    def _expected(
+        self, image: Float32[np.ndarray, "h2 w2"], error: Float32[np.ndarray, "h2 w2"] | None
+    ) -> dict[str, float]:
+        """Of the lit part: the median of the expected errors, and their sum over that of the light."""
+        if error is None:
+            return {}
+        lit, scale = self._acquisition.lit, self._acquisition.microscope.scale
+        errors, light = lit.of(error, scale=scale), lit.of(image, scale=scale).mean(dtype=np.float64)
+        share = errors.mean(dtype=np.float64) / light if light > 0 else np.inf
+        return {"expected_error_median": float(np.median(errors)), "expected_error_of_light": float(share)}
 
     def __exit__(self, *error: Any) -> None:
         self._open_files.__exit__(*error)
@@ -195,7 +238,7 @@ class TrustWriter:
         summary = _summary(self._numbers, self._acquisition, self._provenance)
         self.verdict = summary["verdict"]
         write_json(self._files.numbers, summary)
-        (image, consistency), as_shown = self._first, self._acquisition.stack.as_shown
+        (image, error, additions, consistency), as_shown = self._first, self._acquisition.stack.as_shown
         raw_nm = self._acquisition.stack.pixel_size_nm
         page = TrustPage(
             title=self.verdict,
@@ -205,10 +248,33 @@ class TrustWriter:
             chi_square=as_shown(np.asarray(consistency.chi_square)),
             mean_residual=as_shown(np.asarray(consistency.mean_residual)),
             residual=as_shown(np.asarray(consistency.residual)),
+            error=None if error is None else as_shown(error),
+            additions=None if additions is None else as_shown(additions),
             reduced_chi_square=float(consistency.reduced_chi_square),
             pixel_size_nm=None if raw_nm is None else raw_nm / self._acquisition.microscope.scale,
         )
         save_trust(self._files.picture, page, overwrite=self._overwrite)
+
+
+def clearly_more(image: Float32[np.ndarray, "h2 w2"], guide: Float32[np.ndarray, "h2 w2"]) -> Bool[np.ndarray, "h2 w2"]:
+    """Where an image has more than its guide, by a tenth of that or, where it is darker, of its mean.
+
+    Brightness and background are fitted to each of them, so that a strong addition moves the evidence everywhere.
+    """
+    return image - guide > _TENTH * np.maximum(guide, max(float(guide.mean()), 0.0))
+
+
+def unconfirmed(
+    evidence: Float32[np.ndarray, "h2 w2"], evidence_of_guide: Float32[np.ndarray, "h2 w2"]
+) -> Float32[np.ndarray, "h2 w2"]:
+    """Where the frames do not confirm what a network added to its guide, in standard deviations; else 0.
+
+    The evidence is linear in what frames and image have not in common, so a = guide's - image's is the light that was
+    added, as the frames must show it. It counts where a > 2, and is confirmed where the guide lacked at least half of
+    it: guide's evidence >= a / 2, the image is then no worse than its guide.
+    """
+    added = evidence_of_guide - evidence
+    return np.where((added > _CLEARLY_ADDED) & (evidence_of_guide < 0.5 * added), added, 0.0).astype(np.float32)
 
 
 def confirmed_period(consistency: Consistency) -> float:
@@ -254,18 +320,32 @@ def _summary(numbers: list[dict[str, float]], acquisition: Acquisition, provenan
     words = f", ghosts of the pattern ({left:.1f} times its surroundings, {100 * contrast:.2g} % of the contrast)"
     ghosts = words if left > GHOSTS else ""
     period_nm = acquisition.microscope.pixel_size_nm * period
+    known = {
+        name: float(np.mean([n[name] for n in numbers]))
+        for name in ("expected_error_median", "expected_error_of_light", "unconfirmed_additions")
+        if name in numbers[0]
+    }
+    of_network = ""
+    if "unconfirmed_additions" in known:
+        of_network += f", light added that the frames do not confirm in {100 * known['unconfirmed_additions']:.2f} %"
+    if "expected_error_median" in known:
+        of_network += (
+            f", expected error {100 * known['expected_error_of_light']:.2g} % of the light (median "
+            f"{known['expected_error_median']:.3g} counts)"
+        )
     noise = acquisition.noise
     gain, offset = np.asarray(noise.gain).tolist(), np.asarray(noise.offset).tolist()
     dark = np.asarray(noise.dark_variance)
     dark_variance = np.median(dark.reshape(len(dark), -1), axis=1).tolist()  # of a typical pixel
     return {
         "verdict": f"reduced chi-square {chi_square:.3f} (1: noise explains all), contradicted area "
-        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}",
+        f"{100 * area:.2f} %, detail confirmed down to periods of {period_nm:.0f} nm{ghosts}{of_network}",
         "confirmed_period_nm": period_nm,
         "reduced_chi_square": chi_square,
         "suspect_area": area,
         "pattern_left": left,
         "pattern_left_contrast": contrast,
+        **known,
         "otf_damping": _damping(acquisition),
         "times": numbers,
         "noise": {

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from oidn_jax.acquisition import Acquisition, KnownIllumination, acquisition
+from oidn_jax.acquisition import Acquisition, KnownIllumination, stripes
 from oidn_jax.acquisition.illumination_file import write_illumination
 from oidn_jax.data import InputError, RawStack, open_raw_stack
 from oidn_jax.methods import ClassicalMethod
@@ -74,7 +74,7 @@ def test_nothing_is_read_before_it_is_asked_for_and_only_that():
     stack, reads = counted(lapse(4))
     acquired = Acquisition(stack, MICROSCOPE)
     assert reads == []
-    _ = acquired.defects
+    _ = acquired.frames.defects
     reads.clear()
     acquired.counts(2)
     acquired.counts(2)
@@ -82,8 +82,8 @@ def test_nothing_is_read_before_it_is_asked_for_and_only_that():
 
 
 def test_the_illumination_is_estimated_once_and_its_brightness_followed(monkeypatch):
-    calls, estimate = [], acquisition._estimate
-    monkeypatch.setattr(acquisition, "_estimate", lambda *a, **k: calls.append(1) or estimate(*a, **k))
+    calls, estimate = [], stripes._estimate
+    monkeypatch.setattr(stripes, "_estimate", lambda *a, **k: calls.append(1) or estimate(*a, **k))
     frames = np.stack([counts(), counts()]).astype(float)
     frames[1, :3] = 100 + (frames[1, :3] - 100) / 2  # the first orientation has half of the light
     acquired = of_counts(frames)
@@ -239,7 +239,7 @@ def test_stripes_are_looked_for_where_their_period_is():
     period = float(PIXEL_NM / np.linalg.norm(vector, axis=-1).mean())
     given = of_counts(counts(), pattern_period_nm=(period, period))
     limits = period * np.array([1.05, 0.95])
-    np.testing.assert_allclose(given.searched, PIXEL_NM / MICROSCOPE.cutoff / limits, rtol=1e-3)
+    np.testing.assert_allclose(given.stripes.searched, PIXEL_NM / MICROSCOPE.cutoff / limits, rtol=1e-3)
     np.testing.assert_allclose(given.estimate.illumination.wave_vector, vector, atol=0.3 / SIZE)
     assert not given.warnings
     elsewhere = of_counts(counts(), pattern_period_nm=(1.3 * period, 1.5 * period))

@@ -70,7 +70,7 @@ def test_phases_of_frames_that_were_moved_hold_for_no_others(tmp_path):
     path, frames = tmp_path / "cell.json", moved(counts())
     for recorded, moves in ((frames, True), (counts(), False)):
         first = acquired(recorded, correct_drift=True)
-        provenance = {"drift_undone_px": first.drift.shift.tolist()}
+        provenance = {"drift_undone_px": first.frames.drift.shift.tolist()}
         write_illumination(
             path,
             first.estimate,

@@ -69,7 +69,7 @@ def test_even_illumination_has_none(level):
 
 def test_uneven_illumination_contradicts_the_image_unless_it_is_corrected(monkeypatch):
     corrected = chi_square(acquisition(0.1))
-    monkeypatch.setattr("oidn_jax.acquisition.acquisition.find_envelopes", lambda *_: None)
+    monkeypatch.setattr("oidn_jax.acquisition.frames.find_envelopes", lambda *_: None)
     assert chi_square(acquisition(0.1)) > 1.5 > 1.1 > corrected
 
 

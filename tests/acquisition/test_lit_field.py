@@ -73,7 +73,7 @@ def test_estimates_are_those_of_the_lit_part_alone(rim, kind):
     np.testing.assert_allclose(whole.estimate.confidence, alone.estimate.confidence, rtol=1e-3)
     jax.tree.map(np.testing.assert_array_equal, whole.noise, alone.noise)
     np.testing.assert_allclose(whole.damping, alone.damping, rtol=1e-2)
-    np.testing.assert_array_equal(whole.drift.shift, alone.drift.shift)
+    np.testing.assert_array_equal(whole.frames.drift.shift, alone.frames.drift.shift)
     # The phases are those of the whole: both say the same light at the same pixel.
     drawn = patterns(Illumination(*map(jnp.asarray, ours)), size=SIZE, scale=1)[lit]
     expected = patterns(Illumination(*map(jnp.asarray, theirs)), size=drawn.shape[2:], scale=1)
@@ -90,7 +90,7 @@ def test_a_rim_that_stays_does_not_hide_a_sample_that_moves():
     moved = np.concatenate([np.roll(each, 2 - i, axis=2) for i, each in enumerate(np.split(counts(), 3), start=1)])
     frames, lit = bordered("all sides", "zeros")
     frames[lit] = moved[lit]
-    np.testing.assert_allclose(acquisition(frames).drift.shift[:, 1], [1.0, 0.0, -1.0], atol=0.15)
+    np.testing.assert_allclose(acquisition(frames).frames.drift.shift[:, 1], [1.0, 0.0, -1.0], atol=0.15)
 
 
 @pytest.mark.parametrize("rim", RIMS)
@@ -245,7 +245,7 @@ def test_images_are_those_of_all_that_is_lit():
     assert (light[:, shape("round")] != 0).mean() > 0.95
     image = ClassicalMethod("widefield")(acquired, 0).pixels
     rows, columns = (slice(2 * (n // 2 - 68), 2 * (n // 2 + 68)) for n in SIZE)
-    assert image[rows, columns].all()
+    assert (image[shape("round").repeat(2, 0).repeat(2, 1)] != 0).mean() > 0.95
     image[rows, columns] = 0
     assert not image.any()
 

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax.acquisition import CameraSettings
-from oidn_jax.acquisition.acquisition import Acquisition, KnownIllumination
+from oidn_jax.acquisition import Acquisition, CameraSettings, KnownIllumination
 from oidn_jax.acquisition.illumination_file import read_illumination, write_illumination
 from oidn_jax.classical.consistency import check_consistency
 from oidn_jax.errors import IllegalValue, InputError

@@ -106,8 +106,8 @@ def test_the_illumination_is_found_as_without_it():
         each.check()
     ours, theirs = with_stamp.estimate, without.estimate
     np.testing.assert_allclose(ours.illumination.wave_vector, theirs.illumination.wave_vector, atol=2e-3)
-    assert not with_stamp.defects.pixels.any()
-    assert not with_stamp.defects.lines
+    assert not with_stamp.frames.defects.pixels.any()
+    assert not with_stamp.frames.defects.lines
     assert len([line for line in with_stamp.warnings if "time stamp" in line]) == 1
     assert set(with_stamp.warnings) - set(without.warnings) <= {line for line in with_stamp.warnings if "stamp" in line}
 

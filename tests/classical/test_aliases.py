@@ -96,7 +96,7 @@ def test_coarse_pixels_give_a_better_image_than_widefield_and_one_warning():
 
 def test_stripes_that_are_not_certain_cannot_be_told_from_their_copies(monkeypatch):
     """Also where no copy is as good as the one taken."""
-    monkeypatch.setattr("oidn_jax.acquisition.acquisition.AMBIGUOUS", 1.0)
+    monkeypatch.setattr("oidn_jax.acquisition.stripes.AMBIGUOUS", 1.0)
     noise = np.random.default_rng(0).poisson(200.0, (9, SIZE, SIZE)).astype(np.uint16)
     with pytest.raises(InputError, match=r"the pixels of 108\.3 nm .* shows no stripes for certain, so that they"):
         _ = acquired(noise).estimate

@@ -73,7 +73,7 @@ def test_nothing_is_replaced_unasked(checkpoint, command, refused):
     checkpoint("dfcan")
     words = ("import", "best.pth.tar", "--model=dfcan", "--out=model")
     assert command(*words).code == 0
-    refused("model/model.json exists already.*--overwrite", *words)
+    refused("model/weights.safetensors exists already.*--overwrite", *words)
     assert command(*words, "--overwrite").code == 0
     words = ("export", "--format=torch", "--workdir=model", "--out=best.pth.tar")
     refused("best.pth.tar exists already.*--overwrite", *words)

@@ -59,6 +59,8 @@ WRONG = {
     ),
     "a flag of another method": (["cell.tif", "--out=out", "--method=hifi", "--wiener=0.1"], "--wiener is for"),
     "a flag of networks": (["cell.tif", "--out=out", "--method=wiener", "--tile=64"], "--tile is for --method=network"),
+    "errors that nobody knows": (["cell.tif", "--out=out", "--method=wiener", "--error"], "--error is of guided"),
+    "errors of an image": (["cell.tif", "--out=out", "--image=sr.tif", "--error"], "--error is of .* for --image"),
     "tile of total variation": (
         ["cell.tif", "--out=out", "--method=tv", "--tile=64"],
         "--tile is for --method=network",
@@ -487,6 +489,6 @@ def test_a_widefield_image_does_not_wait_for_a_drift_that_nobody_asked_for(comma
         calls.append(arguments)
         return measure_drift(*arguments, **settings)
 
-    monkeypatch.setattr("oidn_jax.acquisition.acquisition.measure_drift", counted)
+    monkeypatch.setattr("oidn_jax.acquisition.frames.measure_drift", counted)
     assert command("reconstruct", "spots.tif", "--method=widefield", "--out=out", *words).code == 0
     assert bool(calls) == bool(looked)

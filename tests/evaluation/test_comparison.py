@@ -9,7 +9,16 @@ import pytest
 from oidn_jax.data import write_raw_tiff
 from oidn_jax.data.raw_stack import open_images
 from oidn_jax.evaluation.comparison import compare
-from oidn_jax.evaluation.scores import SCORES, format_score, is_better, light, score_likeness, score_map
+from oidn_jax.evaluation.scores import (
+    SCORES,
+    errors_against,
+    format_score,
+    is_better,
+    light,
+    score_calibration,
+    score_likeness,
+    score_map,
+)
 from oidn_jax.methods import ClassicalMethod, Image, NetworkMethod
 from oidn_jax.metrics.decorrelation import decorrelation_analysis
 from oidn_jax.metrics.fourier_ring import fourier_ring_correlation
@@ -45,18 +54,18 @@ class Painted:
         return self.paint(acquisition.counts(time))
 
 
-def as_image(pixels, dark=0.0):
-    return Image(pixels.astype(np.float32), dark=dark, provenance={})
+def as_image(pixels, dark=0.0, error=None):
+    return Image(pixels.astype(np.float32), dark=dark, provenance={}, error=error)
 
 
 @pytest.fixture(scope="module")
 def comparison(scenes):
-    """Widefield, the target itself, and darkness, as an untrained network may give."""
+    """Widefield, the target itself, which expects to be wrong, and darkness, as an untrained network may give."""
 
     def target(counts):
         frames = np.concatenate([*scenes.raw_frames.values(), *scenes.repeated_frames.values()])
         place = np.flatnonzero((np.moveaxis(frames, -1, 1) == counts).all((1, 2, 3)))[0]
-        return as_image(scenes.target[place % 2])
+        return as_image(scenes.target[place % 2], error=np.full((64, 64), 0.1, np.float32))
 
     methods = {
         "widefield": ClassicalMethod("widefield"),
@@ -165,6 +174,34 @@ def test_scores_are_those_of_the_metrics(comparison, scenes):
         expected |= dict.fromkeys(("rfrc_mean_nm", "rfrc_worst_nm", "rfrc_value"), np.nan)
     for name, value in expected.items():
         np.testing.assert_allclose(row[name], value, rtol=1e-3, err_msg=name)
+
+
+def test_brightness_of_the_truth_itself_is_linear(comparison):
+    for row in comparison.rows:
+        if row["method"] == "perfect":
+            assert row["linearity"] == pytest.approx(1.0, abs=0.01)
+            assert row["linearity_r2"] == pytest.approx(1.0, abs=1e-4)
+        if row["method"] == "dark":
+            assert np.isnan([row["linearity"], row["linearity_r2"]]).all()
+
+
+def test_errors_are_told_of_methods_that_expect_any(comparison):
+    assert set(comparison.expected) == {("ccps", level, "perfect") for level in LEVELS}
+    for curve in comparison.expected.values():
+        np.testing.assert_allclose(curve.expected, 0.1, rtol=1e-4)
+        np.testing.assert_allclose(curve.measured, 0.0, atol=1e-5)
+    for row in comparison.rows:
+        assert np.isnan(row["error_calibration"]) == (row["method"] != "perfect")
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (400.0, -70.0)])
+def test_errors_are_of_the_pixels_as_written_in_units_of_the_truth(scenes, gain, offset):
+    target = scenes.target[0]
+    noise = np.random.default_rng(0).laplace(scale=0.02, size=target.shape)
+    pixels = (gain * (target + noise) + offset).astype(np.float32)
+    error, expected = errors_against(pixels, np.full(target.shape, gain * 0.02, np.float32), target)
+    assert score_calibration(error, expected) == pytest.approx(1.0, abs=0.05)
+    assert expected.mean() == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_map_speaks_for_the_image_only_where_most_of_it_has_values():

@@ -130,7 +130,7 @@ def test_json_and_csv_hold_the_same_rows(evaluation):
     for from_csv, from_json in zip(rows, written["images"], strict=True):
         assert list(from_csv) == list(from_json)
         assert from_csv == {name: "" if value is None else str(value) for name, value in from_json.items()}
-        assert set(from_json) >= set(SCORES)
+        assert set(from_json) >= set(SCORES) - {"error_calibration"}  # no network here expects errors
 
 
 def test_json_says_where_it_comes_from(evaluation, models):

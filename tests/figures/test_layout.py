@@ -9,8 +9,10 @@ from oidn_jax.figures.measurement import save_measurement
 from oidn_jax.figures.panels import save_panels
 from oidn_jax.figures.profiles import save_line_profiles
 from oidn_jax.figures.psf import save_psf_comparison
+from oidn_jax.figures.reliability import ReliabilityPanel, save_reliability
 from oidn_jax.figures.resolution import save_decorrelation, save_rolling_frc
 from oidn_jax.figures.worst_cases import save_worst_cases
+from oidn_jax.metrics.calibration import Reliability
 from tests.figures.examples import (
     COLOURS,
     RADAR,
@@ -23,6 +25,7 @@ from tests.figures.examples import (
     worst_case,
 )
 
+RELIABILITY = Reliability(np.array([0.001, 0.01, 0.1]), np.array([0.0005, 0.02, 0.05]))
 MAPS = [rolling_panel(label) for label in ("Wiener SIM", "HiFi-SIM", "OIDN", "a", "b", "c")]
 FIGURES = {
     "panels": (lambda path: save_panels(path, [image_row("Microtubules"), image_row("CCPs")], title="low"), 88),
@@ -49,6 +52,10 @@ FIGURES = {
     ),
     "psf": (lambda path: save_psf_comparison(path, [psf_panel(learned=6.0)] * 2), 180),
     "worst cases": (lambda path: save_worst_cases(path, [worst_case()] * 3), 180),
+    "reliability": (
+        lambda path: save_reliability(path, [ReliabilityPanel("ER, low", {"OIDN": RELIABILITY})] * 12, colours=COLOURS),
+        180,
+    ),
     "many worst cases": (lambda path: save_worst_cases(path, [worst_case()] * 8), None),
     "measurement": (lambda path: save_measurement(path.with_suffix(".pdf"), measurement_page()), 180),
 }

@@ -9,8 +9,10 @@ from oidn_jax.figures.measurement import save_measurement
 from oidn_jax.figures.panels import save_panels, zoom_regions
 from oidn_jax.figures.profiles import profile_line, sample_profile, save_line_profiles
 from oidn_jax.figures.psf import full_width_at_half_maximum, radial_profile, save_psf_comparison
+from oidn_jax.figures.reliability import ReliabilityPanel, save_reliability
 from oidn_jax.figures.resolution import save_decorrelation, save_rolling_frc
 from oidn_jax.figures.worst_cases import save_worst_cases
+from oidn_jax.metrics.calibration import Reliability
 from tests.figures.examples import (
     COLOURS,
     PIXEL_NM,
@@ -237,3 +239,21 @@ def test_worst_cases_show_the_error(drawn, tmp_path):
     assert "Widefield Microtubules, medium, scene 11 PSNR (dB), min-max 0.432" in drawn[0].words
     save_worst_cases(tmp_path / "worst", [])
     assert any("No image has a value" in text for text in drawn[1].words)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reliability
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_reliability_curves_show_what_was_expected_and_measured(drawn, tmp_path):
+    curve = Reliability(np.array([0.001, 0.01, 0.1]), np.array([0.0, 0.02, 0.05]))  # one bin without any error
+    panels = [ReliabilityPanel("ER, low", {"OIDN": curve}), ReliabilityPanel("ER, high", {"OIDN": curve})]
+    save_reliability(tmp_path / "reliability", panels, colours=COLOURS)
+    for axes in drawn[0].figure.axes:
+        if axes.lines:
+            points, diagonal = axes.lines
+            np.testing.assert_array_equal(points.get_xydata(), np.stack(curve, axis=1))
+            np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+            assert axes.get_xlim() == axes.get_ylim()
+    assert {"ER, low", "ER, high", "Expected error", "Mean error"} <= set(drawn[0].words)

@@ -1,9 +1,10 @@
 """Networks in tiles: one normalisation, the units of the raw frames, and backing off when memory runs out."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,9 +12,13 @@ import oidn_jax
 from oidn_jax.acquisition import Acquisition
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.methods import NetworkMethod, reconstruct
+from oidn_jax.methods import ClassicalMethod, NetworkMethod, reconstruct, reconstruct_with_error
 from oidn_jax.methods.tiling import Tiling
+from oidn_jax.models.layers import pixel_shuffle
+from oidn_jax.models.prediction import Prediction
+from oidn_jax.models.trained import TrainedModel
 from tests.methods.fakes import (
+    FIELDS,
     MICROSCOPE,
     ORIGIN,
     Constant,
@@ -36,6 +41,7 @@ def tiny(request):
 
 def test_the_package_has_it_at_hand():
     assert oidn_jax.reconstruct is reconstruct
+    assert oidn_jax.reconstruct_with_error is reconstruct_with_error
 
 
 def test_one_tile_is_the_network_on_the_normalised_mirrored_image(tiny):
@@ -219,6 +225,7 @@ def test_the_image_tells_its_zero_and_where_it_comes_from():
     assert image.dark == GOOD.min() + 100
     assert image.provenance == {
         "weights": ORIGIN,
+        "intensity": "in the range of the raw frames, not proportional to light",
         "normalisation": "joint",
         "tile": [44, 44],
         "overlap": 7,
@@ -256,3 +263,46 @@ def test_what_lies_outside_the_training_is_said():
         remarks = [line for line in image.remarks if line.startswith("outside the network's training is")]
         assert len(remarks) == len(expected)
         assert all(words in line for words, line in zip(expected, remarks, strict=True))
+
+
+@dataclass(frozen=True)
+class Doubtful(TrainedModel):
+    """Gives its first guide, and expects everywhere the same error, in the guides' unit."""
+
+    expected: float = 1e-3
+
+    def __call__(self, guides):
+        image = np.asarray(pixel_shuffle(jnp.asarray(guides[..., :4]), 2))
+        return Prediction(image, log_error=np.full_like(image, np.log(self.expected)))
+
+
+@pytest.mark.parametrize("tile", [None, 40], ids=["whole", "tiles"])
+def test_the_expected_error_has_the_unit_of_the_image(tile):
+    model = Doubtful(FIELDS["guided"], {}, MICROSCOPE, "joint", 32, ORIGIN, {})
+    acquisition = Acquisition.of_frames(GOOD, MICROSCOPE, fit_damping=False)
+    image = NetworkMethod(model, tile=tile)(acquisition, 0)
+    assert image.provenance["intensity"].startswith("proportional to light, in the counts")
+    unit = image.provenance["unit_counts"]
+    np.testing.assert_allclose(image.error, 1e-3 * unit, rtol=1e-5)
+    wiener = ClassicalMethod("wiener")(acquisition, 0)
+    assert wiener.error is None
+    np.testing.assert_allclose(image.pixels, wiener.pixels, atol=1e-3 * wiener.pixels.max())
+    np.testing.assert_allclose(image.pixels, image.guide, atol=1e-5 * unit)
+    # No more than the pixel itself and the noise of the widefield image.
+    boundless = NetworkMethod(replace(model, expected=1e6), tile=tile)(acquisition, 0)
+    noise = boundless.error - np.abs(boundless.pixels)
+    np.testing.assert_allclose(noise, noise[0, 0], rtol=1e-3)
+    assert 1e-3 * unit < noise[0, 0] < 0.5 * unit
+
+
+def test_images_with_errors_are_those_without():
+    model, frames = untrained("guided"), frames_last(raw_counts(48, 48)).astype(np.float32)
+    with pytest.warns(RuntimeWarning):
+        images, errors = reconstruct_with_error(frames, model, microscope=MICROSCOPE, tile=40)
+    with pytest.warns(RuntimeWarning):
+        np.testing.assert_array_equal(images, reconstruct(frames, model, microscope=MICROSCOPE, tile=40))
+    assert images.shape == errors.shape
+    assert errors.min() > 0
+    assert errors.std() > 0
+    with pytest.raises(InputError, match="U-Net does not know the expected error of its pixels"):
+        reconstruct_with_error(frames, untrained("unet"))

@@ -76,11 +76,11 @@ def test_the_identity_by_tiles_is_the_identity(tiling, scale):
 
         def function(tile, shapes=shapes):
             shapes.append(tile.shape)
-            return upsampled(tile[..., 0], scale)
+            return upsampled(tile[..., 0], scale)[None]
 
         result = map_tiles(function, image, tiling, scale=scale)
         assert result.dtype == np.float32
-        np.testing.assert_allclose(result, upsampled(image[..., 0], scale), atol=1e-6)
+        np.testing.assert_allclose(result, upsampled(image[..., 0], scale)[None], atol=1e-6)
         assert set(shapes) == {(min(tiling.tile, height), min(tiling.tile, width), 1)}
         assert len(shapes) == tiling.count((height, width))
 
@@ -89,11 +89,11 @@ def test_a_disagreement_between_tiles_is_smooth():
     """Tiles that differ by 1 are joined by a slope over the overlap: no seam."""
     values = iter([0.0, 1.0])
     result = map_tiles(
-        lambda tile: np.full((tile.shape[0] * 2, tile.shape[1] * 2), next(values), np.float32),
+        lambda tile: np.full((1, tile.shape[0] * 2, tile.shape[1] * 2), next(values), np.float32),
         np.zeros((16, 112, 9), np.float32),
         Tiling(64, 16),
         scale=2,
-    )
+    )[0]
     steps = np.diff(result, axis=1)
     assert (steps >= 0).all()
     assert steps.max() < 0.06

@@ -487,6 +487,7 @@ def test_provenance(tmp_path, run):
         "frame_order": "paz",
         "optics_from": "the model's training",
         "weights": ORIGIN,
+        "intensity": "in the range of the raw frames, not proportional to light",
         "normalisation": "joint",
         "tile": [44, 44],
         "overlap": 7,

@@ -1,7 +1,7 @@
 """What is written beside an image of a simulated acquisition: illumination, trust maps, diagnostics."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -10,15 +10,19 @@ import pytest
 import tifffile
 from matplotlib.image import imread
 
-from oidn_jax.acquisition import KnownIllumination
+from oidn_jax.acquisition import Acquisition, KnownIllumination
 from oidn_jax.acquisition.diagnostics import GHOSTS
 from oidn_jax.data import InputError, write_sr_tiff
 from oidn_jax.figures.diagnostics import numbers_in_words
 from oidn_jax.methods import ClassicalMethod, GivenImage, NetworkMethod
+from oidn_jax.models.layers import pixel_shuffle
+from oidn_jax.models.prediction import Prediction
+from oidn_jax.models.trained import TrainedModel
 from oidn_jax.optics.grid import to_padded_spectrum
-from oidn_jax.reconstruction import Messages, Outputs, Reading, diagnostics, reconstruct_files
+from oidn_jax.reconstruction import Messages, Outputs, Reading, diagnostics, reconstruct_files, trust
+from oidn_jax.reconstruction.trust import clearly_more, unconfirmed
 from tests.acquisition.simulated import MICROSCOPE, PIXEL_NM, SIZE, affine_psnr, counts, scene, write_frames
-from tests.methods.fakes import untrained
+from tests.methods.fakes import FIELDS, ORIGIN, untrained
 
 TRUST = ("trust.tif", "residual.tif", "trust.json", "trust.png")
 
@@ -289,3 +293,84 @@ def test_diagnostics_of_another_scale(source, tmp_path):
     microscope, outputs = replace(MICROSCOPE, scale=3), Outputs(diagnostics=True)
     with pytest.raises(InputError, match=r"`microscope\.scale` is 3"):
         reconstruct_files([source], ClassicalMethod("wiener"), tmp_path, microscope=microscope, outputs=outputs)
+
+
+def test_the_expected_error_is_written_beside_the_image_and_told(run, source):
+    model = untrained("guided", microscope=MICROSCOPE)
+    result = run(source, NetworkMethod(model), outputs=Outputs(error=True, trust=True))
+    assert {"cell_sr.tif", "cell_sr_error.tif", "cell_sr_trust.json"} < set(listed(result.folder))
+    with tifffile.TiffFile(result.folder / "cell_sr_error.tif") as tiff:
+        error, about = tiff.asarray(), json.loads(tiff.imagej_metadata["Info"])
+    with tifffile.TiffFile(result.folder / "cell_sr.tif") as tiff:
+        image, of_image = tiff.asarray(), json.loads(tiff.imagej_metadata["Info"])
+    assert about == {"quantity": "expected absolute error of each pixel, in the unit of the image", **of_image}
+    assert error.shape == image.shape
+    expected = NetworkMethod(model)(Acquisition.of_frames(np.moveaxis(counts(), 0, -1), MICROSCOPE), 0)
+    np.testing.assert_allclose(error, expected.error, rtol=1e-3)
+    numbers = numbers_of(result)
+    assert numbers["expected_error_median"] == pytest.approx(np.median(error), rel=1e-4)
+    assert numbers["expected_error_of_light"] == pytest.approx(error.mean() / image.mean(), rel=1e-3)
+    assert f"expected error {100 * numbers['expected_error_of_light']:.2g} % of the light" in numbers["verdict"]
+    assert f"{result.folder / 'cell_sr_error.tif'}: expected absolute error" in result.lines[1]
+    without = run(source, NetworkMethod(model), outputs=Outputs(trust=True))
+    assert "cell_sr_error.tif" not in listed(without.folder)
+    assert numbers_of(without)["expected_error_median"] == numbers["expected_error_median"]
+    picture, alone = (imread(r.folder / "cell_sr_trust.png") for r in (result, run_wiener(run, source)))
+    assert picture.shape[1] > 1.2 * alone.shape[1]  # a panel more
+
+
+def run_wiener(run, source):
+    """The Wiener image with its trust maps."""
+    return run(source, ClassicalMethod("wiener"), outputs=Outputs(trust=True))
+
+
+@pytest.mark.parametrize("method", [ClassicalMethod("wiener"), NetworkMethod(untrained())], ids=["wiener", "unet"])
+def test_an_error_that_nobody_knows(run, source, method):
+    with pytest.raises(InputError, match="does not know the expected error of its pixels; only a guided network"):
+        run(source, method, outputs=Outputs(error=True))
+
+
+def test_additions_are_confirmed_where_the_guide_lacked_half_of_them():
+    of_guide = np.array([[0.0, 0.4, 3.0, 0.0, -4.0]], np.float32)
+    of_image = np.array([[-3.0, -1.0, -0.5, 3.0, -4.0]], np.float32)
+    # Invented; too little to say; wanted by the frames; taken away; as wrong as the guide was.
+    np.testing.assert_array_equal(unconfirmed(of_image, of_guide), [[3.0, 0.0, 0.0, 0.0, 0.0]])
+
+
+def test_more_than_the_guide_is_more_by_a_tenth_of_the_light():
+    guide = np.array([[10.0, 10.0, 0.0, 0.0, -5.0]], np.float32)  # of mean 3
+    image = guide + np.array([[0.9, 1.1, 0.2, 0.4, -1.0]], np.float32)
+    np.testing.assert_array_equal(clearly_more(image, guide), [[False, True, False, True, False]])
+
+
+@dataclass(frozen=True)
+class Inventive(TrainedModel):
+    """Gives its first guide and a spot of light in the middle of the field."""
+
+    height: float = 0.0
+
+    def __call__(self, guides):
+        image = np.array(pixel_shuffle(jnp.asarray(guides[..., :4]), 2))
+        y, x = np.indices(image.shape[1:3]) - (image.shape[1] // 2)
+        image += self.height * np.exp(-(y**2 + x**2) / 18.0)[None, ..., None]
+        return Prediction(image.astype(np.float32), log_error=np.full_like(image, -4.0))
+
+
+def test_what_a_network_adds_and_the_frames_do_not_confirm(run, source):
+    def told(height):
+        model = Inventive(FIELDS["guided"], {}, MICROSCOPE, "joint", 32, ORIGIN, {}, height)
+        with pytest.MonkeyPatch.context() as patch:
+            pages = []
+            patch.setattr(trust, "save_trust", lambda path, page, **_: pages.append(page))
+            result = run(source, NetworkMethod(model), outputs=Outputs(trust=True))
+        return numbers_of(result), pages[0].additions
+
+    numbers, additions = told(0.0)
+    assert numbers["unconfirmed_additions"] == 0.0 == additions.max()
+    assert "added that the frames do not confirm in 0.00 %" in numbers["verdict"]
+    numbers, additions = told(3.0)
+    assert numbers["unconfirmed_additions"] == pytest.approx((additions > 0).sum() / (80 * 80), rel=0.02)
+    y, x = np.nonzero(additions)
+    assert len(y) > 20
+    assert np.hypot(y - SIZE, x - SIZE).max() < 12.0
+    assert f"in {100 * numbers['unconfirmed_additions']:.2f} %" in numbers["verdict"]
