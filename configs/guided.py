@@ -61,7 +61,6 @@ def get_config(variant: str = "full") -> Any:
     use_network(config, "guided")
     config.train.learning_rate = 1e-3
     if variant == "quick":
-        config.model.widths = (16, 32, 64)
         return config
     config.model.widths = (32, 64, 128)
     # Errors at much light are small: squares alone, and likeness, would hardly count them.

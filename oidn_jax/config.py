@@ -37,6 +37,14 @@ CHANNELS = {"488": 525.0, "560": 607.0, "647": 680.0}
 SIZES = ("paper", "quick")
 LEVELS = "biosr"  # photons as the laboratory that recorded BioSR counts and tests them, and its camera
 _BIOSR_PHOTONS, _BIOSR_READ_NOISE = (10.0, 25.0, 60.0, 150.0, 300.0, 600.0), 6.0
+# Fields of the networks that a laptop trains in minutes.
+_SMALL = {
+    "oidn": {"width": 16, "groups": 2, "blocks": 2},
+    "guided": {"widths": (16, 32, 64)},
+    "dfcan": {"width": 16, "groups": 2, "blocks": 2},
+    "apcan": {"width": 16, "groups": 2, "blocks": 2},
+    "rcan": {"width": 16, "groups": 2, "blocks": 2},
+}
 _ERROR_WEIGHT = 0.01  # of a head of its own, which no other term moves
 
 # The experiments are in the package where it is installed, and beside it in a checkout only: what stands beside an
@@ -70,7 +78,7 @@ def default_config() -> Any:
 
 
 def use_network(config: Any, name: str) -> None:
-    """Puts another network, with its own fields, in the place of the configuration's.
+    """Puts another network, with its own fields, in the place of the configuration's; a small one into a quick one.
 
     Loss terms that are of a PSF get the weight 0 where the network has none, and one that expects its errors learns to.
     """
@@ -78,12 +86,17 @@ def use_network(config: Any, name: str) -> None:
         fields = default_fields(name)
     except IllegalValue as error:
         raise error.within("model") from error
-    chosen = {"name": name, **fields}
+    chosen = {"name": name, **fields, **(_SMALL.get(name, {}) if _is_quick(config.name) else {})}
     with config.unlocked():
         config.model = ConfigDict(chosen)
     if not has_psf(chosen):
         config.loss.weights.update({term: 0.0 for term in config.loss.weights if term.startswith("psf")})
     config.loss.weights.error = _ERROR_WEIGHT if has_error(chosen) else 0.0
+
+
+def _is_quick(name: str) -> bool:
+    """Whether a configuration of this name, as f_actin:quick,560, is of the small size."""
+    return "quick" in name.partition(":")[2].split(",")
 
 
 def specimen_config(specimen: str, variant: str = "paper") -> Any:
@@ -138,8 +151,7 @@ def _update(section: Any, changes: Mapping[str, Any]) -> None:
 
 def make_quick(config: Any, *, steps: int) -> None:
     """A small network (docs/benchmarks.md has its time and scores) that learns on a laptop."""
-    if config.model.name == "oidn":
-        config.model.update(width=16, groups=2, blocks=2)
+    config.model.update(_SMALL.get(config.model.name, {}))
     config.train.update(
         steps=steps,
         patch=64,

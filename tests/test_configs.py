@@ -73,7 +73,10 @@ def test_every_experiment_has_the_network_that_is_counted(name):
     assert load_config(name).model.to_dict() == load_config(counted).model.to_dict()
 
 
-@pytest.mark.parametrize(("name", "network"), [("f_actin", "oidn"), ("er:quick", "unet")])
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("f_actin", "oidn"), ("er:quick", "unet"), ("ccps", "dfcan"), ("f_actin:quick", "apcan"), ("er", "rcan")],
+)
 def test_network_and_simulation_fit_each_other(name, network):
     """A training batch of the configuration goes through its network and gives an image like the target."""
     config = load_config(name)
@@ -197,6 +200,19 @@ def test_another_network_brings_its_own_fields_and_no_loss_of_a_psf():
     assert config.model.is_locked
     with pytest.raises(IllegalValue, match=r"`model\.name` is 'gan'"):
         use_network(config, "gan")
+
+
+@pytest.mark.parametrize("network", ["oidn", "dfcan", "apcan", "rcan"])
+def test_a_quick_configuration_stays_quick_with_another_network(network):
+    """Small as its OIDN, whichever it began with; one that is not quick gets the published size."""
+    for name in ("f_actin:quick", "er:quick,560", "guided:quick"):
+        config = load_config(name)
+        use_network(config, network)
+        assert (config.model.width, config.model.groups, config.model.blocks) == (16, 2, 2), name
+    for name in ("f_actin", "guided"):
+        config = load_config(name)
+        use_network(config, network)
+        assert (config.model.width, config.model.groups, config.model.blocks) == (64, 4, 4), name
 
 
 def edited(name):

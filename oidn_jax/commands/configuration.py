@@ -17,9 +17,9 @@ _PREFIX = "--config."
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
-def add_config(parser: OneLineParser, *, what: str, required: bool = False) -> None:
+def add_config(group: argparse._ActionsContainer, *, what: str, required: bool = False) -> None:
     """Adds the flag; `parse` collects the changes."""
-    parser.add_argument(
+    group.add_argument(
         "--config",
         required=required,
         metavar="NAME[:VARIANT]",

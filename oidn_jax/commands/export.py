@@ -1,4 +1,4 @@
-"""`oidn-jax export`: simulated cells as files that other programs read."""
+"""`oidn-jax export`: simulated cells, or a trained network, as files that other programs read."""
 
 import argparse
 from pathlib import Path
@@ -9,37 +9,78 @@ from oidn_jax.commands.run import run
 
 DESCRIPTION = """\
 Writes simulated cells as BioSR lays them out (Priism MRC files) and as DL-SR's patch folders (TIFF), with their truth
-beside them, so that any program that reads those can be tried on data whose truth is known."""
+beside them, so that any program that reads those can be tried on data whose truth is known.
+
+  oidn-jax export --config=f_actin --out=cells
+
+With --format=torch it writes the weights of a network (oidn, apcan, or dfcan with variant=authors) as a checkpoint that
+the PyTorch code of OIDN's authors loads.
+
+  oidn-jax export --format=torch --workdir=runs/f_actin --out=best.pth.tar"""
+_CELLS = ("config", "cells", "size", "patches", "patch", "seed")
+_NETWORK = ("workdir", "checkpoint")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parses the command line, simulates, writes."""
+    """Parses the command line, writes."""
+    parser = _parser()
+    options = parse(parser, arguments)
+    needed, useless = ("config", _NETWORK) if options.format == "biosr" else ("workdir", _CELLS)
+    for name in useless:
+        if getattr(options, name) != parser.get_default(name):
+            parser.error(f"--{name} has no use with --format={options.format}; leave one of them out")
+    if getattr(options, needed) is None:
+        parser.error(f"--format={options.format} needs --{needed}")
+    if options.patches == 0 and options.patch != parser.get_default("patch"):
+        parser.error("--patch has no use with --patches=0; leave one of them out")
+    export = export_simulated if options.format == "biosr" else export_network
+    run(lambda: export(options), spell=parser.spell)
+
+
+def _parser() -> OneLineParser:
     parser = OneLineParser("oidn-jax export", DESCRIPTION)
-    add_config(parser, what="specimen and microscope", required=True)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the data set, made if missing")
-    parser.add_argument("--cells", type=int, default=1, metavar="N", help="how many cells; default: %(default)s")
+    parser.add_argument("--out", required=True, metavar="PATH", help="folder of the cells, or file of the network")
     parser.add_argument(
+        "--format", choices=("biosr", "torch"), default="biosr", help="simulated cells, or a network; default: biosr"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
+    cells = parser.add_argument_group("simulated cells")
+    add_config(cells, what="specimen and microscope")
+    cells.add_argument("--cells", type=int, default=1, metavar="N", help="how many cells; default: %(default)s")
+    cells.add_argument(
         "--size", type=int, default=502, metavar="PX", help="side of the raw frames; default: %(default)s"
     )
-    parser.add_argument(
+    cells.add_argument(
         "--patches",
         type=int,
         default=16,
         metavar="N",
         help="patches cut from each cell, 0 for none; default: %(default)s",
     )
-    parser.add_argument(
-        "--patch", type=int, default=128, metavar="PX", help="side of a raw patch; default: %(default)s"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the cells; default: %(default)s")
-    parser.add_argument("--overwrite", action="store_true", help="remove an export of this specimen that is there")
-    options = parse(parser, arguments)
-    if options.patches == 0 and options.patch != parser.get_default("patch"):
-        parser.error("--patch has no use with --patches=0; leave one of them out")
-    run(lambda: export(options), spell=parser.spell)
+    cells.add_argument("--patch", type=int, default=128, metavar="PX", help="side of a raw patch; default: %(default)s")
+    cells.add_argument("--seed", type=int, default=0, metavar="N", help="of the cells; default: %(default)s")
+    network = parser.add_argument_group("a network, --format=torch")
+    network.add_argument("--workdir", metavar="DIR", help="training run, or folder of a model")
+    network.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
+    return parser
 
 
-def export(options: argparse.Namespace) -> None:
+def export_network(options: argparse.Namespace) -> None:
+    """Writes the weights."""
+    from oidn_jax import load
+    from oidn_jax.data.atomic import check_target
+    from oidn_jax.data.torch_file import write_state
+    from oidn_jax.models.published import to_published
+
+    path = Path(options.out)
+    check_target(path, overwrite=options.overwrite)
+    model = load(options.workdir, checkpoint=options.checkpoint)
+    state = to_published(model)
+    write_state(path, state)
+    print(f"{path}: {model.label} of {options.workdir}, {len(state)} tensors under model_state_dict")
+
+
+def export_simulated(options: argparse.Namespace) -> None:
     """Writes the cells one by one."""
     # Imported here, so that help and wrong flags need not wait for jax.
     from oidn_jax.config import experiment_of

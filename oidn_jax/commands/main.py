@@ -14,7 +14,8 @@ COMMANDS = {
     "measure": "measure the resolution of an image, or of two images of one object",
     "inspect": "tell what a raw file says of itself: stripes, camera, light, bleaching",
     "laws": "check the model of image formation for a microscope",
-    "export": "write simulated cells as files that other programs read",
+    "export": "write simulated cells, or a trained network, as files that other programs read",
+    "import": "turn a published checkpoint of PyTorch into a model",
 }
 HELP = f"""oidn-jax {__version__}: structured illumination microscopy, from raw frames to super-resolved images.
 

@@ -1,4 +1,4 @@
-"""Channel attention of OIDN in the spatial and in the frequency domain, and the weights that mix the two."""
+"""Channel attention: a gate for each channel, from the image or its spectrum, and the weights that mix two of them."""
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 
 from oidn_jax.models.layers import Conv, bias_init, conv_same, kernel_init
 from oidn_jax.optics.fourier import centred_spectrum
+
+_GAMMA = 0.8
 
 
 def gate_convolution(pooled: Float[Array, "b pooled"], kernel: Float[Array, "3"]) -> Float[Array, "b half"]:
@@ -37,10 +39,11 @@ def values_at_largest(size: Float[Array, "b h w c"], *images: Float[Array, "b h 
     return [jnp.where(largest, image, 0.0).sum((1, 2)) / count for image in images]
 
 
-class SpatialAttention(nn.Module):
+class PooledAttention(nn.Module):
     """Gate of each channel from the mean and the maximum of its filtered image.
 
-    s = relu(conv3x3(y)); A = sigmoid(gate_convolution(concat(mean_hw s, max_hw s))), range (0, 1).
+    s = relu(conv3x3(y)); A = sigmoid(gate_convolution(concat(mean_hw s, max_hw s))), range (0, 1). OIDN has it of the
+    features, APCAN of the amplitude and of the phase of their spectrum.
     """
 
     dtype: DTypeLike = jnp.float32
@@ -51,6 +54,14 @@ class SpatialAttention(nn.Module):
         s = nn.relu(Conv(y.shape[-1], dtype=self.dtype, name="conv")(y)).astype(jnp.float32)
         pooled = jnp.concatenate([s.mean((1, 2)), *values_at_largest(s, s)], axis=-1)
         return nn.sigmoid(gate_convolution(pooled, self.param("gate_kernel", _gate_kernel_init, (3,))))
+
+
+def damped_amplitude(real: Float[Array, "b h w c"], imag: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """|F|^0.8, which draws weak high frequencies nearer to strong low ones; the power of DFCAN and APCAN.
+
+    Computed as (|F|^2 + 1e-16)^0.4, whose gradient is finite where F is 0.
+    """
+    return (real**2 + imag**2 + 1e-16) ** (0.5 * _GAMMA)
 
 
 class ComplexConv(nn.Module):
@@ -117,22 +128,36 @@ class FrequencyAttention(nn.Module):
         return jnp.hypot(nn.sigmoid(gate_real), nn.sigmoid(gate_imag))
 
 
-class DomainWeights(nn.Module):
-    """Weights (alpha, beta) of the spatial and the frequency attention, from the global average of each channel.
+def squeeze_excite(pooled: Float[Array, "b c"], outputs: int) -> Float[Array, "b outputs"]:
+    """dense(relu(dense(pooled))) through a sixteenth of the channels, of the module that is running."""
+    channels = pooled.shape[-1]
+    hidden_size = max(channels // 16, 1)
+    squeeze = nn.Dense(hidden_size, kernel_init=kernel_init, bias_init=bias_init(channels), name="squeeze")
+    excite = nn.Dense(outputs, kernel_init=kernel_init, bias_init=bias_init(hidden_size), name="excite")
+    return excite(nn.relu(squeeze(pooled)))
 
-    w = softmax(dense(relu(dense(mean_hw y))) / c) over two logits, c channels; alpha = min w, beta = max w, so
-    alpha + beta = 1 and the frequency attention never has the smaller share.
+
+class DomainWeights(nn.Module):
+    """Weights (alpha, beta) of two attentions, from the global average of each channel.
+
+    w = softmax(squeeze_excite(mean_hw y) / c) over two logits, c channels; alpha = min w, beta = max w, so
+    alpha + beta = 1 and the second attention never has the smaller share.
     """
 
     @nn.compact
     def __call__(self, y: Float[Array, "b h w c"]) -> tuple[Float[Array, "b 1"], Float[Array, "b 1"]]:
         """alpha and beta of each sample, float32."""
-        channels = y.shape[-1]
-        hidden_size = max(channels // 16, 1)
-        pooled = y.astype(jnp.float32).mean((1, 2))
-        hidden = nn.relu(
-            nn.Dense(hidden_size, kernel_init=kernel_init, bias_init=bias_init(channels), name="squeeze")(pooled)
-        )
-        logits = nn.Dense(2, kernel_init=kernel_init, bias_init=bias_init(hidden_size), name="excite")(hidden)
-        weights = nn.softmax(logits / channels)
+        weights = nn.softmax(squeeze_excite(y.astype(jnp.float32).mean((1, 2)), 2) / y.shape[-1])
         return weights.min(-1, keepdims=True), weights.max(-1, keepdims=True)
+
+
+class ChannelAttention(nn.Module):
+    """Gate of each channel from the global average of all: sigmoid(squeeze_excite(mean_hw y)), range (0, 1).
+
+    Source: Zhang et al., "Image super-resolution using very deep residual channel attention networks", ECCV (2018).
+    """
+
+    @nn.compact
+    def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+        """Gate of each channel and sample, float32."""
+        return nn.sigmoid(squeeze_excite(y.astype(jnp.float32).mean((1, 2)), y.shape[-1]))

@@ -15,15 +15,26 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from oidn_jax.errors import IllegalValue
+from oidn_jax.models.apcan import APCAN
+from oidn_jax.models.dfcan import DFCAN
 from oidn_jax.models.guided import Guided, channels
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.prediction import Prediction
+from oidn_jax.models.rcan import RCAN
 from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import Microscope
 
-NETWORKS: dict[str, type[nn.Module]] = {"oidn": OIDN, "unet": UNet, "guided": Guided}
-LABELS = {"oidn": "OIDN", "unet": "U-Net", "guided": "Guided"}  # in print
+NETWORKS: dict[str, type[nn.Module]] = {
+    "oidn": OIDN,
+    "unet": UNet,
+    "guided": Guided,
+    "dfcan": DFCAN,
+    "apcan": APCAN,
+    "rcan": RCAN,
+}
+# In print.
+LABELS = {"oidn": "OIDN", "unet": "U-Net", "guided": "Guided", "dfcan": "DFCAN", "apcan": "APCAN", "rcan": "RCAN"}
 
 # Fields that are the microscope's, or of networks that are parts of others, and those of every linen module.
 _NOT_CONFIGURED = ("frames", "scale", "initial_psf", "with_error", "zero_start", "parent", "name")

@@ -9,68 +9,30 @@ frames).
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from oidn_jax.errors import IllegalValue
-from oidn_jax.models.attention import DomainWeights, FrequencyAttention, SpatialAttention
+from oidn_jax.models.attention import FrequencyAttention, PooledAttention
+from oidn_jax.models.blocks import DTYPES, DualAttentionBlock, check_choices, check_whole, residual_trunk
 from oidn_jax.models.degradation import PSFHead, degrade
-from oidn_jax.models.layers import Conv, GatedMixing, check_raw_frames, pixel_shuffle
+from oidn_jax.models.layers import Conv, check_raw_frames, pixel_shuffle
 from oidn_jax.models.prediction import Prediction
 
 
-class ADDB(nn.Module):
-    """Adaptive dynamic-domain fusion block.
+class ADDB(DualAttentionBlock):
+    """Adaptive dynamic-domain fusion block: the attentions are of the spatial and of the frequency domain."""
 
-    y = conv(relu(conv(x))); out = x + y + relu(conv1x1(y (alpha A_spatial(y) + beta A_frequency(y)))).
-    """
-
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Features of the same shape."""
-        width = x.shape[-1]
-        y = Conv(width, dtype=self.dtype, name="conv_0")(x)
-        y = Conv(width, dtype=self.dtype, name="conv_1")(nn.relu(y))
-        alpha, beta = DomainWeights(name="domain_weights")(y)
-        spatial = SpatialAttention(dtype=self.dtype, name="spatial_attention")(y)
-        frequency = FrequencyAttention(dtype=self.dtype, name="frequency_attention")(y)
-        gate = alpha * spatial + beta * frequency
-        fused = GatedMixing(dtype=self.dtype, name="fusion")(y, gate)
-        return x + (y + nn.relu(fused))
-
-
-class ADDG(nn.Module):
-    """Adaptive dynamic-domain fusion group: `blocks` ADDBs, a convolution, and a skip over them all."""
-
-    blocks: int
-    dtype: DTypeLike = jnp.float32
-    remat: bool = False
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Features of the same shape."""
-        block = nn.remat(ADDB) if self.remat else ADDB
-        y, _ = _scan(self.blocks)(block(dtype=self.dtype, name="blocks"), x, None)
-        return x + Conv(x.shape[-1], dtype=self.dtype, name="conv")(y)
-
-
-def _scan(length: int):
-    """Apply a module `length` times, its parameters stacked along a new leading axis, and compile it once."""
-    return nn.scan(
-        lambda module, x, _: (module(x), None),
-        variable_axes={"params": 0, "intermediates": 0},
-        split_rngs={"params": True},
-        length=length,
-    )
+    def gates(self, y: Float[Array, "b h w c"]) -> tuple[Float[Array, "b c"], Float[Array, "b c"]]:
+        """The gate of the image, in (0, 1), and that of its spectrum, in (0, sqrt 2)."""
+        spatial = PooledAttention(dtype=self.dtype, name="spatial_attention")(y)
+        return spatial, FrequencyAttention(dtype=self.dtype, name="frequency_attention")(y)
 
 
 class OIDN(nn.Module):
     """The network.
 
     Fields:
-        width: channels of the body. groups, blocks: ADDGs, and ADDBs in each.
+        width: channels of the body. groups, blocks: groups of ADDBs (ADDGs), and ADDBs in each.
         psf_size: taps of the PSF along an axis, even.
         psf_init: "theoretical" (the `initial_psf`) or "authors".
         psf_normalisation: "softmax" (as published) or "none" (the learnable values are the PSF; an ablation in which
@@ -101,19 +63,10 @@ class OIDN(nn.Module):
     zero_start: bool = False
 
     def __post_init__(self):
-        for name in ("width", "groups", "blocks", "frames", "scale"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise IllegalValue(name, getattr(self, name), "it must be a whole number of at least 1")
+        check_whole(self, "width", "groups", "blocks", "frames", "scale")
         if not (isinstance(self.psf_size, int) and self.psf_size >= 2 and self.psf_size % 2 == 0):
             raise IllegalValue("psf_size", self.psf_size, "it must be an even whole number")
-        choices = {
-            "psf_init": ("theoretical", "authors"),
-            "psf_normalisation": ("softmax", "none"),
-            "dtype": ("float32", "bfloat16"),
-        }
-        for name, legal in choices.items():
-            if getattr(self, name) not in legal:
-                raise IllegalValue(name, getattr(self, name), f"legal: {', '.join(map(repr, legal))}")
+        check_choices(self, psf_init=("theoretical", "authors"), psf_normalisation=("softmax", "none"), dtype=DTYPES)
         super().__post_init__()
 
     @nn.compact
@@ -121,11 +74,7 @@ class OIDN(nn.Module):
         """Super-resolve normalised raw frames: image = degrade(upsampled_frames - noise, psf)."""
         check_raw_frames(raw_frames, frames=self.frames)
         dtype = jnp.dtype(self.dtype)
-        shallow = Conv(self.width, dtype=dtype, name="head")(raw_frames)
-        group = ADDG(blocks=self.blocks, dtype=dtype, remat=self.remat, name="groups")
-        deep, _ = _scan(self.groups)(group, shallow, None)
-        features = Conv(self.width, dtype=dtype, name="body_conv")(deep) + shallow
-
+        shallow, features = residual_trunk(self, raw_frames, block=ADDB)
         psf, psf_correction = PSFHead(
             frames=self.frames,
             size=self.psf_size,

@@ -53,7 +53,7 @@ def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> Non
     Raises:
         InputError: if the folder cannot be written.
     """
-    flat = _flat(jax.device_get(model.params))
+    flat = flattened(jax.device_get(model.params))
     weights = safetensors.numpy.save({path: leaf.astype(np.float16) for path, leaf in flat.items()} if half else flat)
     content = {
         "format": FORMAT,
@@ -109,7 +109,7 @@ def read_model(folder: Path) -> TrainedModel:
     try:
         model = TrainedModel(
             fields=_with_tuples(content["network"]),
-            params=_nested(safetensors.numpy.load(weights)),
+            params=nested(safetensors.numpy.load(weights)),
             microscope=Microscope.from_plain(content["microscope"]),
             normalisation=content["normalisation"],
             patch=content["patch"],
@@ -120,6 +120,23 @@ def read_model(folder: Path) -> TrainedModel:
     except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} is no model that this version can read ({error})") from error
     return model
+
+
+def flattened(tree: Any) -> dict[str, Any]:
+    """Leaves by their path, `groups/blocks/conv_0/kernel`."""
+    return {"/".join(str(part.key) for part in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def nested(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """A tree of its leaves by their path, floats of half the size as float32."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, name = path.split("/")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[name] = jnp.asarray(value, jnp.float32 if value.dtype == np.float16 else None)
+    return tree
 
 
 def _digest(content: Mapping[str, Any], weights: bytes) -> str:
@@ -188,22 +205,6 @@ def _load_checkpoint(workdir: Path, checkpoint: str | None) -> TrainedModel:
     raise InputError(f"{workdir} holds no {wanted}; give the workdir of a training run, or train there")
 
 
-def _flat(tree: Any) -> dict[str, Any]:
-    """Leaves by their path, `groups/blocks/conv_0/kernel`."""
-    return {"/".join(str(part.key) for part in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, name = path.split("/")
-        branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[name] = jnp.asarray(value, jnp.float32 if value.dtype == np.float16 else None)
-    return tree
-
-
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     """JSON knows lists only, and fields of linen modules must be hashable."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
@@ -211,8 +212,8 @@ def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _check_params(model: TrainedModel) -> None:
     expected = jax.eval_shape(lambda: initial_params(model.network, jax.random.key(0)))
-    given = {path: (leaf.shape, leaf.dtype.name) for path, leaf in _flat(model.params).items()}
-    needed = {path: (leaf.shape, leaf.dtype.name) for path, leaf in _flat(expected).items()}
+    given = {path: (leaf.shape, leaf.dtype.name) for path, leaf in flattened(model.params).items()}
+    needed = {path: (leaf.shape, leaf.dtype.name) for path, leaf in flattened(expected).items()}
     for path in sorted(given.keys() | needed.keys()):
         if given.get(path) != needed.get(path):
             raise ValueError(f"{path} is {given.get(path)}, the network needs {needed.get(path)}")

@@ -22,7 +22,10 @@ from tests.conftest import TINY
 from tests.methods.fakes import raw_counts
 
 # Those of `tiny_workdir`, so that the program is compiled once.
-FIELDS = {"oidn": {"width": 8, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}}
+FIELDS = {
+    **{name: {"width": 8, "groups": 1, "blocks": 1} for name in ("oidn", "dfcan", "apcan", "rcan")},
+    "unet": {"widths": (4, 8)},
+}
 
 
 def flags(network, **changes):

@@ -13,19 +13,20 @@ from oidn_jax.optics.microscope import Microscope
 
 MICROSCOPE = Microscope(na=1.3, pixel_size_nm=60.0, otf_damping=1.0)
 FIELDS = {
-    "oidn": {"name": "oidn", "width": 4, "groups": 1, "blocks": 1},
+    **{name: {"name": name, "width": 4, "groups": 1, "blocks": 1} for name in ("oidn", "dfcan", "apcan", "rcan")},
     "unet": {"name": "unet", "widths": (4, 8)},
     "guided": {"name": "guided", "widths": (4, 8)},
 }
 ORIGIN = {"version": "0.1", "name": "tiny", "step": 7, "checkpoint": "best"}
 
 
-def untrained(network="unet", *, microscope=MICROSCOPE):
+def untrained(network="unet", *, microscope=MICROSCOPE, fields=None):
     """A tiny network with random parameters, which compile nothing; a U-Net, which compiles quickly, unless named."""
-    module, random = build_network(FIELDS[network], microscope), np.random.default_rng(0)
+    fields = fields or FIELDS[network]
+    module, random = build_network(fields, microscope), np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: initial_params(module, jax.random.key(0)))
     params = jax.tree.map(lambda leaf: random.normal(scale=0.1, size=leaf.shape).astype(np.float32), shapes)
-    return TrainedModel(FIELDS[network], params, microscope, "joint", 32, ORIGIN, {})
+    return TrainedModel(fields, params, microscope, "joint", 32, ORIGIN, {})
 
 
 def upsampled(image, scale=2):

@@ -34,7 +34,7 @@ from tests.methods.fakes import (
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
 
 
-@pytest.fixture(scope="module", params=("oidn", "unet"))
+@pytest.fixture(scope="module", params=("oidn", "unet", "dfcan", "apcan", "rcan"))
 def tiny(request):
     return untrained(request.param)
 

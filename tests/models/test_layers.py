@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models import attention, degradation, layers
+from oidn_jax.models.blocks import ResidualGroup
 from oidn_jax.models.networks import build_network
-from oidn_jax.models.oidn import ADDG, OIDN
+from oidn_jax.models.oidn import ADDB, OIDN
 from oidn_jax.optics.microscope import Microscope
 
 TINY = {"width": 8, "groups": 1, "blocks": 1}
@@ -205,11 +207,11 @@ def test_bfloat16_keeps_the_transform_and_the_statistics_in_float32():
 
 def test_rematerialisation_changes_nothing_but_the_memory(key):
     features = jax.random.uniform(key, (1, 8, 8, 4))
-    shapes, generator = jax.eval_shape(ADDG(blocks=1).init, FAST_KEY, features), np.random.default_rng(0)
+    shapes, generator = jax.eval_shape(ResidualGroup(ADDB, 1).init, FAST_KEY, features), np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), jnp.float32), shapes)
 
     def gradient(*, remat):
-        group = ADDG(blocks=1, remat=remat)
+        group = ResidualGroup(nn.remat(ADDB) if remat else ADDB, 1)
         return jax.jit(jax.grad(lambda v: (group.apply(v, features) ** 2).sum()))(variables)
 
     plain, remade = gradient(remat=False), gradient(remat=True)

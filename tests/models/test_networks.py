@@ -11,8 +11,12 @@ from oidn_jax.models.unet import UNet
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.otf import airy_otf
 
-TINY = {"oidn": {"width": 4, "groups": 1, "blocks": 1}, "unet": {"widths": (4, 8)}, "guided": {"widths": (4, 8)}}
-RAW = ("oidn", "unet")
+TINY = {
+    **{name: {"width": 4, "groups": 1, "blocks": 1} for name in ("oidn", "dfcan", "apcan", "rcan")},
+    "unet": {"widths": (4, 8)},
+    "guided": {"widths": (4, 8)},
+}
+RAW = tuple(name for name in NETWORKS if name != "guided")
 
 
 def built(name, microscope, **fields):

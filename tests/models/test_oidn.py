@@ -11,7 +11,9 @@ import pytest
 from oidn_jax import losses
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.prediction import Prediction
-from tests.golden_oidn import golden_frames, our_gradient_norm, to_our_tree
+from oidn_jax.models.published import to_model
+from oidn_jax.optics.microscope import Microscope
+from tests.golden_oidn import golden_frames, our_gradient_norm, published_parameters
 
 SMALL = {"width": 16, "groups": 1, "blocks": 2, "psf_init": "authors"}
 
@@ -41,9 +43,8 @@ def run(numbers):
     """One program: a network of this size takes long to compile."""
     network = OIDN(**SMALL)
     target = golden_frames(channels=1, size=256)
-    parameters = to_our_tree(
-        {name.removeprefix("param/"): v for name, v in numbers.items() if name.startswith("param/")}
-    )
+    model = to_model(published_parameters(numbers), network="oidn", microscope=Microscope(), source="golden")
+    parameters = model.params
 
     def loss(parameters):
         variables, frames = {"params": parameters}, jnp.asarray(golden_frames())

@@ -26,6 +26,7 @@ from tests.training.runs import assert_equal_bits, batch_at, quiet
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {
     "oidn": {name.removeprefix("model."): value for name, value in TINY.items() if name.startswith("model.")},
+    **{name: {"width": 8, "groups": 1, "blocks": 1} for name in ("dfcan", "apcan", "rcan")},
     "unet": {"widths": (4, 8)},
     "guided": {"widths": (4, 8)},
 }
