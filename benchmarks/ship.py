@@ -1,4 +1,4 @@
-"""Puts the weights of a training run into the package: python -m benchmarks.ship WORKDIR [--name guided].
+"""Puts the weights of a training run into the package: python -m benchmarks.ship WORKDIR [--checkpoint last] [--name guided].
 
 They are written as float16, which is half the size; what that changes is said, and no more than 6 MB are taken.
 """
@@ -15,7 +15,7 @@ import oidn_jax
 from oidn_jax.errors import InputError
 from oidn_jax.models.networks import input_channels
 from oidn_jax.models.trained import TrainedModel
-from oidn_jax.models.weights import SHIPPED, read_model, write_model
+from oidn_jax.models.weights import KINDS, SHIPPED, read_model, write_model
 
 _MOST_BYTES = 6e6
 _SIDE = 64
@@ -25,10 +25,11 @@ def main() -> None:
     """Reads, compares, writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", help="a training run")
+    parser.add_argument("--checkpoint", choices=KINDS, help="default: best where there is one, else last")
     parser.add_argument("--name", default="guided", help="in the package")
     options = parser.parse_args()
     try:
-        model = oidn_jax.load(options.workdir)
+        model = oidn_jax.load(options.workdir, checkpoint=options.checkpoint)
         with tempfile.TemporaryDirectory() as folder:
             write_model(Path(folder), model, half=True)
             n_bytes = sum(path.stat().st_size for path in Path(folder).iterdir())

@@ -69,6 +69,6 @@ def get_config(variant: str = "full") -> Any:
     config.variety.specimens = ("f_actin", "f_actin", "f_actin", "microtubules", "er", "ccps")
     config.variety.microscopes = tuple(map(_changes, _MICROSCOPES))
     config.train.update(
-        steps=10_000, warmup_steps=200, ema_decay=0.998, log_every=100, evaluate_every=2500, checkpoint_every=500
+        steps=8_000, warmup_steps=200, ema_decay=0.998, log_every=100, evaluate_every=2500, checkpoint_every=500
     )
     return config
