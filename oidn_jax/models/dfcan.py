@@ -7,6 +7,7 @@ here too, with outputs equal to theirs in float32. Any image of at least 16 x 16
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -27,9 +28,10 @@ class FourierChannelAttention(nn.Module):
 
     "published": F = 128 times the centred orthonormal spectrum, which is the plain sum over the pixels of a patch of
     128 x 128. At any other size the published code takes the plain sum too, so that all its amplitudes grow with the
-    image, and then resizes the spectrum to 128 x 128; here white noise has the same amplitudes at every size.
-    "authors": the plain sum at every size; it is shifted by half of the channels and of the height, not of height and
-    width, so that the zero frequency of channel c lies at the left border of channel c + width / 2.
+    image, and then resizes them to 128 x 128; here white noise has the same amplitudes at every size.
+    "authors": the plain sum, amplitudes resized to 128 x 128 (linear between the pixels, without a filter before). They
+    are shifted by half of the channels and of the height, not of height and width, so that the zero frequency of
+    channel c lies at the left border of channel c + width / 2.
     """
 
     variant: str
@@ -44,6 +46,7 @@ class FourierChannelAttention(nn.Module):
         amplitude = damped_amplitude(unit * real, unit * imag)
         if self.variant == "authors":
             amplitude = jnp.roll(amplitude, (-(w // 2), channels // 2), (2, 3))
+            amplitude = jax.image.resize(amplitude, (len(y), _PATCH, _PATCH, channels), "linear", antialias=False)
         filtered = nn.relu(Conv(channels, dtype=self.dtype, name="conv")(amplitude))
         return ChannelAttention(name="attention")(filtered)
 
