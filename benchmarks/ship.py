@@ -1,4 +1,4 @@
-"""Puts weights of a training run into the package: python -m benchmarks.ship WORKDIR [--checkpoint last] [--name guided].
+"""Puts the weights of a training run into the package: python -m benchmarks.ship WORKDIR [--checkpoint last].
 
 They are written as float16, which is half the size; what that changes is said, and no more than 6 MB are taken.
 """
