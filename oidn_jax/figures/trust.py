@@ -1,5 +1,6 @@
 """The picture of a trust map: the image, what contradicts it, and how large the residuals are."""
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from oidn_jax.figures.style import SCREEN_PT, figure_style, save
 
 # Two hues that red-green blindness tells apart.
 _MISSING, _INVENTED = "#4CB8FF", "#FF7300"
+_LETTERS = 45  # of a line of the title, for each column of panels
 _DIVERGING = LinearSegmentedColormap.from_list("judged", [_INVENTED, "#F7F7F7", "#0059BF"])
 
 
@@ -103,7 +105,7 @@ def save_trust(path: Path, page: TrustPage, *, overwrite: bool = False) -> Path:
         if page.additions is not None:
             further[1].imshow(_marked(page.image, -page.additions, threshold=0.0))
             further[1].set_title("orange: light that the network added\nto its guide and the frames do not confirm")
-        figure.suptitle(page.title)
+        figure.suptitle(textwrap.fill(page.title, _LETTERS * columns))
         return save(figure, path, overwrite=overwrite)
 
 

@@ -1,5 +1,7 @@
 """Pages for the screen: the panel of a training run, the preview, trust."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -81,6 +83,17 @@ def test_a_preview_of_any_shape_fits_a_screen(tmp_path, drawn, shape, fonts):
     assert first.x1 < second.x0
     assert first.x0 >= 0
     assert second.x1 <= width
+
+
+@pytest.mark.parametrize("columns", [3, 4])
+def test_a_long_verdict_stays_on_the_trust_page(tmp_path, drawn, columns):
+    words = "contradicted area 0.04 %, detail confirmed down to periods of 134 nm, ghosts of the pattern, " * 4
+    known = {} if columns == 3 else {"error": np.ones((64, 96)), "additions": np.zeros((64, 96))}
+    save_trust(tmp_path / "cell_trust.png", replace(trust_page(), title=words, **known))
+    (figure,) = drawn
+    box, page = figure.figure._suptitle.get_window_extent(), figure.figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert box.y1 <= page.y1
 
 
 def test_trust_marks_what_contradicts_the_image(tmp_path, drawn):
