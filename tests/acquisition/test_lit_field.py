@@ -28,7 +28,7 @@ RIMS = {"one side": (0, 0, 0, 30), "two sides": (20, 0, 11, 0), "all sides": (10
 
 
 @cache
-def scene(specimen="microtubules", level=1, seed=3):
+def simulator(specimen):
     settings = replace(
         specimen_settings(specimen),
         illumination_na=1.2,
@@ -37,8 +37,12 @@ def scene(specimen="microtubules", level=1, seed=3):
         mean_photons=(20.0, 300.0),
         fluorescence={"all": (1, 2)},
     )
-    simulate = partial(simulate_acquisition, simulation=Simulation(settings, MICROSCOPE), size=SIZE)
-    return jax.device_get(jax.jit(simulate)(jax.random.key(seed), level))
+    return jax.jit(partial(simulate_acquisition, simulation=Simulation(settings, MICROSCOPE), size=SIZE))
+
+
+@cache
+def scene(specimen="microtubules", level=1, seed=3):
+    return jax.device_get(simulator(specimen)(jax.random.key(seed), level))
 
 
 def counts(**which):
