@@ -13,7 +13,7 @@ from oidn_jax.commands.acquisitions import (
     reading_of,
 )
 from oidn_jax.commands.configuration import check_changes, parse
-from oidn_jax.commands.parser import DEFAULT_WEIGHTS, RAW_FILES, OneLineParser
+from oidn_jax.commands.parser import DEFAULT_IS_USED, DEFAULT_WEIGHTS, RAW_FILES, OneLineParser
 from oidn_jax.commands.run import run, warn
 from oidn_jax.errors import printable
 
@@ -107,6 +107,8 @@ def _start(options: argparse.Namespace) -> "TrainedModel":
     """The weights that are adapted: the one place that knows where they come from."""
     from oidn_jax import load
 
+    if options.workdir == DEFAULT_WEIGHTS:
+        print(DEFAULT_IS_USED)
     return load(options.workdir, checkpoint=options.checkpoint)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
-from oidn_jax.commands.parser import DEFAULT_WEIGHTS, OneLineParser, add_raw_frames
+from oidn_jax.commands.parser import DEFAULT_IS_USED, DEFAULT_WEIGHTS, OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
 from oidn_jax.errors import IllegalValue, InputError
 
@@ -77,8 +77,6 @@ def main(arguments: list[str] | None = None) -> None:
     own.add_argument("--emission-nm", type=float, metavar="NM", help="default: that of --config, or 525")
     options = parse(parser, arguments)
     if not options.workdir and "network" in options.methods.split(","):
-        if options.checkpoint is not None:
-            parser.error("--checkpoint is of a training run; give its --workdir=DIR")
         options.workdir = [DEFAULT_WEIGHTS]
     _check_kind(parser, options)
     command = sys.argv if arguments is None else ["oidn-jax", "evaluate", *arguments]
@@ -266,6 +264,8 @@ def _networks(options: argparse.Namespace) -> dict[str, "TrainedModel"]:
     from oidn_jax import load
     from oidn_jax.evaluation.networks import NETWORK, name_networks
 
+    if options.workdir == [DEFAULT_WEIGHTS]:
+        print(DEFAULT_IS_USED)
     models = {}
     for name, folder in name_networks(options.workdir).items():
         model = load(folder, checkpoint=options.checkpoint)

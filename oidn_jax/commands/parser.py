@@ -10,6 +10,7 @@ from oidn_jax.commands.run import flag
 RAW_FILES = "raw frames: TIFF, ImageJ or OME-TIFF, MRC or DV; or a folder with a file for each frame"
 DEFAULT_WEIGHTS = "guided"  # those in the package that a network is without --workdir
 PUBLISHED = ("oidn", "apcan", "dfcan")  # those of `models.published`, without importing jax
+DEFAULT_IS_USED = f"the network is {DEFAULT_WEIGHTS!r}, which comes with the package; its card: docs/model_guided.md"
 # Those of `data.raw_stack`, without importing numpy for help and wrong flags.
 FRAME_ORDERS = ("paz", "apz", "pza", "azp", "zpa", "zap", "orientation-phase", "phase-orientation", "montage")
 

@@ -12,7 +12,7 @@ from oidn_jax.commands.acquisitions import (
     reading_of,
 )
 from oidn_jax.commands.configuration import check_changes, parse
-from oidn_jax.commands.parser import DEFAULT_WEIGHTS, RAW_FILES, OneLineParser
+from oidn_jax.commands.parser import DEFAULT_IS_USED, DEFAULT_WEIGHTS, RAW_FILES, OneLineParser
 from oidn_jax.commands.run import run, warn
 from oidn_jax.errors import printable
 
@@ -82,8 +82,6 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
             chosen = f"--method={options.method}" if options.method else "--image"
             parser.error(f"--{name.replace('_', '-')} is for --method={' or '.join(methods)}, not for {chosen}")
     if options.method == "network" and options.workdir is None:
-        if options.checkpoint is not None:
-            parser.error("--checkpoint is of a training run; give its --workdir=DIR")
         options.workdir = [DEFAULT_WEIGHTS]
     if options.method != "network":  # whether that is guided by the physics, its weights say
         _check_physics(parser, options, used=options.method not in ("network", "widefield", None))
@@ -212,7 +210,7 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
         return [GivenImage(Path(options.image))]
     if options.method == "network":
         if options.workdir == [DEFAULT_WEIGHTS]:
-            print(f"the network is {DEFAULT_WEIGHTS!r}, which comes with the package; its card: docs/model_guided.md")
+            print(DEFAULT_IS_USED)
         models = [load(workdir, checkpoint=options.checkpoint) for workdir in options.workdir]
         return [NetworkMethod(model, tile=options.tile, overlap=options.overlap) for model in models]
     return [

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_BEYOND = 1.05  # a quantity so far outside is still told from noise by nobody
-_LIGHT_BEYOND = 1.5
+_BEYOND, _LIGHT_BEYOND = 1.05, 1.5  # as a factor: nearer to the range nothing is said, which estimates would not know
 
 
 class TrainingRange(NamedTuple):

@@ -24,7 +24,7 @@ from oidn_jax.optics.illumination import Illumination, bleaching, wave_vectors
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.optics.noise import CameraPixels, expose
 from oidn_jax.optics.otf import airy_otf
-from oidn_jax.simulation.drawing import between, label, uniforms
+from oidn_jax.simulation.drawing import between, draw_bodies, label, uniforms
 from oidn_jax.simulation.foreground import FOREGROUNDS
 from oidn_jax.simulation.settings import Simulation
 
@@ -110,6 +110,11 @@ def _draw_specimen(key: Array, size: tuple[int, int], simulation: Simulation) ->
         density=settings.density,
         brightness_variation=settings.brightness_variation,
     )
+    if settings.diffuse[1] > 0:
+        key, share_key = jax.random.split(jax.random.fold_in(focus_key, 2))
+        share = between(settings.diffuse, jax.random.uniform(share_key))
+        bodies = draw_bodies(key, (in_focus.shape[0], in_focus.shape[1]), pixel_size_nm=fine_nm)
+        in_focus = (1.0 - share) * in_focus + share * in_focus.mean() * bodies
     if settings.labels_per_um:
         in_focus = label(label_key, in_focus, labels_per_unit=settings.labels_per_um * fine_nm / 1000.0)
     filled = 1.0

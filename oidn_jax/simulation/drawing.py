@@ -11,10 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.noise import poisson
 
 POINT_SPACING = 0.7  # pixels; below 1, so that a curve has no gaps
 _CURVATURE_LENGTH_NM = 500.0  # over which a curve's curvature changes
+# Of bodies and clouds: standard deviation of the Gaussian that smooths their noise, least and greatest; the level in
+# standard deviations of it; logarithm of the softness of their edge in these.
+_BODY_NM, _BODY_LEVEL, _BODY_SOFTNESS = (100.0, 1000.0), (-1.0, 1.5), (math.log(0.03), 0.0)
 
 
 def draw_points(
@@ -85,6 +89,25 @@ def _running_sum(values: Float[Array, "n steps"]) -> Float[Array, "n steps"]:
     steps = values.shape[1]
     until = jnp.triu(jnp.ones((steps, steps)))
     return jnp.matmul(values, until, precision="highest")
+
+
+def draw_bodies(key: Array, shape: tuple[int, int], *, pixel_size_nm: float) -> Float[Array, "h w"]:
+    """Density of mean 1 without fine structure: filled bodies with an edge, or smooth clouds, and all between.
+
+    sigmoid((g - t) / s), g smooth noise of variance 1; its length, the level t and the softness s are drawn anew for
+    each field: of small s are bodies of one brightness, of large s clouds.
+    """
+    noise_key, length_key, level_key, softness_key = jax.random.split(key, 4)
+    low, high = (math.log(length / pixel_size_nm) for length in _BODY_NM)
+    length = jnp.exp(between((low, high), jax.random.uniform(length_key)))
+    smooth = jnp.exp(-2.0 * (jnp.pi * length * jnp.asarray(frequency_radius(*shape), jnp.float32)) ** 2)
+    noise = filter_image(jax.random.normal(noise_key, shape), smooth)
+    noise = noise / jnp.maximum(noise.std(), 1e-9)
+    level = between(_BODY_LEVEL, jax.random.uniform(level_key))
+    level = jnp.minimum(level, 0.5 * noise.max())  # a small field has something, too
+    softness = jnp.exp(between(_BODY_SOFTNESS, jax.random.uniform(softness_key)))
+    bodies = jax.nn.sigmoid((noise - level) / softness)
+    return bodies / jnp.maximum(bodies.mean(), 1e-6)
 
 
 def uniforms(key: Array, *shapes: tuple[int, ...]) -> list[Array]:

@@ -35,6 +35,7 @@ _NOT_NEGATIVE = (
 )
 _RANGES = (
     "density",
+    "diffuse",
     "background",
     "modulation_depth",
     "first_harmonic",
@@ -60,6 +61,7 @@ class SimulationSettings:
     background_blur_um: float = 0.6
     background_depth_nm: float = 300.0  # of what is out of focus; evanescent light hardly reaches it
     sample_index: float = 1.38
+    diffuse: tuple[float, float] = (0.0, 0.0)  # share of the in-focus light in filled bodies and smooth clouds
     empty: float = 0.0  # share of fields with nothing in focus
 
     illumination_na: float = 1.41
@@ -120,7 +122,7 @@ class SimulationSettings:
             limits = getattr(self, name)
             if np.shape(limits) != (2,) or not 0 <= limits[0] <= limits[1] < math.inf:
                 raise IllegalValue(name, limits, "it must be a range (low, high) with 0 <= low <= high")
-        for name in ("modulation_depth", "first_harmonic", "bleaching_per_frame", "dichroism"):
+        for name in ("diffuse", "modulation_depth", "first_harmonic", "bleaching_per_frame", "dichroism"):
             if getattr(self, name)[1] > 1:
                 raise IllegalValue(name, getattr(self, name), "it cannot exceed 1")
         if self.three_beams and (self.first_harmonic[0] == 0 or self._darkest_light() < 0):

@@ -164,7 +164,7 @@ def adapt_acquisitions(
 
 def _check_field(acquisition: Acquisition, model: TrainedModel) -> None:
     NetworkMethod(model).check(acquisition.microscope)
-    size = acquisition.lit.lit_size
+    size = acquisition.inner.lit_size
     if min(size) < SMALLEST_FIELD:
         raise InputError(
             f"{acquisition.stack.source} has a field of {size[0]} x {size[1]} pixels; to learn from a part of it and "
@@ -201,7 +201,7 @@ def _fields(acquisitions: Sequence[Acquisition], brighter: Sequence[Acquisition]
         for acquisition, partner in zip(acquisitions, partners, strict=True)
         for time in range(acquisition.times)
     ]
-    enough = max(_MOST_PIXELS // max(math.prod(acquisition.lit.lit_size) for acquisition in acquisitions), 1)
+    enough = max(_MOST_PIXELS // max(math.prod(acquisition.inner.lit_size) for acquisition in acquisitions), 1)
     chosen = np.linspace(0, len(places) - 1, min(enough, len(places))).round().astype(int)
     return [_field(*places[i]) for i in chosen]
 
@@ -211,7 +211,7 @@ def _field(acquisition: Acquisition, partner: Acquisition | None, time: int) -> 
     if partner is None:
         return Field(shown)
     names = f"{partner.stack.source} as a `pair` of {acquisition.stack.source}"
-    if (partner.times, partner.lit) != (acquisition.times, acquisition.lit):
+    if (partner.times, partner.inner) != (acquisition.times, acquisition.inner):
         raise InputError(f"{names} has another size, lit part or number of time points; both must show one field")
     target = Exposure.of(partner, time)
     if light_ratio(shown.light, target.light) <= 1.0:
@@ -293,7 +293,7 @@ def adapt_fields(
     learned, held_out = _lessons(fields, settings, random, side=side, scale=scale)
     schedule = optax.linear_schedule(0.0, settings.learning_rate, settings.evaluate_every)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-    losses_of = partial(losses, network=model.network, scale=scale)
+    losses_of = partial(losses, start=model.params, network=model.network, scale=scale)
 
     @jax.jit
     def learn(state: _State, lessons: Lesson) -> _State:

@@ -12,7 +12,8 @@ apodisation (`simulation.acquisitions`), A the image formation of `optics.forwar
     mean over pixels and frames of (y2 - A(X / Apo) - brightness b)^2 / v,
 
 of which the expectation is 1 and what the image gets wrong, as bright frames would see it. b is light that the patterns
-do not modulate, which may be out of focus: what the residuals of all frames have in common and varies slowly.
+do not modulate, which may be out of focus: what the image of the weights one begins with leaves in all frames, and
+varies slowly. Were it what X leaves, nothing would hold the slow part of X, and it drifts (docs/guided.md).
 """
 
 from collections.abc import Sequence
@@ -62,8 +63,8 @@ class Exposure(NamedTuple):
 
     @classmethod
     def of(cls, acquisition: Acquisition, time: int) -> "Exposure":
-        """The lit part of a time point."""
-        lit = acquisition.lit
+        """The largest lit rectangle of a time point."""
+        lit = acquisition.inner
         light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
         variance = _variance(light, illumination, acquisition.otf, lit.noise(acquisition.light_noise))
         return cls(light, np.asarray(variance), illumination, acquisition.otf)
@@ -193,22 +194,34 @@ def batch_of(lessons: Sequence[Lesson]) -> Lesson:
     return jax.tree.map(lambda *parts: jnp.stack(parts), *lessons)
 
 
-def misfit(image: Float[Array, "h2 w2"], lesson: Lesson, *, scale: int) -> Float[Array, "frames h w"]:
-    """Squares of what the image, in the light of y2, leaves of its frames, over their variance."""
-    predicted = form_raw_frames(
-        filter_image(image, lesson.sharpening), lesson.illumination, lesson.transfer, scale=scale
+def misfit(
+    image: Float[Array, "h2 w2"], lesson: Lesson, *, start: Float[Array, "h2 w2"], scale: int
+) -> Float[Array, "frames h w"]:
+    """Squares of what the image, in the light of y2, leaves of its frames, over their variance.
+
+    `start` is the image of the weights one begins with, which says what is not modulated.
+    """
+    left, left_by_start = (
+        jnp.asarray(lesson.frames)
+        - form_raw_frames(filter_image(x, lesson.sharpening), lesson.illumination, lesson.transfer, scale=scale)
+        for x in (image, start)
     )
-    residual = jnp.asarray(lesson.frames) - predicted
     brightness = lesson.illumination.brightness.reshape(-1, 1, 1)
-    radius = jnp.asarray(frequency_radius(residual.shape[1], residual.shape[2]), jnp.float32)
+    radius = jnp.asarray(frequency_radius(left.shape[1], left.shape[2]), jnp.float32)
     slow = 1.0 / (1.0 + (2.0 * jnp.pi * _BACKGROUND * radius) ** 4)
-    background = filter_image((residual / brightness).mean(0), slow)
-    return (residual - brightness * background[None]) ** 2 / jnp.asarray(lesson.variance)
+    background = filter_image((left_by_start / brightness).mean(0), slow)
+    return (left - brightness * background[None]) ** 2 / jnp.asarray(lesson.variance)
 
 
-def losses(params: Any, lessons: Lesson, *, network: nn.Module, scale: int) -> Float[Array, "b"]:
-    """Mean of the misfit of each lesson of a batch where it counts; 1 for nothing but noise."""
-    images = predict(network, params, jnp.asarray(lessons.inputs)).image[..., 0] * lessons.unit[:, None, None]
-    squares = jax.vmap(partial(misfit, scale=scale))(images, lessons).mean(1)
+def losses(params: Any, lessons: Lesson, *, start: Any, network: nn.Module, scale: int) -> Float[Array, "b"]:
+    """Mean of the misfit of each lesson of a batch where it counts; 1 for nothing but noise.
+
+    `start` are the parameters one begins with.
+    """
+    images, before = (
+        predict(network, p, jnp.asarray(lessons.inputs)).image[..., 0] * lessons.unit[:, None, None]
+        for p in (params, start)
+    )
+    squares = jax.vmap(lambda image, lesson, x: misfit(image, lesson, start=x, scale=scale))(images, lessons, before)
     weight = jnp.asarray(lessons.weight)
-    return (weight * squares).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1.0)
+    return (weight * squares.mean(1)).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1.0)

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -186,7 +187,9 @@ def train(
     batch_at = simulated_batches(run) if batch_at is None else checked_batches(batch_at, run)
     step_on_devices = parallel.data_parallel(partial(train_step, settings=step_settings))
     source, start = _find_checkpoint(run, workdir, speak) or (None, 0)
-    fresh = initial_state(run, network, optimizer)
+    # A run that is resumed needs the weights no more that it began with.
+    beginning = run if source is None else replace(run, train=replace(settings, begin_with=""))
+    fresh = initial_state(beginning, network, optimizer)
     _check_loss(run, network, fresh.params)
     state = _starting_state(fresh, source)
     if start >= settings.steps:

@@ -58,8 +58,7 @@ def main() -> None:
     find = frames.find_lit_part
 
     def whole(given: np.ndarray, *rest: object, **others: object) -> LitPart:
-        field = LitField.whole((SIZE, SIZE))
-        return LitPart(field, field, np.ones((SIZE, SIZE), bool))
+        return LitPart.of(LitField.whole((SIZE, SIZE)))
 
     for shape in SHAPES:
         for fill in FILLS if shape == "round stop" else FILLS[:1]:

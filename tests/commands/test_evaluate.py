@@ -60,7 +60,7 @@ def test_networks_and_raw_frames_and_nothing_is_replaced_unasked(tmp_path, capsy
             ["--methods=widefield,sim"],
             "--methods is 'widefield, sim'; give some of widefield, wiener, true-wiener, hifi, tv, network",
         ),
-        (["--checkpoint=best"], "--checkpoint is of a training run; give its --workdir"),
+        (["--checkpoint=best"], "guided is one model and no training run; leave it out"),
         (["--specimens=er,er"], "--specimens is 'er,er'; give each once"),
         (["--specimens=yeast"], "--specimens is 'yeast'; legal: ccps"),
         (["--workdir=nowhere"], "there is no folder nowhere"),

@@ -37,7 +37,10 @@ def content(folder):
 WRONG = {
     "no output": (["cell.tif", "--workdir=run"], "required: --out"),
     "no input": (["--workdir=run", "--out=out"], "required: INPUT"),
-    "a checkpoint of no run": (["cell.tif", "--checkpoint=best", "--out=out"], "give its --workdir"),
+    "a checkpoint of no run": (
+        ["cell.tif", "--checkpoint=best", "--out=out"],
+        "guided is one model and no training run; leave it out",
+    ),
     "an empty output": (["cell.tif", "--out=", "--workdir=run"], "--out is empty"),
     "an empty illumination": (["cell.tif", "--out=o", "--method=wiener", "--illumination="], "--illumination is empty"),
     "an empty input": (["", "--out=out", "--method=wiener"], "INPUT is empty"),

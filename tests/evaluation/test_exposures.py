@@ -149,7 +149,7 @@ def test_the_command_writes_a_folder(files, tmp_path, capsys):
             "--specimens is of scenes",
         ),
         (["--exposures", "weak.tif", "--reference=bright.tif", "--methods=sim", "--out=out"], "--methods is 'sim'"),
-        (["--exposures", "weak.tif", "--reference=bright.tif", "--checkpoint=last", "--out=out"], "of a training run"),
+        (["--exposures", "weak.tif", "--reference=bright.tif", "--checkpoint=last", "--out=out"], "no training run"),
     ],
 )
 def test_mistakes_are_one_line(files, tmp_path, capsys, words, message):

@@ -15,6 +15,7 @@ from oidn_jax.optics.forward import form_raw_frames
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
 from oidn_jax.optics.noise import Camera, expose
 from oidn_jax.simulation.acquisitions import draw_illumination, simulate_acquisition
+from oidn_jax.simulation.drawing import draw_bodies
 from oidn_jax.simulation.pairs import simulate_pairs
 from oidn_jax.simulation.settings import Simulation, SimulationSettings
 
@@ -47,6 +48,30 @@ def test_shapes_and_units(simulate, key):
     np.testing.assert_allclose(foreground_mean(acquisition.photons.mean(-1)), 600.0, rtol=1e-4)
     np.testing.assert_array_equal(acquisition.raw_frames, jnp.round(acquisition.raw_frames))
     np.testing.assert_allclose(acquisition.raw_frames.mean(), 200.0 + 2.0 * acquisition.photons.mean(), rtol=0.01)
+
+
+def test_diffuse_light_is_a_share_of_the_specimen_and_its_image_is_the_targets(key):
+    """Here all of it: smooth over the pixels in which structures vary, labelled, and not taken for background."""
+    ideal = dataclasses.replace(SETTINGS, labels_per_um=0.0, background=(0.0, 0.0), margin=0)
+    structures, diffuse = (
+        compiled(settings=dataclasses.replace(ideal, diffuse=(share, share)), size=(64, 64))(key, 8)
+        for share in (0.0, 1.0)
+    )
+    assert float(diffuse.specimen.mean()) == pytest.approx(float(structures.specimen.mean()), rel=1e-4)
+    roughness = [float(jnp.abs(jnp.diff(a.specimen)).mean() / a.specimen.mean()) for a in (diffuse, structures)]
+    assert roughness[0] < 0.5 * roughness[1]
+    np.testing.assert_array_equal(structures.specimen, compiled(settings=ideal, size=(64, 64))(key, 8).specimen)
+    assert float(diffuse.target.mean()) == pytest.approx(float(diffuse.specimen.mean()), rel=1e-3)
+
+
+def test_bodies_have_mean_one_and_edges_from_hard_to_soft(key):
+    drawn = jax.jit(jax.vmap(partial(draw_bodies, shape=(96, 96), pixel_size_nm=31.3)))(jax.random.split(key, 24))
+    np.testing.assert_allclose(drawn.mean((1, 2)), 1.0, rtol=1e-4)
+    assert (np.asarray(drawn) >= 0).all()
+    height = np.asarray(drawn) / np.asarray(drawn).max((1, 2), keepdims=True)
+    between = ((height > 0.1) & (height < 0.9)).mean((1, 2))  # neither inside nor outside
+    assert between.min() < 0.1
+    assert between.max() > 0.6
 
 
 def test_levels_share_the_scene_and_differ_in_photons_and_noise(simulate, key):

@@ -86,15 +86,23 @@ def test_the_two_of_a_recorruption_have_independent_noise_and_one_mean(strength)
 
 def test_the_true_image_leaves_nothing_but_noise_and_others_more():
     image, lesson = lesson_of_truth(noise=1.0)
-    true = float(misfit(image, lesson, scale=2).mean())
+    true = float(misfit(image, lesson, start=image, scale=2).mean())
     assert true == pytest.approx(1.0, abs=4.0 * np.sqrt(2.0 / lesson.frames.size))
     for wrong in (1.1 * image, jnp.roll(image, 1, axis=0), filter_image(image, jnp.asarray(lesson.transfer))):
-        assert float(misfit(wrong, lesson, scale=2).mean()) > 1.5 * true
+        assert float(misfit(wrong, lesson, start=wrong, scale=2).mean()) > 1.5 * true
 
 
 def test_light_that_the_patterns_do_not_modulate_does_not_count():
     image, lesson = lesson_of_truth(background=30.0)
-    np.testing.assert_allclose(misfit(image, lesson, scale=2), 0.0, atol=0.01)
+    np.testing.assert_allclose(misfit(image, lesson, start=image, scale=2), 0.0, atol=0.01)
+
+
+def test_the_slow_part_of_the_image_stays_as_the_weights_given_have_it():
+    image, lesson = lesson_of_truth(background=30.0, noise=1.0)
+    y = jnp.arange(image.shape[0]) / image.shape[0]
+    cloud = 2.0 * jnp.cos(2.0 * jnp.pi * y)[:, None] * jnp.ones_like(image)
+    held, free = (float(misfit(image + cloud, lesson, start=start, scale=2).mean()) for start in (image, image + cloud))
+    assert held > free + 0.5 > 1.0
 
 
 def test_a_part_predicts_what_the_whole_does():
@@ -104,7 +112,8 @@ def test_a_part_predicts_what_the_whole_does():
     def left(corner, side):
         lesson = part(draw(jax.random.key(0), field(), scale=2, strength=0.5, side=side), corner, side)
         top, first = (2 * n for n in corner)
-        return misfit(jnp.asarray(image[top : top + 2 * side, first : first + 2 * side]), lesson, scale=2)
+        here = jnp.asarray(image[top : top + 2 * side, first : first + 2 * side])
+        return misfit(here, lesson, start=here, scale=2)
 
     whole = left((0, 0), full)[:, y : y + side, x : x + side]
     inside = np.s_[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
