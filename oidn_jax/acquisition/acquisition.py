@@ -236,8 +236,7 @@ class Acquisition:
         orientations, phases = self.microscope.orientations, self.microscope.phases
         lines = check_pixels(self.stack, orientations=orientations, phases=phases, survey=self.frames.survey)
         lines = [line for line in lines if not (line.startswith(ORDER_DOUBT) and self._order_shows())]
-        misfit = self.frames.misfit_of_maps()
-        return lines if misfit is None else [*lines, misfit]
+        return [*lines, *self.frames.misfit_of_maps()]
 
     def _order_shows(self) -> bool:
         """Whether every orientation certainly has stripes in the order given, and fewer in the other one.

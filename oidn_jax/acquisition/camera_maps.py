@@ -28,6 +28,7 @@ MapSource = Path | Real[np.ndarray, "..."]
 
 _LARGEST = 1e12
 _DEFECTIVE, _UNLIKE = 0.01, 3.0  # share of the pixels whose gain may be further from the median than this factor
+_ALL_NOISE = 2.0  # variance without light over that with light: at most 1, and what noise leaves uncertain
 _NOISIER = 1.2  # real maps of the right pixels, whose gain is noisy itself, give up to 1.03
 
 
@@ -133,10 +134,30 @@ def misfit_of_maps(stored: Real[np.ndarray, "frames h w"], evened: Real[np.ndarr
     )
 
 
+def misfit_of_variance(variance: Float[np.ndarray, "h w"], evened: Real[np.ndarray, "frames h w"]) -> str | None:
+    """A line of warning where a typical pixel's noise without light would be far more than the frames' with light.
+
+    Args:
+        variance: of the frames' pixels without light, `CameraMaps.even_variance`.
+        evened: the frames.
+    """
+    typical, noise = float(np.median(variance)), _noise(evened)
+    if typical <= _ALL_NOISE * noise:
+        return None
+    return (
+        f"the `variance_map` says {typical:.3g} counts squared of a typical pixel without light, but with light the "
+        f"frames have a noise of {noise:.3g}; so it is not that of these frames, or not in counts squared"
+    )
+
+
+def _noise(frames: Real[np.ndarray, "frames h w"]) -> float:
+    """Variance from pixel to pixel, typical over the levels of light."""
+    everywhere = np.ones((frames.shape[1] - 4, frames.shape[2] - 4), bool)
+    return float(np.median(noise_curve(np.asarray(frames, np.float64), everywhere)[1]))
+
+
 def _unevenness(frames: Real[np.ndarray, "frames h w"]) -> float:
-    mean = frames.mean(0, dtype=np.float64)[None]
-    everywhere = np.ones((mean.shape[1] - 4, mean.shape[2] - 4), bool)
-    return float(np.median(noise_curve(mean, everywhere)[1]))
+    return _noise(frames.mean(0, dtype=np.float64)[None])
 
 
 def _called(place: MapSource) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from oidn_jax.acquisition.camera import CameraSettings, common_offset, noise_model
-from oidn_jax.acquisition.camera_maps import misfit_of_maps
+from oidn_jax.acquisition.camera_maps import misfit_of_maps, misfit_of_variance
 from oidn_jax.acquisition.checks import PixelSurvey, check_frames, survey_pixels
 from oidn_jax.acquisition.defects import Defects, find_defects, repair
 from oidn_jax.acquisition.drift import SAID_FROM, Drift, measure_drift, undo_drift
@@ -239,11 +239,14 @@ class Frames:
     def _field(self) -> Float[np.ndarray, "orientations h w"] | None:
         return None if self.envelopes is None else expand(self.envelopes, self.frame_size).astype(np.float32)
 
-    def misfit_of_maps(self) -> str | None:
-        """A line of warning where the maps of the camera do not fit the reference."""
-        if self._maps.gain is None and self._maps.offset is None:
-            return None
-        return misfit_of_maps(self.stack.read(self.reference), self._read(self.reference))
+    def misfit_of_maps(self) -> list[str]:
+        """Lines of warning where the maps of the camera do not fit the reference."""
+        evened, lines = self._read(self.reference), list[str | None]()
+        if self._maps.gain is not None or self._maps.offset is not None:
+            lines.append(misfit_of_maps(self.stack.read(self.reference), evened))
+        if self._maps.even_variance is not None:
+            lines.append(misfit_of_variance(self._maps.even_variance, evened))
+        return [line for line in lines if line is not None]
 
     @cached_property
     def stored(self) -> StoredIllumination:

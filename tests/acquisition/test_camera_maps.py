@@ -114,6 +114,17 @@ def test_maps_of_other_pixels_are_warned_of(names):
     assert [expected in line for line in wrong] == ([] if names == ("variance_map",) else [True])
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_variance_above_the_noise_of_the_frames_is_warned_of(level):
+    """As of a map in other units, or of another camera; that of the frames is silent at any light."""
+    given = maps("variance_map", **UNEVEN)
+    wrong = replace(given, variance_map=given.variance_map * 1e3)
+    silent, warned = (acquisition(camera, level, **UNEVEN).pixel_doubts() for camera in (given, wrong))
+    assert silent == []
+    (line,) = warned
+    assert line.startswith("the `variance_map` says 2.65e+03 counts squared of a typical pixel without light, but with")
+
+
 def test_counts_are_those_of_a_camera_of_even_pixels():
     uneven = {"gain_variation": 0.1, "offset_variation": 20.0}
     each, truth = acquisition(maps(**uneven), **uneven), scene(**uneven)
