@@ -36,8 +36,7 @@ def simulated_batches(run: TrainingRun) -> BatchAt:
         IllegalValue: if the devices cannot share a batch evenly.
     """
     key, count = jax.random.key(run.seed + 1), len(run.simulations)
-    # The same simulation named twice is one program.
-    each = [simulation for i, simulation in enumerate(run.simulations) if simulation not in run.simulations[:i]]
+    each = distinct_simulations(run)
     programs = [parallel.on_each_device(_simulate(run, simulation)) for simulation in each]
     turns = [programs[each.index(simulation)] for simulation in run.simulations]
 
@@ -46,6 +45,11 @@ def simulated_batches(run: TrainingRun) -> BatchAt:
         return turns[order[step % count]](key, step)
 
     return batch_at
+
+
+def distinct_simulations(run: TrainingRun) -> list[Simulation]:
+    """Those of a run, each of which is a program; the same one may be named twice."""
+    return [simulation for i, simulation in enumerate(run.simulations) if simulation not in run.simulations[:i]]
 
 
 def _simulate(run: TrainingRun, simulation: Simulation) -> Callable[[jax.Array], Batch]:

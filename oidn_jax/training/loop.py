@@ -19,7 +19,7 @@ from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import build_network, input_channels, predict
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.training import checkpoint, parallel
-from oidn_jax.training.batches import BatchAt, checked_batches, simulated_batches
+from oidn_jax.training.batches import BatchAt, checked_batches, distinct_simulations, simulated_batches
 from oidn_jax.training.log import MetricLog, ProgressBar
 from oidn_jax.training.settings import TrainingRun
 from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state
@@ -184,6 +184,7 @@ def train(
         axis_name=parallel.AXIS,
     )
     simulated, source_of_data = batch_at is None, "simulated data" if batch_at is None else "the data given"
+    programs = len(distinct_simulations(run)) if simulated else 1
     batch_at = simulated_batches(run) if batch_at is None else checked_batches(batch_at, run)
     step_on_devices = parallel.data_parallel(partial(train_step, settings=step_settings))
     source, start = _find_checkpoint(run, workdir, speak) or (None, 0)
@@ -205,6 +206,8 @@ def train(
         speak(f"training on {source_of_data}, {parallel.describe_devices()}, {workdir}")
         if source is not None:
             speak(f"resuming from step {start} of {source}")
+        if programs > 1:
+            speak(f"each of its {programs} specimens under microscopes is compiled when its turn first comes")
         best_ssim = checkpoints.forget_after(start)
         scores, stopped, clock, step = {}, False, Clock(start), start
         batch = parallel.shard(batch_at(start + 1))

@@ -1,5 +1,6 @@
 """Where batches come from."""
 
+import dataclasses
 import json
 
 import jax
@@ -11,7 +12,7 @@ from oidn_jax import losses
 from oidn_jax.errors import InputError
 from oidn_jax.models.networks import build_network, predict
 from oidn_jax.training import parallel
-from oidn_jax.training.batches import simulated_batches
+from oidn_jax.training.batches import distinct_simulations, simulated_batches
 from oidn_jax.training.loop import train
 from oidn_jax.training.state import build_optimizer, initial_state
 from tests.training.runs import batch_at, unet_run
@@ -80,3 +81,19 @@ def test_a_batch_is_cut_for_the_devices_and_one_that_is_ready_is_left(key):
     assert parallel.shard(shards)["target"] is shards["target"]
     with pytest.raises(ValueError, match="3 samples cannot be shared by 4 devices"):
         parallel.shard({name: array[:3] for name, array in batch.items()})
+
+
+def test_a_simulation_named_twice_is_one_program_and_takes_two_turns():
+    run = unet_run(batch_size=4)
+    other = dataclasses.replace(
+        run.simulation, settings=dataclasses.replace(run.simulation.settings, modulation_depth=(0.1, 0.2))
+    )
+    run = dataclasses.replace(run, simulations=(run.simulation, other, run.simulation))
+    assert distinct_simulations(run) == [run.simulation, other]
+    batch_at = simulated_batches(run)
+    alone = [simulated_batches(dataclasses.replace(run, simulations=(each,))) for each in (run.simulation, other)]
+    turns = []
+    for step in range(3, 6):  # a round
+        batch = np.asarray(batch_at(step)["inputs"])
+        turns += [i for i, each in enumerate(alone) if np.array_equal(batch, np.asarray(each(step)["inputs"]))]
+    assert sorted(turns) == [0, 0, 1]
