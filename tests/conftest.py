@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 if TYPE_CHECKING:
     from oidn_jax.config import Experiment
 
+MOST_MAPS = 20_000
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN_FOLDER = ROOT / "tests" / "data"
 
@@ -66,6 +67,17 @@ TINY = {
     "evaluation.panels": 1,
     "evaluation.rolling_block": 32,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_let_go():
+    """Every compiled program maps some memory, and Linux ends a process at 65,530 maps (`vm.max_map_count`)."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture
