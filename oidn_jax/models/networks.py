@@ -62,6 +62,11 @@ def has_error(fields: Mapping[str, Any]) -> bool:
     return fields["name"] == "guided" and fields.get("body", "unet") == "unet"
 
 
+def takes_spectra(fields: Mapping[str, Any]) -> bool:
+    """Whether it takes Fourier transforms of its features, whose size depends on the image's."""
+    return fields["name"] in ("oidn", "apcan", "dfcan") or (fields["name"] == "guided" and fields.get("body") == "oidn")
+
+
 def build_network(fields: Mapping[str, Any], microscope: Microscope) -> nn.Module:
     """The network of `{"name": ..., its fields}` for the raw frames of a microscope; what is not given is the default.
 
