@@ -69,8 +69,8 @@ def export_program(model: TrainedModel, *, size: tuple[int, int] | None = None) 
     """
     if size is None and takes_spectra(model.fields):
         raise InputError(
-            f"{model.label} takes Fourier transforms, whose size a program must know; give `size`, the height and width "
-            "of the raw frames, as 256,256"
+            f"{model.label} takes Fourier transforms, whose size a program must know; give `size`, the height and "
+            "width of the raw frames, as 256,256"
         )
     if size is not None and min(size) < SMALLEST_IMAGE:
         raise IllegalValue("size", ",".join(map(str, size)), f"it must be at least {SMALLEST_IMAGE} raw pixels")

@@ -54,7 +54,9 @@ def default_fields(name: str) -> dict[str, Any]:
 
 def has_psf(fields: Mapping[str, Any]) -> bool:
     """Whether the network of these fields finds PSFs."""
-    return fields["name"] == "oidn" or (fields["name"] == "guided" and fields.get("body") == "oidn")
+    if fields["name"] == "oidn":
+        return fields.get("degradation", "psf") == "psf"
+    return fields["name"] == "guided" and fields.get("body") == "oidn"
 
 
 def has_error(fields: Mapping[str, Any]) -> bool:

@@ -76,7 +76,13 @@ PUBLISHED = tuple(_LAYERS)
 _HEAD = {"oidn": "head.0.weight", "apcan": "head.0.weight", "dfcan": "conv1.weight"}
 # Fields that the authors' networks have one value of.
 _CHOICES = {
-    "oidn": {"psf_init": "authors", "psf_normalisation": "softmax"},
+    "oidn": {
+        "psf_init": "authors",
+        "psf_normalisation": "softmax",
+        "attention": "both",
+        "domain_weights": "dynamic",
+        "degradation": "psf",
+    },
     "apcan": {},
     "dfcan": {"variant": "authors"},
 }
