@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from oidn_jax.config import Experiment, experiment_of, specimen_config, use_network
@@ -179,7 +180,7 @@ def run_suite(
 
     Args:
         plan: written already.
-        say: called with a line for each training, and where it is stopped.
+        say: called with each line for the user: those of the trainings, and one for each that is done.
         progress: called with what is done and the fraction of all trainings.
 
     Returns:
@@ -195,11 +196,12 @@ def run_suite(
             def advance(step: int, steps: int, number: int = number, name: str = name) -> None:
                 progress(name, (number + step / steps) / len(trainings))
 
-            result = _trained_and_tested(plan, run, seed, results=results, scenes=scenes, advance=advance)
+            result = _trained_and_tested(plan, run, seed, results=results, scenes=scenes, say=say, advance=advance)
             if result is None:
                 say(f"stopped: {number} of {len(trainings)} trainings are done; the same command goes on")
                 return None
             write_json(plan.workdir(run.name, seed) / RESULT, finite_or_none(asdict(result)))
+            jax.clear_caches()  # the programs of dozens of trainings would fill the memory
             say(f"{number + 1} of {len(trainings)}: {name}, {_in_words(result)}")
         results.append(result)
     progress("", 1.0)
@@ -226,13 +228,14 @@ def _trained_and_tested(
     *,
     results: list[Result],
     scenes: Callable[[], Mapping[str, Scenes]],
+    say: Callable[[str], None],
     advance: Callable[[int, int], None],
 ) -> Result | None:
     """None where it was stopped."""
     steps = _steps(plan, run, results)
     experiment, workdir = plan.experiment(run, seed=seed, steps=steps), plan.workdir(run.name, seed)
     try:
-        if not train(experiment.run, workdir, say=lambda line: None, progress=advance).finished:
+        if not train(experiment.run, workdir, say=say, progress=advance).finished:
             return None
     except TrainingDiverged as error:
         return Result(run.name, seed, steps, seconds_per_step(workdir), diverged=str(error))

@@ -146,12 +146,12 @@ SUITES = {
 }
 
 PRESETS = {
-    # Small networks, 33 trainings of about a minute: an hour of two cores for the longest suite.
+    # Small networks, 33 trainings of about a minute on two cores for the longest suite.
     "quick": Preset(
         variant="quick",
         seeds=3,
         changes={
-            "train.steps": 300,
+            "train.steps": 200,
             "train.patch": 48,
             "train.warmup_steps": 20,
             "train.checkpoint_every": 100,

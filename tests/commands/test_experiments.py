@@ -53,7 +53,8 @@ def test_a_suite_that_is_stopped_goes_on_and_is_reported(tmp_path, command):
             signal.raise_signal(signal.SIGINT)
 
     assert run_suite(plan, say=lines.append, progress=stop_in_the_second) is None
-    assert lines[0].startswith("1 of 6: U-Net, seed 0, 4 steps, affine PSNR ")
+    assert [line for line in lines if line.startswith("1 of 6: U-Net, seed 0, 4 steps, affine PSNR ")]
+    assert "stopping after this step; Ctrl-C again to stop without saving" in lines
     assert lines[-1] == "stopped: 1 of 6 trainings are done; the same command goes on"
     assert steps == sorted(steps)
     assert not (plan.workdir("U-Net", 1) / "result.json").exists()
@@ -61,7 +62,7 @@ def test_a_suite_that_is_stopped_goes_on_and_is_reported(tmp_path, command):
 
     code, out, err = command("experiments", "--suite=tiny", "--preset=tiny", f"--out={plan.out}")
     assert (code, err) == (0, "")
-    assert [line.split(":")[0] for line in out.splitlines()[:5]] == [f"{number} of 6" for number in range(2, 7)]
+    assert [f"{number} of 6: " in out for number in range(1, 7)] == [False] + [True] * 5
     assert (plan.workdir("U-Net", 0) / "result.json").read_bytes() == first
     logged = (plan.workdir("U-Net", 1) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in logged][-1] == 4
@@ -146,7 +147,7 @@ def test_the_error_of_a_psf_is_the_share_of_light_that_lies_elsewhere(monkeypatc
     monkeypatch.setattr(running, "learned_psf", lambda *_: np.roll(theory, 4, axis=0))
     moved = psf_error(network, scenes)
     assert moved == pytest.approx(0.5 * np.abs(np.roll(theory, 4, axis=0) - theory).sum())
-    assert 0.5 < moved < 1.0
+    assert 0.2 < moved < 1.0
     monkeypatch.undo()
     assert psf_error(model("unet"), scenes) is None
 
