@@ -201,7 +201,8 @@ def run_suite(
                 say(f"stopped: {number} of {len(trainings)} trainings are done; the same command goes on")
                 return None
             write_json(plan.workdir(run.name, seed) / RESULT, finite_or_none(asdict(result)))
-            jax.clear_caches()  # the programs of dozens of trainings would fill the memory
+            if seed == plan.size.seeds - 1:
+                jax.clear_caches()  # the programs of dozens of trainings would fill the memory
             say(f"{number + 1} of {len(trainings)}: {name}, {_in_words(result)}")
         results.append(result)
     progress("", 1.0)

@@ -21,8 +21,9 @@ _CAMERA = ("gain", "offset", "read_noise", "saturation")
 def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """A configuration in today's sections and fields; one of today is returned as it is."""
     if "microscope" in config:
+        usual, given = default_fields(config["model"]["name"]), config["model"]
         # A field that its network has got since then: the default is what was computed before.
-        return {**config, "model": {**default_fields(config["model"]["name"]), **config["model"]}}
+        return config if usual.keys() <= given.keys() else {**config, "model": {**usual, **given}}
     optics = {**config["optics"], **config["frames"]}
     simulation = dict(config["simulation"])
     microscope = {name: optics[name] for name in _MICROSCOPE}
