@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A room may import itself and the rooms of strictly lower levels; of optics, metrics takes the Fourier transforms only.
 ROOMS = "optics data/metrics/models losses classical/acquisition figures simulation/methods"
-ROOMS += "/training evaluation reconstruction resolution/config/commands"
+ROOMS += "/training evaluation reconstruction resolution/config/experiments/commands"
 LEVELS = {room: level for level, rooms in enumerate(ROOMS.split("/")) for room in rooms.split()}
 FREE = ("errors", "version")
 ABOVE = ("train", "evaluate", "reconstruct", "configs", "benchmarks", "tests")

@@ -15,6 +15,7 @@ COMMANDS = {
     "inspect": "tell what a raw file says of itself: stripes, camera, light, bleaching",
     "laws": "check the model of image formation for a microscope",
     "export": "write simulated cells, or a trained network, as files that other programs read",
+    "experiments": "train and compare the networks of a suite: ablation, baselines, generalisation, PSF",
     "import": "turn a published checkpoint of PyTorch into a model",
 }
 HELP = f"""oidn-jax {__version__}: structured illumination microscopy, from raw frames to super-resolved images.

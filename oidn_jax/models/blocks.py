@@ -1,6 +1,7 @@
 """What the networks with channel attention share: groups of residual blocks, the trunk of them, the way out, fields."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -51,7 +52,7 @@ def repeat(length: int):
 class DualAttentionBlock(nn.Module):
     """Residual block with two channel attentions A and B, those of `gates`, and the weights that mix them.
 
-    y = conv(relu(conv(x))); out = x + y + relu(conv1x1(y (alpha A(y) + beta B(y)))).
+    y = conv(relu(conv(x))); out = x + y + relu(conv1x1(y G(y))) with the gate G = alpha A + beta B.
     """
 
     dtype: DTypeLike = jnp.float32
@@ -60,15 +61,19 @@ class DualAttentionBlock(nn.Module):
         """A and B of each channel and sample, float32."""
         raise NotImplementedError
 
+    def gate(self, y: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+        """G of each channel and sample, float32."""
+        alpha, beta = DomainWeights(name="domain_weights")(y)
+        first, second = self.gates(y)
+        return alpha * first + beta * second
+
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """Features of the same shape."""
         width = x.shape[-1]
         y = Conv(width, dtype=self.dtype, name="conv_0")(x)
         y = Conv(width, dtype=self.dtype, name="conv_1")(nn.relu(y))
-        alpha, beta = DomainWeights(name="domain_weights")(y)
-        first, second = self.gates(y)
-        fused = GatedMixing(dtype=self.dtype, name="fusion")(y, alpha * first + beta * second)
+        fused = GatedMixing(dtype=self.dtype, name="fusion")(y, self.gate(y))
         return x + (y + nn.relu(fused))
 
 
@@ -88,7 +93,7 @@ class ResidualGroup(nn.Module):
 
 
 def residual_trunk(
-    network: Any, raw_frames: Float[Array, "b h w frames"], *, block: type[nn.Module]
+    network: Any, raw_frames: Float[Array, "b h w frames"], *, block: type[nn.Module], **fields: str
 ) -> tuple[Float[Array, "b h w c"], Float[Array, "b h w c"]]:
     """Shallow and deep features, the trunk of RCAN: conv, groups of blocks, conv, and a skip over all but the first.
 
@@ -97,11 +102,12 @@ def residual_trunk(
             `dtype`, `remat` are used.
         raw_frames: of any size.
         block: takes the field `dtype`.
+        fields: others of the block.
     """
     dtype = jnp.dtype(network.dtype)
     shallow = Conv(network.width, dtype=dtype, name="head")(raw_frames)
-    block = nn.remat(block) if network.remat else block
-    group = ResidualGroup(block=block, blocks=network.blocks, dtype=dtype, name="groups")
+    one = partial(nn.remat(block) if network.remat else block, **fields)
+    group = ResidualGroup(block=one, blocks=network.blocks, dtype=dtype, name="groups")
     deep, _ = repeat(network.groups)(group, shallow, None)
     return shallow, Conv(network.width, dtype=dtype, name="body_conv")(deep) + shallow
 

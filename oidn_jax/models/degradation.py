@@ -35,6 +35,8 @@ def degrade(frames: Float[Array, "b h w frames"], psf: Float[Array, "b n n frame
     out[p] = sum_f sum_u psf[u, f] frames[p + u - n // 2, f]. A PSF that is 1 at tap n // 2 of a single frame and 0
     elsewhere is the identity. One ordinary frames-to-1 convolution per sample.
     """
+    if not isinstance(frames.shape[0], int):  # of an exported program, which learns it when it runs
+        return jax.lax.map(lambda sample: conv_same(sample[0][None], sample[1][..., None])[0], (frames, psf))
     samples = [conv_same(frames[i : i + 1], psf[i][..., None]) for i in range(frames.shape[0])]
     return jnp.concatenate(samples)
 

@@ -46,7 +46,7 @@ class FourierChannelAttention(nn.Module):
         amplitude = damped_amplitude(unit * real, unit * imag)
         if self.variant == "authors":
             amplitude = jnp.roll(amplitude, (-(w // 2), channels // 2), (2, 3))
-            amplitude = jax.image.resize(amplitude, (len(y), _PATCH, _PATCH, channels), "linear", antialias=False)
+            amplitude = jax.image.resize(amplitude, (y.shape[0], _PATCH, _PATCH, channels), "linear", antialias=False)
         filtered = nn.relu(Conv(channels, dtype=self.dtype, name="conv")(amplitude))
         return ChannelAttention(name="attention")(filtered)
 

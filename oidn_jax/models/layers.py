@@ -160,7 +160,7 @@ def check_raw_frames(raw_frames: Array, *, frames: int) -> None:
             f"raw_frames has the shape {tuple(raw_frames.shape)}; this network takes (b, h, w, {frames}), the frames "
             "on the last axis"
         )
-    if min(raw_frames.shape[1:3]) < SMALLEST_IMAGE:
+    if raw_frames.shape[1] < SMALLEST_IMAGE or raw_frames.shape[2] < SMALLEST_IMAGE:
         raise ValueError(
             f"raw_frames are {raw_frames.shape[1]} x {raw_frames.shape[2]} pixels; "
             f"the smallest image is {SMALLEST_IMAGE} x {SMALLEST_IMAGE}"

@@ -54,12 +54,19 @@ def default_fields(name: str) -> dict[str, Any]:
 
 def has_psf(fields: Mapping[str, Any]) -> bool:
     """Whether the network of these fields finds PSFs."""
-    return fields["name"] == "oidn" or (fields["name"] == "guided" and fields.get("body") == "oidn")
+    if fields["name"] == "oidn":
+        return fields.get("degradation", "psf") == "psf"
+    return fields["name"] == "guided" and fields.get("body") == "oidn"
 
 
 def has_error(fields: Mapping[str, Any]) -> bool:
     """Whether it gives the expected error of its pixels."""
     return fields["name"] == "guided" and fields.get("body", "unet") == "unet"
+
+
+def takes_spectra(fields: Mapping[str, Any]) -> bool:
+    """Whether it takes Fourier transforms of its features, whose size depends on the image's."""
+    return fields["name"] in ("oidn", "apcan", "dfcan") or (fields["name"] == "guided" and fields.get("body") == "oidn")
 
 
 def build_network(fields: Mapping[str, Any], microscope: Microscope) -> nn.Module:

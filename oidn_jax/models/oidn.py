@@ -18,14 +18,40 @@ from oidn_jax.models.degradation import PSFHead, degrade
 from oidn_jax.models.layers import Conv, check_raw_frames, pixel_shuffle
 from oidn_jax.models.prediction import Prediction
 
+ATTENTIONS = ("both", "spatial", "frequency")
+DOMAIN_WEIGHTS = ("dynamic", "equal")
+DEGRADATIONS = ("psf", "sum")
+
 
 class ADDB(DualAttentionBlock):
-    """Adaptive dynamic-domain fusion block: the attentions are of the spatial and of the frequency domain."""
+    """Adaptive dynamic-domain fusion block: the attentions are of the spatial and of the frequency domain.
+
+    Fields:
+        attention: "both", or one of them alone, whose gate is then the block's.
+        domain_weights: of both, "dynamic" as `attention.DomainWeights` has them, or "equal", a half each.
+    """
+
+    attention: str = "both"
+    domain_weights: str = "dynamic"
 
     def gates(self, y: Float[Array, "b h w c"]) -> tuple[Float[Array, "b c"], Float[Array, "b c"]]:
         """The gate of the image, in (0, 1), and that of its spectrum, in (0, sqrt 2)."""
-        spatial = PooledAttention(dtype=self.dtype, name="spatial_attention")(y)
-        return spatial, FrequencyAttention(dtype=self.dtype, name="frequency_attention")(y)
+        return self._spatial(y), self._frequency(y)
+
+    def gate(self, y: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+        """What is left of both in an ablation."""
+        if self.attention != "both":
+            return self._spatial(y) if self.attention == "spatial" else self._frequency(y)
+        if self.domain_weights == "equal":
+            spatial, frequency = self.gates(y)
+            return 0.5 * (spatial + frequency)
+        return super().gate(y)
+
+    def _spatial(self, y: Array) -> Array:
+        return PooledAttention(dtype=self.dtype, name="spatial_attention")(y)
+
+    def _frequency(self, y: Array) -> Array:
+        return FrequencyAttention(dtype=self.dtype, name="frequency_attention")(y)
 
 
 class OIDN(nn.Module):
@@ -37,6 +63,8 @@ class OIDN(nn.Module):
         psf_init: "theoretical" (the `initial_psf`) or "authors".
         psf_normalisation: "softmax" (as published) or "none" (the learnable values are the PSF; an ablation in which
             the energy-consistency loss matters).
+        attention, domain_weights: of the ADDBs, which see; other values than "both" and "dynamic" are ablations.
+        degradation: "psf", or "sum" for the plain sum over the frames without any PSF, an ablation.
         dtype: "float32" or "bfloat16", of the convolutions; parameters, FFT, statistics and the last layers of the
             heads stay float32.
         remat: recompute activations in the backward pass, for less memory and more time.
@@ -55,6 +83,9 @@ class OIDN(nn.Module):
     psf_size: int = 8
     psf_init: str = "theoretical"
     psf_normalisation: str = "softmax"
+    attention: str = "both"
+    domain_weights: str = "dynamic"
+    degradation: str = "psf"
     dtype: str = "float32"
     remat: bool = False
     frames: int = 9
@@ -67,6 +98,7 @@ class OIDN(nn.Module):
         if not (isinstance(self.psf_size, int) and self.psf_size >= 2 and self.psf_size % 2 == 0):
             raise IllegalValue("psf_size", self.psf_size, "it must be an even whole number")
         check_choices(self, psf_init=("theoretical", "authors"), psf_normalisation=("softmax", "none"), dtype=DTYPES)
+        check_choices(self, attention=ATTENTIONS, domain_weights=DOMAIN_WEIGHTS, degradation=DEGRADATIONS)
         super().__post_init__()
 
     @nn.compact
@@ -74,7 +106,20 @@ class OIDN(nn.Module):
         """Super-resolve normalised raw frames: image = degrade(upsampled_frames - noise, psf)."""
         check_raw_frames(raw_frames, frames=self.frames)
         dtype = jnp.dtype(self.dtype)
-        shallow, features = residual_trunk(self, raw_frames, block=ADDB)
+        shallow, features = residual_trunk(
+            self, raw_frames, block=ADDB, attention=self.attention, domain_weights=self.domain_weights
+        )
+        noise = nn.relu(Conv(self.width * self.scale**2, dtype=dtype, name="noise_expand")(features))
+        noise = Conv(1, name="noise_merge")(pixel_shuffle(noise, self.scale))
+        noise = Conv(self.frames, zero_start=self.zero_start, name="noise_per_frame")(noise)
+        upsampled = Conv(self.frames, name="frames_merge")(shallow)
+        upsampled = Conv(self.frames * self.scale**2, zero_start=self.zero_start, name="frames_expand")(upsampled)
+        upsampled_frames = pixel_shuffle(upsampled, self.scale)
+        clean_frames = upsampled_frames - noise
+        if self.degradation == "sum":
+            image = clean_frames.sum(-1, keepdims=True)
+            return Prediction(image=image, noise=noise, upsampled_frames=upsampled_frames)
+
         psf, psf_correction = PSFHead(
             frames=self.frames,
             size=self.psf_size,
@@ -83,16 +128,8 @@ class OIDN(nn.Module):
             initial_psf=self.initial_psf,
             name="psf_head",
         )(features)
-
-        noise = nn.relu(Conv(self.width * self.scale**2, dtype=dtype, name="noise_expand")(features))
-        noise = Conv(1, name="noise_merge")(pixel_shuffle(noise, self.scale))
-        noise = Conv(self.frames, zero_start=self.zero_start, name="noise_per_frame")(noise)
-        upsampled = Conv(self.frames, name="frames_merge")(shallow)
-        upsampled = Conv(self.frames * self.scale**2, zero_start=self.zero_start, name="frames_expand")(upsampled)
-        upsampled_frames = pixel_shuffle(upsampled, self.scale)
-
         return Prediction(
-            image=degrade(upsampled_frames - noise, psf),
+            image=degrade(clean_frames, psf),
             psf=psf,
             psf_correction=psf_correction,
             noise=noise,

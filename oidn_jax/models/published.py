@@ -80,6 +80,8 @@ _CHOICES = {
     "apcan": {},
     "dfcan": {"variant": "authors"},
 }
+# Fields whose default is what the authors have.
+_ABLATIONS = {"oidn": ("attention", "domain_weights", "degradation"), "apcan": (), "dfcan": ()}
 _PREFIX = "module."  # of a network that was trained on several devices
 _PATCH = 128  # raw pixels, of the authors' training
 _NAMED = 3  # names of one kind in a message
@@ -191,8 +193,9 @@ def to_published(model: TrainedModel) -> dict[str, np.ndarray]:
     network, given = model.fields["name"], model.fields
     if network not in PUBLISHED:
         raise InputError(f"the network {network!r} has no published code; legal: {', '.join(map(repr, PUBLISHED))}")
-    fields = {**default_fields(network), **given}
-    for name, value in _CHOICES[network].items():
+    usual = default_fields(network)
+    fields = {**usual, **given}
+    for name, value in (_CHOICES[network] | {name: usual[name] for name in _ABLATIONS[network]}).items():
         if name != "psf_init" and fields[name] != value:  # a start is no part of the weights
             raise InputError(f"the network has the {name} {fields[name]!r}; the authors' code has {value!r} only")
     leaves = flattened(jax.device_get(model.params))

@@ -30,6 +30,20 @@ class ResidualBlock(nn.Module):
         return x + Conv(self.width, dtype=self.dtype, name="conv_1")(nn.gelu(y))
 
 
+def mirrored_to_multiple(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
+    """Images continued below and to the right by their mirror image, to the next multiples of `factor`.
+
+    By indices, not by `jnp.pad`, which takes no size that is known only when an exported program runs.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        if size % factor == 0:
+            continue
+        index = jnp.arange((size + factor - 1) // factor * factor)
+        x = jnp.take(x, jnp.minimum(index, 2 * size - 1 - index), axis=axis)
+    return x
+
+
 class UNet(nn.Module):
     """The network.
 
@@ -64,7 +78,7 @@ class UNet(nn.Module):
         check_raw_frames(raw_frames, frames=self.frames)
         dtype, factor = jnp.dtype(self.dtype), 2 ** (len(self.widths) - 1)
         h, w = raw_frames.shape[1:3]
-        x = jnp.pad(raw_frames, ((0, 0), (0, -h % factor), (0, -w % factor), (0, 0)), mode="symmetric")
+        x = mirrored_to_multiple(raw_frames, factor)
         skips = []
         for i, width in enumerate(self.widths):
             x = nn.avg_pool(x, (2, 2), strides=(2, 2)) if i else x

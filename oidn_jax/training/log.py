@@ -1,7 +1,7 @@
 """What a run leaves to read: `metrics.jsonl`, TensorBoard events, and a progress bar on a terminal."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,12 @@ def _keep_lines_until(path: Path, step: int) -> None:
 class ProgressBar:
     """Steps done, loss and time left: a bar on a terminal, nothing on a pipe. Use as a context manager."""
 
-    def __init__(self, total: int, *, start: int, visible: bool) -> None:
-        """A bar from `start` to `total` steps."""
+    def __init__(
+        self, total: int, *, start: int, visible: bool, instead: Callable[[int, int], None] | None = None
+    ) -> None:
+        """A bar from `start` to `total` steps, or a function that is called with the steps done and of all."""
+        self._total, self._instead = total, instead
+        visible = visible and instead is None
         self.console = Console(stderr=True)
         columns = (
             TextColumn("training"),
@@ -99,5 +103,7 @@ class ProgressBar:
     def update(self, step: int, *, loss: float | None = None) -> None:
         """Show the steps done, and the loss where a new one is known."""
         self._progress.update(self._task, completed=step)
+        if self._instead is not None:
+            self._instead(step, self._total)
         if loss is not None:
             self._progress.update(self._task, loss=f"{loss:.4f}")

@@ -154,6 +154,7 @@ def train(
     batch_at: BatchAt | None = None,
     evaluator: Evaluator | None = None,
     say: Callable[[str], None] = print,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Train, resuming from the workdir's last checkpoint where there is one.
 
@@ -163,6 +164,7 @@ def train(
         batch_at: where the batches come from (`training.batches`); None simulates them.
         evaluator: scores the network every `evaluate_every` steps; the best by SSIM is kept.
         say: called with each line for the user, on the main process.
+        progress: called after each step with the steps done and of all, in the place of the bar on a terminal.
 
     Returns:
         The final state on the host, and whether the run is finished (it is not after Ctrl-C or SIGTERM).
@@ -201,7 +203,7 @@ def train(
         checkpoint.Checkpoints(workdir, run, simulated=simulated) as checkpoints,
         StopRequest(speak) as stop,
         MetricLog(workdir, first_step=start, writes=main) as log,
-        ProgressBar(settings.steps, start=start, visible=main) as bar,
+        ProgressBar(settings.steps, start=start, visible=main, instead=progress) as bar,
     ):
         speak(f"training on {source_of_data}, {parallel.describe_devices()}, {workdir}")
         if source is not None:

@@ -8,6 +8,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from oidn_jax.errors import InputError
+from oidn_jax.models.networks import default_fields
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.models.weights import KINDS, newest_step
 from oidn_jax.optics.microscope import Microscope
@@ -18,9 +19,11 @@ _CAMERA = ("gain", "offset", "read_noise", "saturation")
 
 
 def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration in today's sections; one of today is returned as it is."""
+    """A configuration in today's sections and fields; one of today is returned as it is."""
     if "microscope" in config:
-        return config
+        usual, given = default_fields(config["model"]["name"]), config["model"]
+        # A field that its network has got since then: the default is what was computed before.
+        return config if usual.keys() <= given.keys() else {**config, "model": {**usual, **given}}
     optics = {**config["optics"], **config["frames"]}
     simulation = dict(config["simulation"])
     microscope = {name: optics[name] for name in _MICROSCOPE}
@@ -32,7 +35,9 @@ def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
         model.pop(name, None)
     kept = {name: config[name] for name in config if name not in ("optics", "frames", "simulation", "model", "data")}
     data = {"normalisation": config["data"]["normalisation"]}
-    return {**kept, "microscope": microscope, "model": model, "simulation": simulation, "data": data}
+    return upgraded_configuration(
+        {**kept, "microscope": microscope, "model": model, "simulation": simulation, "data": data}
+    )
 
 
 def load_old_workdir(workdir: str | Path, *, checkpoint: str | None = None) -> TrainedModel:

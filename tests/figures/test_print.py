@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from oidn_jax.figures.bars import BarPanel, save_bars
 from oidn_jax.figures.distributions import Distribution, save_box_plots, save_radar
 from oidn_jax.figures.measurement import save_measurement
 from oidn_jax.figures.panels import save_panels, zoom_regions
@@ -257,3 +258,27 @@ def test_reliability_curves_show_what_was_expected_and_measured(drawn, tmp_path)
             np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
             assert axes.get_xlim() == axes.get_ylim()
     assert {"ER, low", "ER, high", "Expected error", "Mean error"} <= set(drawn[0].words)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bars
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_bars_end_at_the_mean_and_whiskers_are_one_standard_deviation(drawn, tmp_path):
+    values = {"OIDN": [20.0, 22.0, 24.0], "without RS": [19.0, np.nan, 21.0], "diverged": [np.nan]}
+    psf = {"OIDN": [0.25, 0.31, 0.28]}
+    save_bars(tmp_path / "bars", [BarPanel("PSNR (dB), affine", values), BarPanel("Error", psf)], repetition="seed")
+    first, second = drawn[0].figure.axes
+    assert [patch.get_x() + patch.get_width() for patch in first.patches] == pytest.approx([22.0, 20.0])
+    assert [patch.get_x() for patch in first.patches] == [first.get_xlim()[0]] * 2
+    whiskers = [collection.get_segments()[0][:, 0] for collection in first.collections]
+    np.testing.assert_allclose(whiskers, [[20.0, 24.0], [20.0 - 2**0.5, 20.0 + 2**0.5]])
+    assert [text.get_text() for text in first.get_yticklabels()] == list(values)
+    assert len(second.patches) == 1
+    assert {"PSNR (dB), affine", "Error"} <= set(drawn[0].words)
+
+
+def test_bars_without_any_value_say_so(drawn, tmp_path):
+    save_bars(tmp_path / "bars", [BarPanel("Error", {"OIDN": [np.nan]})], repetition="seed")
+    assert "no values" in drawn[0].words

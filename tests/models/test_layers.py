@@ -11,6 +11,7 @@ from oidn_jax.models import attention, degradation, layers
 from oidn_jax.models.blocks import ResidualGroup
 from oidn_jax.models.networks import build_network
 from oidn_jax.models.oidn import ADDB, OIDN
+from oidn_jax.models.unet import mirrored_to_multiple
 from oidn_jax.optics.microscope import Microscope
 
 TINY = {"width": 8, "groups": 1, "blocks": 1}
@@ -241,3 +242,10 @@ def test_illegal_fields_are_refused(field, value):
 def test_illegal_input_is_refused(key, shape, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(OIDN(**TINY).init, key, jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+def test_a_unet_extends_images_by_their_mirror(key, factor):
+    x = jax.random.uniform(key, (2, 17, 22, 3))
+    missing = [(0, 0), (0, -17 % factor), (0, -22 % factor), (0, 0)]
+    np.testing.assert_array_equal(mirrored_to_multiple(x, factor), np.pad(x, missing, mode="symmetric"))

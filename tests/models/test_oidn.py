@@ -12,6 +12,7 @@ from oidn_jax import losses
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.published import to_model
+from oidn_jax.models.weights import flattened
 from oidn_jax.optics.microscope import Microscope
 from tests.golden_oidn import golden_frames, our_gradient_norm, published_parameters
 
@@ -100,3 +101,48 @@ def test_gradient_norms_equal_the_authors(run, numbers):
             np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=atol, err_msg=str(name))
             checked += 1
     assert checked == 65
+
+
+TINY = {"width": 4, "groups": 1, "blocks": 1, "psf_init": "authors"}
+
+
+def tiny(**fields):
+    """Parameters by path and what a tiny network makes of random frames."""
+    network = OIDN(**TINY, **fields)
+    frames = jax.random.uniform(jax.random.key(1), (2, 16, 20, 9))
+    params = network.init(jax.random.key(0), frames)["params"]
+    return flattened(params), network.apply({"params": params}, frames)
+
+
+def test_without_the_psf_head_the_image_is_the_sum_of_the_clean_frames():
+    leaves, prediction = tiny(degradation="sum")
+    assert prediction.psf is prediction.psf_correction is None
+    assert not any(path.startswith("psf_head") for path in leaves)
+    expected = (prediction.upsampled_frames - prediction.noise).sum(-1, keepdims=True)
+    np.testing.assert_allclose(prediction.image, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "without"),
+    [
+        ({"attention": "spatial"}, ("frequency_attention", "domain_weights")),
+        ({"attention": "frequency"}, ("spatial_attention", "domain_weights")),
+        ({"domain_weights": "equal"}, ("domain_weights",)),
+    ],
+)
+def test_ablations_leave_out_what_they_say_and_nothing_else(fields, without):
+    whole, published = tiny()
+    leaves, prediction = tiny(**fields)
+    assert whole.keys() - leaves.keys() == {
+        path for path in whole if path.split("/")[2:3] and path.split("/")[2] in without
+    }
+    assert not leaves.keys() - whole.keys()
+    for path, value in leaves.items():
+        np.testing.assert_array_equal(value, whole[path])  # so that runs of one seed begin alike
+    assert np.abs(prediction.image - published.image).max() > 1e-6
+
+
+@pytest.mark.parametrize("field", ["attention", "domain_weights", "degradation"])
+def test_other_ablations_are_refused(field):
+    with pytest.raises(ValueError, match=f"`{field}` is 'none'; legal: "):
+        OIDN(**TINY, **{field: "none"})

@@ -11,7 +11,7 @@ from oidn_jax.models.published import PUBLISHED, names, to_model, to_published
 from oidn_jax.models.weights import flattened
 from oidn_jax.optics.microscope import Microscope
 from tests.golden_oidn import published_parameters
-from tests.methods.fakes import untrained
+from tests.methods.fakes import FIELDS, untrained
 
 GOLDEN = {"oidn": "oidn_small", "apcan": "apcan_small", "dfcan": "dfcan_authors_small"}
 SIZES = {"oidn": (1, 2), "apcan": (1, 2), "dfcan": (1, 4)}
@@ -130,3 +130,6 @@ def test_only_what_the_authors_have_is_given_back(golden):
         to_published(replace(model, fields={**model.fields, "variant": "published"}))
     with pytest.raises(InputError, match="the variant 'published'"):
         to_published(untrained("dfcan"))  # by default
+    ablation = untrained("oidn", fields={**FIELDS["oidn"], "domain_weights": "equal"})
+    with pytest.raises(InputError, match="the domain_weights 'equal'; the authors' code has 'dynamic' only"):
+        to_published(ablation)

@@ -119,3 +119,9 @@ def test_a_checkpoint_of_today_without_its_model_is_damaged(tiny_workdir, tmp_pa
 def test_a_reader_of_models_alone_says_what_it_is(old_workdir):
     with pytest.raises(weights.OldWorkdir, match=r"version 0\.1\.0"):
         weights.load(old_workdir)
+
+
+def test_fields_that_a_network_has_got_since_have_the_value_they_had_before():
+    config = {"microscope": {}, "model": {"name": "oidn", "width": 4}}
+    model = upgraded_configuration(config)["model"]
+    assert (model["width"], model["attention"], model["degradation"]) == (4, "both", "psf")
