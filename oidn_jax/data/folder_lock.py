@@ -33,8 +33,9 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
         InputError: if somebody else holds it, or the folder cannot be written.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    missing = []
     try:
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         file = _acquire(folder, say)
     except OSError as error:
