@@ -27,6 +27,7 @@ _PARTIAL = ".partial"
 _UNFINISHED: set[Path] = set()
 _TURN = threading.Lock()
 _LONGEST_TURN_S = 2.0
+_CHUNK = 2**20
 # Full: the disk, the user's share of it, the process's limit; and a disk that fails.
 _DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -157,6 +158,21 @@ def _remove(partial: Path) -> None:
     # What made a write fail (a read-only disk) may make this fail too, and must not hide the message.
     with contextlib.suppress(OSError):
         shutil.rmtree(partial) if partial.is_dir() and not partial.is_symlink() else partial.unlink()
+
+
+def check_room(folder: Path, n_bytes: int) -> None:
+    """Asks the disk for so much room in a folder, and gives it back: for a writer that does not take a no well.
+
+    Raises:
+        OSError: if the disk refuses.
+    """
+    path = folder / f".room{_PARTIAL}"
+    try:
+        with path.open("xb") as file:
+            for start in range(0, n_bytes, _CHUNK):
+                file.write(bytes(min(_CHUNK, n_bytes - start)))
+    finally:
+        _remove(path)
 
 
 def remove_folder(folder: Path) -> None:

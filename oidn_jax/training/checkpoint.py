@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
-from oidn_jax.data.atomic import partial_file, remove_folder, remove_leftovers, write_text
+from oidn_jax.data.atomic import check_room, partial_file, remove_folder, remove_leftovers, write_text
 from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import InputError, WriteError
 from oidn_jax.models.trained import TrainedModel
@@ -37,6 +37,7 @@ COMPUTATION_FIELDS = ("model.dtype", "model.remat")
 _KEPT = 2  # of each kind: the one before is there where the newest is damaged
 _SECTIONS = ("model", "microscope", "data", "train")  # of a configuration, that a resumed run asks for
 _MOST_TEXT = 10**7  # bytes of a record
+_OVERHEAD = 10**6  # bytes of a checkpoint beside its arrays, which orbax writes twice
 
 
 class DamagedCheckpoint(InputError):
@@ -142,9 +143,13 @@ class Checkpoints:
             }
         )
         model = trained_model(self._run, state.evaluation_params, step=step, scores=scores, simulated=self._simulated)
-        n_bytes = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves((state, model.params)))
+        n_values = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves((state, model.params)))
+        n_bytes = 2 * n_values + _OVERHEAD
         try:
             with partial_file(folder, n_bytes=n_bytes) as partial:
+                partial.mkdir()
+                # Where the disk is full, orbax leaves threads behind that go on to print tracebacks.
+                check_room(partial, n_bytes)
                 with _checkpointer() as checkpointer:
                     checkpointer.save(partial / "state", args=ocp.args.StandardSave(state))
                 write_text(_record_path(partial), json.dumps(record | {"sha256": digest(record)}))

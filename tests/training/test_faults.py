@@ -270,7 +270,7 @@ def test_a_full_disk_in_the_middle_of_a_run(uninterrupted, tmp_path):
     with contextlib.ExitStack() as disk:
 
         def source(step):
-            if step == 4:
+            if step == 5:  # asked for before step 4 is saved
                 disk.enter_context(largest_file(5000))
             return batch_at(step)
 

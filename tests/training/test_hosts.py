@@ -30,8 +30,22 @@ CHANGES = {name: value for name, value in TINY.items() if not name.startswith("m
 }
 
 
-def start(workdir, port, number, cwd=ROOT, **changes):
-    """One of two hosts."""
+@pytest.fixture
+def start(free_port):
+    """A function that starts one of two hosts; none of them outlives the test."""
+    hosts = []
+
+    def start(workdir, number, cwd=ROOT, **changes):
+        hosts.append(begin(workdir, free_port, number, cwd=cwd, **changes))
+        return hosts[-1]
+
+    yield start
+    for host in hosts:
+        host.kill()
+        host.communicate()
+
+
+def begin(workdir, port, number, *, cwd, **changes):
     distributed = {
         "distributed.enabled": True,
         "distributed.coordinator": f"127.0.0.1:{port}",
@@ -51,10 +65,7 @@ def start(workdir, port, number, cwd=ROOT, **changes):
 
 def finish(process, code=0):
     """What it said, and of what went wrong one line."""
-    try:
-        stdout, stderr = process.communicate(timeout=300)
-    finally:
-        process.kill()
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == code, stderr
     assert stderr.count("\n") == (code != 0), stderr
     return stderr if code else stdout
@@ -72,8 +83,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_hosts_train_as_one(tmp_path, free_port):
-    hosts = [start(tmp_path / "two", free_port, number) for number in range(2)]
+def test_two_hosts_train_as_one(tmp_path, start):
+    hosts = [start(tmp_path / "two", number) for number in range(2)]
     outputs = [finish(host) for host in hosts]
     assert "4 cpu devices on 2 hosts" in outputs[0]
     assert "training" not in outputs[1]  # only the main process speaks
@@ -138,13 +149,13 @@ def test_a_coordinator_of_this_machine_alone_listens_to_this_machine_alone(monke
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_on_one_host_stops_both(tmp_path, free_port):
+def test_a_damaged_checkpoint_on_one_host_stops_both(tmp_path, start):
     """Hosts whose workdirs are not one: only the second's is damaged."""
     train(unet_run(steps=2, schedule="step", warmup_steps=0), tmp_path / "a" / "run", say=lambda line: None)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     for record in (tmp_path / "b").glob("run/checkpoints/*/*/record/metadata"):
         record.write_text("{}")
-    hosts = [start("run", free_port, number, cwd=tmp_path / "ab"[number]) for number in range(2)]
+    hosts = [start("run", number, cwd=tmp_path / "ab"[number]) for number in range(2)]
     errors = [finish(host, code=2) for host in hosts]
     assert errors[0].startswith("error: host 1 cannot begin: the last checkpoint (step 2) in run is damaged")
     assert errors[1].startswith("error: the last checkpoint (step 2) in run is damaged")
@@ -152,8 +163,8 @@ def test_a_damaged_checkpoint_on_one_host_stops_both(tmp_path, free_port):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["steps", "log_every", "checkpoint_every"])
-def test_two_hosts_that_disagree_end_at_once(tmp_path, free_port, name):
-    hosts = [start(tmp_path / "two", free_port, 0), start(tmp_path / "two", free_port, 1, **{f"train.{name}": 7})]
+def test_two_hosts_that_disagree_end_at_once(tmp_path, start, name):
+    hosts = [start(tmp_path / "two", 0), start(tmp_path / "two", 1, **{f"train.{name}": 7})]
     for host in hosts:
         assert f"the hosts disagree: --config.train.{name} is 2 on host 0 and 7 on host 1" in finish(host, code=2)
     assert not (tmp_path / "two").exists()
@@ -161,9 +172,9 @@ def test_two_hosts_that_disagree_end_at_once(tmp_path, free_port, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_the_death_of_a_host_ends_the_other_in_one_line(tmp_path, free_port, victim):
+def test_the_death_of_a_host_ends_the_other_in_one_line(tmp_path, start, victim):
     forever = {"train.steps": 10**6, "train.evaluate_every": 10**6, "train.log_every": 1, "train.checkpoint_every": 1}
-    hosts = [start(tmp_path / "two", free_port, number, **forever) for number in range(2)]
+    hosts = [start(tmp_path / "two", number, **forever) for number in range(2)]
     while len(kept_steps(tmp_path / "two", "last")) < 2:
         time.sleep(0.1)
         assert all(host.poll() is None for host in hosts)
@@ -171,7 +182,6 @@ def test_the_death_of_a_host_ends_the_other_in_one_line(tmp_path, free_port, vic
     begins = time.monotonic()
     assert finish(hosts[1 - victim], code=1).startswith("error: the other hosts are lost")
     assert time.monotonic() < begins + 60
-    hosts[victim].communicate()
     # One host goes on from what is there.
     step, lines = int(kept_steps(tmp_path / "two", "last")[0].name), []
     train(unet_run(steps=step + 1, schedule="step", warmup_steps=0), tmp_path / "two", say=lines.append)

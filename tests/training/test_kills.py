@@ -132,9 +132,10 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, reference):
 
 
 @pytest.mark.slow
-def test_fifty_random_kills(tmp_path, reference):
-    chance, n_kills, finished = random.Random(0), 0, 0
-    while n_kills < 50:
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_random_kills(tmp_path, reference, seed):
+    chance, n_kills, finished = random.Random(seed), 0, 0
+    while n_kills < 10:
         workdir, before = tmp_path / f"run_{finished}", newest(tmp_path / f"run_{finished}")
         process = start(workdir)
         number = end_at_random(process, chance)
