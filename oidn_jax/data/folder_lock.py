@@ -2,7 +2,7 @@
 
 On one machine the operating system holds the lock and gives it up when the process ends, however it ends. Where a file
 system shares no locks between machines, the file tells: it names the machine, and the process that holds it touches it
-every half minute, so that one which nobody has touched for ten minutes is known to be left over.
+every 15 seconds, so that one which nobody has touched for three minutes is known to be left over.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from oidn_jax.data.atomic import HOST
 from oidn_jax.errors import InputError
 
 NAME = "running.lock"
-_TOUCHED_EVERY_S, _LEFT_OVER_AFTER_S = 30.0, 600.0
+_TOUCHED_EVERY_S, _LEFT_OVER_AFTER_S = 15.0, 180.0
 _MOST_BYTES = 4096
 
 
@@ -101,7 +101,7 @@ def _in_use(folder: Path, holder: tuple[str, int] | None) -> InputError:
     who = f"process {holder[1]} on {holder[0]}" if holder else "another process"
     return InputError(
         f"{who} is writing to the workdir {folder}; wait until it ends, or use another `workdir` (its lock is "
-        f"{folder / NAME})"
+        f"{folder / NAME}: remove it if you know that the process is gone)"
     )
 
 

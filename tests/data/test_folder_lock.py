@@ -61,7 +61,7 @@ def test_it_ends_with_its_process_however_that_ends(tmp_path):
 
 
 def test_that_of_another_machine_is_judged_by_its_age(tmp_path):
-    leave(tmp_path, "elsewhere", age_s=300)
+    leave(tmp_path, "elsewhere", age_s=100)
     with pytest.raises(InputError, match=r"process 123 on elsewhere is writing to .*running\.lock"):
         take(tmp_path)
     assert (tmp_path / NAME).exists()
