@@ -30,6 +30,10 @@ class InputError(ValueError):
         return re.sub("`([^`]*)`", lambda match: spell(match[1]) or match[0], str(self))
 
 
+class WriteError(InputError):
+    """What the disk refuses in the middle of the work because it is full, or fails: a command exits with 1."""
+
+
 class IllegalValue(InputError):
     """A setting with a value that is not legal.
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from oidn_jax.commands.interrupts import unwound
-from oidn_jax.errors import InputError
+from oidn_jax.errors import InputError, WriteError
 
 _PIPE_CLOSED = 141
 
@@ -28,6 +28,8 @@ def flag(setting: str) -> str | None:
 def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) -> None:
     """Runs a command: a user's mistake prints `error: ...` on stderr and exits with 2, Ctrl-C exits with 130.
 
+    A disk that is full, or fails, in the middle of the work is such a line and exits with 1.
+
     Where nobody reads its lines any more it exits with 141, as a program does that SIGPIPE ends.
 
     Anything else is a bug of ours and keeps its traceback.
@@ -43,7 +45,7 @@ def run(body: Callable[[], None], *, spell: Callable[[str], str | None] = flag) 
         body()
     except InputError as error:
         print(f"error: {error.spelled(spell)}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, WriteError) else 2)
     except MemoryError as error:
         reason = str(error).partition("\n")[0] or "the operating system gives no more"
         print(f"error: this does not fit into memory ({reason}); take smaller images or fewer at once", file=sys.stderr)

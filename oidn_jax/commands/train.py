@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Joins the other hosts, trains; exits with 1 where the training diverges."""
+    """Joins the other hosts, trains; exits with 1 where the training diverges or another host is lost."""
     # Imported here, so that help and wrong flags need not wait for jax.
     from oidn_jax.config import experiment_of
     from oidn_jax.evaluation.validation import Validation
@@ -40,6 +40,6 @@ def train(options: argparse.Namespace) -> None:
     validation = Validation(experiment.run.simulation, experiment.evaluation)
     try:
         train_network(experiment.run, workdir, evaluator=validation, say=print)
-    except TrainingDiverged as error:
+    except (TrainingDiverged, parallel.HostLost) as error:
         print(f"error: {InputError(str(error)).spelled(flag)}", file=sys.stderr)
         sys.exit(1)

@@ -2,10 +2,12 @@
 
 Contract: an existing file is replaced only when told to, a reader never sees half a file, and a failed write leaves
 neither a partial file nor a damaged old one; a replaced file keeps its permissions. What a killed program has left is
-removed when the same file is written again. What the disk or the folder refuses is an `InputError`.
+removed when the same file is written again. What the folder refuses is an `InputError`, what the disk refuses
+because it is full, or fails, a `WriteError`.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,13 +19,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from oidn_jax.errors import InputError
+from oidn_jax.errors import InputError, WriteError
 
-_PARTIAL, _HOST = ".partial", socket.gethostname()
+HOST = socket.gethostname()
+_PARTIAL = ".partial"
 # What is being written, and whose turn it is to begin, or to put files into their places.
 _UNFINISHED: set[Path] = set()
 _TURN = threading.Lock()
 _LONGEST_TURN_S = 2.0
+_CHUNK = 2**20
+# Full: the disk, the user's share of it, the process's limit; and a disk that fails.
+_DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -86,7 +92,7 @@ def partial_file(path: Path, *, n_bytes: int) -> Iterator[Path]:
     The block's own errors pass as they are: what it writes goes inside `explained`.
 
     Args:
-        path: the target, replaced if it exists; missing folders are made.
+        path: the target, a file, which is replaced if it exists, or a new folder; missing folders are made.
         n_bytes: about the size of the file, for the message when the disk is full.
 
     Raises:
@@ -151,7 +157,42 @@ def _put(partial: Path, path: Path) -> None:
 def _remove(partial: Path) -> None:
     # What made a write fail (a read-only disk) may make this fail too, and must not hide the message.
     with contextlib.suppress(OSError):
-        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+        shutil.rmtree(partial) if partial.is_dir() and not partial.is_symlink() else partial.unlink()
+
+
+def check_room(folder: Path, n_bytes: int) -> None:
+    """Asks the disk for so much room in a folder, and gives it back: for a writer that does not take a no well.
+
+    Raises:
+        OSError: if the disk refuses.
+    """
+    path = folder / f".room{_PARTIAL}"
+    try:
+        with path.open("xb") as file:
+            for start in range(0, n_bytes, _CHUNK):
+                file.write(bytes(min(_CHUNK, n_bytes - start)))
+    finally:
+        _remove(path)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder, which readers see whole or not at all.
+
+    Raises:
+        InputError: if it cannot be removed.
+    """
+    partial = _partial_path(folder)
+    with explained(folder, n_bytes=0):
+        os.replace(folder, partial)
+    _remove(partial)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what programs that no longer run on this machine have left half written, or half removed, in a folder."""
+    for leftover in folder.glob(f".*{_PARTIAL}"):
+        match leftover.name.split("."):
+            case ["", _, host, process, _, _] if host == _digest(HOST)[:8]:
+                _remove_if_left(leftover, process)
 
 
 def remove_unfinished() -> None:
@@ -177,19 +218,26 @@ def _partial_path(path: Path) -> Path:
 
 def _partial_prefix(path: Path) -> str:
     """What the partial files of a target begin with on this machine; short, however long the target's name is."""
-    name, host = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for text in (path.name, _HOST))
-    return f".{name[:16]}.{host[:8]}."
+    return f".{_digest(path.name)[:16]}.{_digest(HOST)[:8]}."
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _remove_leftovers(path: Path) -> None:
     """Removes the partial files of this target whose programs no longer run; those of other machines may."""
     for leftover in path.parent.glob(f"{_partial_prefix(path)}*{_PARTIAL}"):
-        number = leftover.name.split(".")[3]
-        if number.isdecimal() and not _is_running(int(number)):
-            _remove(leftover)
+        _remove_if_left(leftover, leftover.name.split(".")[3])
+
+
+def _remove_if_left(partial: Path, process: str) -> None:
+    if process.isdecimal() and not _is_running(int(process)):
+        _remove(partial)
 
 
 def _is_running(process: int) -> bool:
+    """Whether a process of that number runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -205,6 +253,7 @@ def explained(path: Path, *, n_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
+        kind = WriteError if error.errno in _DISK_REFUSES else InputError
+        raise kind(
             f"{path} cannot be written ({error.strerror}); choose another output folder or make {n_bytes} bytes of room"
         ) from error

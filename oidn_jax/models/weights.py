@@ -9,6 +9,7 @@ such a folder, `WORKDIR/checkpoints/best/STEP/model`; the weights that come with
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from oidn_jax.version import __version__
 
 FORMAT = "oidn_jax model 1"
 KINDS = ("best", "last")
+_STEP = re.compile("0|[1-9][0-9]*")
 SHIPPED = Path(__file__).parents[1] / "weights"
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
 # A billion parameters, and more words than any configuration has.
@@ -65,7 +67,7 @@ def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> Non
         "origin": dict(model.origin),
         "configuration": dict(model.configuration),
     }
-    content["sha256"] = _digest(content, weights)
+    content["sha256"] = digest(content, weights)
     write_atomically(folder / _WEIGHTS, lambda path: path.write_bytes(weights), n_bytes=len(weights))
     write_json(folder / _MODEL, content)
 
@@ -101,7 +103,7 @@ def read_model(folder: Path) -> TrainedModel:
         raise InputError(f"{folder / _MODEL} is damaged ({error}); copy the model again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f'{folder / _MODEL} is of another version: its "format" must be "{FORMAT}"')
-    if _digest(content, weights) != content.get("sha256"):
+    if digest(content, weights) != content.get("sha256"):
         raise InputError(
             f"{folder} is damaged: {_WEIGHTS} and {_MODEL} are not those that were written together (their SHA-256 "
             "differs); copy the model again"
@@ -139,8 +141,8 @@ def nested(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return tree
 
 
-def _digest(content: Mapping[str, Any], weights: bytes) -> str:
-    """SHA-256 of the weights and of the JSON without its own entry, keys in order."""
+def digest(content: Mapping[str, Any], weights: bytes = b"") -> str:
+    """SHA-256 of the weights and of the JSON without its own entry `sha256`, keys in order."""
     described = json.dumps({key: content[key] for key in content if key != "sha256"}, sort_keys=True)
     return hashlib.sha256(weights + described.encode()).hexdigest()
 
@@ -184,17 +186,23 @@ def shipped_names() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{_MODEL}"))
 
 
+def kept_steps(workdir: Path, kind: str) -> list[Path]:
+    """The folders of the complete checkpoints of a kind, newest first: names of unfinished ones are no numbers."""
+    folders = (workdir / "checkpoints" / kind).glob("*")
+    steps = [path for path in folders if _STEP.fullmatch(path.name) and path.is_dir()]
+    return sorted(steps, key=lambda path: int(path.name), reverse=True)
+
+
 def newest_step(workdir: Path, kind: str) -> Path | None:
-    """The folder of the newest complete checkpoint of a kind: unfinished ones have names that are no numbers."""
-    steps = [path for path in (workdir / "checkpoints" / kind).glob("*") if path.name.isdigit()]
-    return max(steps, key=lambda path: int(path.name), default=None)
+    """The folder of the newest complete checkpoint of a kind."""
+    return next(iter(kept_steps(workdir, kind)), None)
 
 
 def _load_checkpoint(workdir: Path, checkpoint: str | None) -> TrainedModel:
     for kind in (checkpoint,) if checkpoint else KINDS:
         step = newest_step(workdir, kind)
         if step is not None and (step / "model" / _MODEL).exists():
-            model = read_model(step / "model")
+            model = _read_newest(kept_steps(workdir, kind))
             return replace(model, origin={**model.origin, "checkpoint": kind})
         if step is not None and (step / "record").exists():
             raise OldWorkdir(
@@ -203,6 +211,16 @@ def _load_checkpoint(workdir: Path, checkpoint: str | None) -> TrainedModel:
             )
     wanted = f"{checkpoint} checkpoint" if checkpoint else "checkpoint"
     raise InputError(f"{workdir} holds no {wanted}; give the workdir of a training run, or train there")
+
+
+def _read_newest(steps: list[Path]) -> TrainedModel:
+    """The model of the first of these checkpoints; whether an earlier one will do is for the user to say."""
+    try:
+        return read_model(steps[0] / "model")
+    except InputError as error:
+        if len(steps) < 2:
+            raise
+        raise InputError(f"{error}, or give {steps[1] / 'model'}, of the checkpoint before") from error
 
 
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """Checkpoints: the one place that knows orbax.
 
-A workdir holds `checkpoints/last` (to resume from) and `checkpoints/best` (highest validation SSIM), each with one
-checkpoint of three items: `state`, the whole training state; `record`, a JSON with the configuration, the version and
-the scores; and `model`, the trained model by itself (`models.weights`), which all but a resumed run reads. orbax writes
-to a temporary folder and renames it, so an unfinished checkpoint is never seen.
+A workdir holds `checkpoints/last` (to resume from) and `checkpoints/best` (highest validation SSIM), each with the two
+newest checkpoints, of three parts: `state`, the whole training state, written by orbax; `record/metadata`, a JSON with
+the configuration, the version and the scores; and `model`, the trained model by itself (`models.weights`), which all
+but a resumed run reads.
+
+Contract: a checkpoint is written beside its place and renamed, so a reader sees it whole or not at all, and the one
+before is removed only then. The record holds a SHA-256 of itself and of every array of the state; they are compared
+whenever it is read. Checkpoints of before, without them, are read as they are.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
-from oidn_jax.errors import InputError
+from oidn_jax.data.atomic import check_room, partial_file, remove_folder, remove_leftovers, write_text
+from oidn_jax.data.regular_file import read_small
+from oidn_jax.errors import InputError, WriteError
 from oidn_jax.models.trained import TrainedModel
-from oidn_jax.models.weights import KINDS, newest_step, write_model
+from oidn_jax.models.weights import KINDS, digest, kept_steps, newest_step, write_model
 from oidn_jax.training import parallel
 from oidn_jax.training.old_workdir import upgraded_configuration
 from oidn_jax.training.settings import TrainingRun
@@ -28,23 +34,14 @@ from oidn_jax.version import __version__
 
 # Fields of networks that change how they are computed, not what.
 COMPUTATION_FIELDS = ("model.dtype", "model.remat")
+_KEPT = 2  # of each kind: the one before is there where the newest is damaged
+_SECTIONS = ("model", "microscope", "data", "train")  # of a configuration, that a resumed run asks for
+_MOST_TEXT = 10**7  # bytes of a record
+_OVERHEAD = 10**6  # bytes of a checkpoint beside its arrays, which orbax writes twice
 
 
-class _ModelHandler(ocp.CheckpointHandler):
-    """Writes a trained model as an item of a checkpoint, complete or not at all like the others."""
-
-    def save(self, directory: Any, args: "_SaveModel") -> None:
-        if parallel.is_main_process():
-            write_model(Path(directory), args.model)
-
-    def restore(self, directory: Any, args: Any = None) -> None:
-        raise ValueError("models.weights reads models")
-
-
-@ocp.args.register_with_handler(_ModelHandler, for_save=True, for_restore=True)
-@dataclass
-class _SaveModel(ocp.args.CheckpointArgs):
-    model: TrainedModel
+class DamagedCheckpoint(InputError):
+    """A checkpoint that is not what was written."""
 
 
 def trained_model(
@@ -78,18 +75,18 @@ def _folder(workdir: Path, kind: str) -> Path:
     return workdir.absolute() / "checkpoints" / kind
 
 
-def _reader(workdir: Path, kind: str) -> ocp.CheckpointManager:
-    """A manager that only reads, and on which this process does not wait for the others."""
+def _checkpointer() -> ocp.Checkpointer:
+    """Reads and writes a state on this process, which does not wait for the others."""
     this_process = parallel.process_index()
     alone = ocp.options.MultiprocessingOptions(
-        primary_host=this_process, active_processes={this_process}, barrier_sync_key_prefix=f"read_{this_process}"
+        primary_host=this_process, active_processes={this_process}, barrier_sync_key_prefix=f"alone_{this_process}"
     )
-    options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone)
-    return ocp.CheckpointManager(_folder(workdir, kind), options=options)
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 class Checkpoints:
-    """Writes the last and the best checkpoint of a workdir; use as a context manager."""
+    """Writes the last and the best checkpoints of a workdir."""
 
     def __init__(self, workdir: Path, run: TrainingRun, *, simulated: bool = True) -> None:
         """Opens the workdir, creating it if needed; `simulated` is for the origin of the weights (`trained_model`).
@@ -97,84 +94,121 @@ class Checkpoints:
         Raises:
             InputError: if it cannot be written.
         """
-        # Not asynchronous: two managers that write at once wait for each other's barriers when there are several hosts,
-        # and 40 MB take a fraction of a second.
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
-        self._run, self._simulated = run, simulated
+        self._workdir, self._run, self._simulated = workdir, run, simulated
         try:
-            self._managers = {kind: ocp.CheckpointManager(_folder(workdir, kind), options=options) for kind in KINDS}
+            for kind in KINDS:
+                _folder(workdir, kind).mkdir(parents=True, exist_ok=True)
+                remove_leftovers(_folder(workdir, kind))
         except OSError as error:
             raise InputError(f"cannot write to the workdir {workdir}: {error.strerror or error}") from error
 
-    def __enter__(self) -> "Checkpoints":
-        return self
+    def forget_after(self, step: int, say: Callable[[str], None]) -> float:
+        """Remove the checkpoints of later steps, which a run that was killed has left; the best SSIM of what remains.
 
-    def __exit__(self, *_: Any) -> None:
-        for manager in self._managers.values():
-            manager.close()
-
-    def forget_after(self, step: int) -> float:
-        """Delete the checkpoints of later steps, which a run that was killed has left; the best SSIM of what remains.
-
-        orbax saves no step before its latest, so a stale best checkpoint would keep the new ones out.
+        A damaged record is told to `say`, and passed over.
         """
-        for manager in self._managers.values():
-            for later in [s for s in manager.all_steps() if s > step]:
-                manager.delete(later)
-        best = self._managers["best"].latest_step()
-        if best is None:
-            return float("-inf")
-        record = self._managers["best"].restore(best, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
-        return record["scores"]["ssim"]
+        for kind in KINDS:
+            for folder in kept_steps(self._workdir, kind):
+                if int(folder.name) > step:
+                    remove_folder(folder)
+        for folder in kept_steps(self._workdir, "best"):
+            try:
+                return float(_read_record(folder)["scores"]["ssim"])
+            except DamagedCheckpoint:
+                say(f"{_damage(folder)}; the best is chosen without it")
+        return float("-inf")
 
     def save(self, kind: str, state: TrainState, *, scores: Mapping[str, float]) -> None:
         """Save a state; a checkpoint of the same step is already the same and is kept.
 
-        All processes call this. The state is saved from the host's copy, so a checkpoint knows nothing of the devices
+        One process calls this. The state is saved from the host's copy, so a checkpoint knows nothing of the devices
         and hosts it was trained on.
+
+        Raises:
+            WriteError: if the disk refuses; the checkpoints that are there are kept.
         """
         step = int(state.step)
-        if self._managers[kind].latest_step() == step:
+        folder = _folder(self._workdir, kind) / str(step)
+        if folder.exists():
             return
         state = jax.device_get(state)
-        record = {
-            "version": __version__,
-            "step": step,
-            "config": self._run.configuration,
-            "scores": dict(scores),
-            "shapes": _shapes(state),
-        }
-        model = trained_model(self._run, state.evaluation_params, step=step, scores=scores, simulated=self._simulated)
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            record=ocp.args.JsonSave(record),
-            model=_SaveModel(model),
+        record = plain(
+            {
+                "version": __version__,
+                "step": step,
+                "config": self._run.configuration,
+                "scores": dict(scores),
+                "shapes": _shapes(state),
+                "leaves": _digests(state),
+            }
         )
-        self._managers[kind].save(step, args=items)
+        model = trained_model(self._run, state.evaluation_params, step=step, scores=scores, simulated=self._simulated)
+        n_values = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves((state, model.params)))
+        n_bytes = 2 * n_values + _OVERHEAD
+        try:
+            with partial_file(folder, n_bytes=n_bytes) as partial:
+                partial.mkdir()
+                # Where the disk is full, orbax leaves threads behind that go on to print tracebacks.
+                check_room(partial, n_bytes)
+                with _checkpointer() as checkpointer:
+                    checkpointer.save(partial / "state", args=ocp.args.StandardSave(state))
+                write_text(_record_path(partial), json.dumps(record | {"sha256": digest(record)}))
+                write_model(partial / "model", model)
+        except Exception as error:  # orbax and tensorstore name a full disk in many ways
+            reason = str(error).partition("\n")[0]
+            raise WriteError(
+                f"the {kind} checkpoint of step {step} cannot be written to {folder.parent}: it needs about "
+                f"{n_bytes / 1e6:.3g} MB of room ({reason}); the checkpoints before are kept, and the same command "
+                "goes on from the last of them"
+            ) from error
+        for before in kept_steps(self._workdir, kind)[_KEPT:]:
+            remove_folder(before)
+
+
+def _record_path(folder: Path) -> Path:
+    return folder / "record" / "metadata"
+
+
+def resume(
+    workdir: Path, *, like: TrainState, check: Callable[[Mapping[str, Any]], None], say: Callable[[str], None]
+) -> tuple[dict[str, Any], TrainState] | None:
+    """Record and state, as numpy arrays, of the newest undamaged last checkpoint; None where there is none at all.
+
+    Args:
+        workdir: of a run.
+        like: a state of the structure and shapes of this run's; `jax.ShapeDtypeStruct` leaves are enough.
+        check: refuses a record.
+        say: is told that a damaged checkpoint is passed over.
+
+    Raises:
+        DamagedCheckpoint: if all are damaged.
+        InputError: if it is of another structure.
+    """
+    damaged = []
+    for folder in kept_steps(workdir, "last"):
+        try:
+            record = _read_record(folder)
+            check(record)
+            state = _read_state(folder, record, like=like)
+        except DamagedCheckpoint as error:
+            damaged.append((folder, error))
+            continue
+        for damaged_folder, _ in damaged:
+            say(f"{_damage(damaged_folder)}; going on from the one before, of step {record['step']}")
+        return record, state
+    if damaged:
+        raise damaged[0][1]
+    return None
 
 
 def read_record(workdir: Path, kind: str) -> dict[str, Any] | None:
     """The record of the newest complete checkpoint of that kind, or None.
 
     Raises:
-        InputError: if the checkpoint is damaged.
+        DamagedCheckpoint: if it is damaged.
     """
     step = newest_step(workdir, kind)
-    if step is None:
-        return None
-    try:
-        with _reader(workdir, kind) as manager:
-            record = manager.restore(int(step.name), args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
-    except (KeyError, ValueError, OSError) as error:
-        raise _damaged(workdir, kind, int(step.name)) from error
-    return {**record, "config": upgraded_configuration(record["config"])}
-
-
-def _damaged(workdir: Path, kind: str, step: int) -> InputError:
-    return InputError(
-        f"the {kind} checkpoint (step {step}) in {workdir} is damaged; remove {_folder(workdir, kind)} or use another "
-        "`workdir`"
-    )
+    return None if step is None else _read_record(step)
 
 
 def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
@@ -186,25 +220,65 @@ def read_state(workdir: Path, kind: str, *, like: TrainState) -> TrainState:
         like: a state of the same structure and shapes; `jax.ShapeDtypeStruct` leaves are enough.
 
     Raises:
-        InputError: if the checkpoint is damaged, or of another structure.
+        DamagedCheckpoint: if the checkpoint is damaged.
+        InputError: if there is none, or it is of another structure.
     """
-    record = read_record(workdir, kind)
-    if record is None:
+    step = newest_step(workdir, kind)
+    if step is None:
         raise InputError(f"{workdir} holds no {kind} checkpoint")
+    return _read_state(step, _read_record(step), like=like)
+
+
+def _damage(folder: Path) -> str:
+    return f"the {folder.parent.name} checkpoint (step {folder.name}) in {folder.parents[2]} is damaged"
+
+
+def _damaged(folder: Path) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"{_damage(folder)}; remove {folder} or use another `workdir`")
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """The record of one checkpoint, its configuration in today's sections."""
+    try:
+        record = json.loads(read_small(_record_path(folder), most_bytes=_MOST_TEXT))
+        # Either of the two says that the record is of today, so that a flipped bit in the name of one is noticed.
+        if ("sha256" in record or "leaves" in record) and record["sha256"] != digest(record):
+            raise ValueError("its SHA-256 differs")
+        record["config"] = dict(upgraded_configuration(record["config"]))
+        _flat({name: record["config"][name].items() and record["config"][name] for name in _SECTIONS})
+        if record["step"] != int(folder.name) or not isinstance(record["shapes"], list):
+            raise ValueError("it is of another step")
+        record["scores"] = {name: float(value) for name, value in record["scores"].items()}
+        if folder.parent.name == "best":
+            _ = record["scores"]["ssim"]
+    except (AttributeError, InputError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise _damaged(folder) from error
+    return record
+
+
+def _read_state(folder: Path, record: Mapping[str, Any], *, like: TrainState) -> TrainState:
+    """The state of one checkpoint."""
     if record["shapes"] != _shapes(like):
         raise InputError(
-            f"the {kind} checkpoint (step {record['step']}) in {workdir} does not fit this configuration: its state "
-            "has another structure (`train.ema_decay` and `train.clip_norm` switch parts of it on); use another "
-            "`workdir` or the configuration it was trained with"
+            f"the {folder.parent.name} checkpoint (step {folder.name}) in {folder.parents[2]} does not fit this "
+            "configuration: its state has another structure (`train.ema_decay` and `train.clip_norm` switch parts of "
+            "it on); use another `workdir` or the configuration it was trained with"
         )
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
-    with _reader(workdir, kind) as manager:
-        try:
-            _read_all_values(_folder(workdir, kind) / str(record["step"]) / "state")
-            items = manager.restore(record["step"], args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
-        except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
-            raise _damaged(workdir, kind, record["step"]) from error
-    return items["state"]
+    try:
+        _read_all_values(folder.absolute() / "state")
+        with _checkpointer() as checkpointer:
+            state = checkpointer.restore(folder.absolute() / "state", args=ocp.args.StandardRestore(like))
+        if record.get("leaves", _digests(state)) != _digests(state):
+            raise ValueError("the SHA-256 of an array differs")
+    except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
+        raise _damaged(folder) from error
+    return state
+
+
+def _digests(state: Any) -> list[str]:
+    """SHA-256 of the values of the arrays of a state, in the order of its tree."""
+    return [hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest() for leaf in jax.tree.leaves(state)]
 
 
 def _read_all_values(folder: Path) -> None:
@@ -229,6 +303,12 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in config.items():
         fields |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return fields
+
+
+def shared_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration, by their names as settings, that are the same on all hosts."""
+    fields = _flat({name: config[name] for name in config if name != "distributed"})
+    return {name if "." in name else f"config.{name}": value for name, value in fields.items()}
 
 
 def changed_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -1,9 +1,10 @@
 """The training loop: data, step, log, evaluation, checkpoints, in that order and in one place."""
 
+import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,16 +15,19 @@ import jax
 import numpy as np
 from flax import linen as nn
 
+from oidn_jax.data.folder_lock import locked
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.networks import build_network, input_channels, predict
 from oidn_jax.models.trained import TrainedModel
+from oidn_jax.models.weights import kept_steps
 from oidn_jax.training import checkpoint, parallel
 from oidn_jax.training.batches import BatchAt, checked_batches, distinct_simulations, simulated_batches
 from oidn_jax.training.log import MetricLog, ProgressBar
 from oidn_jax.training.settings import TrainingRun
 from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state
 from oidn_jax.training.step import StepSettings, prediction_loss, train_step
+from oidn_jax.version import __version__
 
 
 class TrainingDiverged(RuntimeError):
@@ -90,34 +94,40 @@ class Clock:
         return (time.perf_counter() - self._time) / max(step - self._step, 1)
 
 
-def _find_checkpoint(run: TrainingRun, workdir: Path, say: Callable[[str], None]) -> tuple[Path, int] | None:
-    """Where to resume from, and its step: the workdir itself, else `train.resume_from`, else nothing.
+def _find_checkpoint(
+    run: TrainingRun, workdir: Path, like: TrainState, say: Callable[[str], None]
+) -> tuple[Path, TrainState] | None:
+    """Where to resume from, and the state there: the workdir itself, else `train.resume_from`, else nothing.
 
     Raises:
-        InputError: for a `resume_from` without a checkpoint, a checkpoint of another network, or hosts that do not see
-            the same workdir.
+        InputError: for a `resume_from` without a checkpoint, a checkpoint of another network, or a damaged one.
     """
+
+    def read(source: Path) -> tuple[dict[str, Any], TrainState] | None:
+        def check(record: Mapping[str, Any]) -> None:
+            checkpoint.check_same_network(
+                run.configuration, record["config"], workdir=source, exempt=checkpoint.COMPUTATION_FIELDS
+            )
+
+        return checkpoint.resume(source, like=like, check=check, say=say)
+
     source = workdir
-    record = checkpoint.read_record(workdir, "last")
-    if record is None and checkpoint.read_record(workdir, "best") is not None:
+    kept = read(workdir)
+    if kept is None and kept_steps(workdir, "best"):
         raise InputError(f"{workdir} holds a best checkpoint but no last one to go on from; use another `workdir`")
-    if record is None and run.train.resume_from:
+    if kept is None and run.train.resume_from:
         source = Path(run.train.resume_from)
-        record = checkpoint.read_record(source, "last")
-        if record is None:
+        kept = read(source)
+        if kept is None:
             raise IllegalValue("train.resume_from", str(source), "it holds no checkpoint")
-    start = record["step"] if record else 0
-    if parallel.from_main_process(float(start)) != start:
-        raise InputError(f"the hosts do not see the same checkpoints; put {workdir} on a file system they share")
-    if record is None:
+    if kept is None:
         return None
-    checkpoint.check_same_network(
-        run.configuration, record["config"], workdir=source, exempt=checkpoint.COMPUTATION_FIELDS
-    )
+    record, state = kept
     changed = checkpoint.changed_fields(run.configuration, record["config"])
     if changed:
         say(f"changed since that checkpoint: {', '.join(changed)}")
-    return source, start
+    # A run that diverged goes on from its last good state: a changed setting may help it.
+    return source, state.replace(halted_at=np.int32(NEVER))
 
 
 def _check_loss(run: TrainingRun, network: nn.Module, params: Any) -> None:
@@ -136,15 +146,6 @@ def _check_loss(run: TrainingRun, network: nn.Module, params: Any) -> None:
         jax.eval_shape(loss, params, np.zeros((1, SMALLEST_IMAGE, SMALLEST_IMAGE, input_channels(network)), np.float32))
     except IllegalValue as error:
         raise error.within("loss") from error
-
-
-def _starting_state(fresh: TrainState, source: Path | None) -> TrainState:
-    """The state to start from, on the devices."""
-    if source is None:
-        return parallel.replicate(fresh)
-    # A run that diverged goes on from its last good state: a changed setting may help it.
-    state = checkpoint.read_state(source, "last", like=fresh)
-    return parallel.replicate(state.replace(halted_at=fresh.halted_at))
 
 
 def train(
@@ -171,11 +172,30 @@ def train(
 
     Raises:
         InputError: for a run or a workdir that cannot be used.
+        WriteError: if the disk is full, or fails.
         TrainingDiverged: if the loss or its gradient was not finite.
+        HostLost: if another host has ended.
     """
-    workdir, settings = Path(workdir), run.train
-    main = parallel.is_main_process()
+    workdir, main = Path(workdir), parallel.is_main_process()
     speak = say if main else lambda line: None
+    facts = {**checkpoint.shared_fields(run.configuration), "version of oidn_jax": __version__}
+    with parallel.lost_hosts_named(), contextlib.ExitStack() as held:
+        parallel.agree({**facts, "workdir": str(workdir)})
+        parallel.on_all(lambda: held.enter_context(locked(workdir, speak)) if main else None)
+        return _train(run, workdir, batch_at=batch_at, evaluator=evaluator, speak=speak, progress=progress)
+
+
+def _train(
+    run: TrainingRun,
+    workdir: Path,
+    *,
+    batch_at: BatchAt | None,
+    evaluator: Evaluator | None,
+    speak: Callable[[str], None],
+    progress: Callable[[int, int], None] | None,
+) -> Outcome:
+    """Trains in a workdir that nobody else writes to; `speak` is silent on all hosts but the main one."""
+    settings, main = run.train, parallel.is_main_process()
     network, optimizer = build_network(run.model, run.microscope), build_optimizer(settings)
     step_settings = StepSettings(
         network=network,
@@ -189,20 +209,23 @@ def train(
     programs = len(distinct_simulations(run)) if simulated else 1
     batch_at = simulated_batches(run) if batch_at is None else checked_batches(batch_at, run)
     step_on_devices = parallel.data_parallel(partial(train_step, settings=step_settings))
-    source, start = _find_checkpoint(run, workdir, speak) or (None, 0)
     # A run that is resumed needs the weights no more that it began with.
-    beginning = run if source is None else replace(run, train=replace(settings, begin_with=""))
-    fresh = initial_state(beginning, network, optimizer)
-    _check_loss(run, network, fresh.params)
-    state = _starting_state(fresh, source)
+    resumed = replace(run, train=replace(settings, begin_with=""))
+    like = jax.eval_shape(lambda: initial_state(resumed, network, optimizer))
+    _check_loss(run, network, like.params)
+    source, state = parallel.on_all(
+        lambda: _find_checkpoint(run, workdir, like, speak) or (None, initial_state(run, network, optimizer))
+    )
+    start = int(state.step)
+    parallel.agree({"step of the last checkpoint": start})
+    state = parallel.replicate(state)
     if start >= settings.steps:
         speak(f"nothing to do: {workdir} has finished {start} of {settings.steps} steps")
         return Outcome(jax.device_get(state), True)
 
     with (
-        checkpoint.Checkpoints(workdir, run, simulated=simulated) as checkpoints,
         StopRequest(speak) as stop,
-        MetricLog(workdir, first_step=start, writes=main) as log,
+        MetricLog(workdir, first_step=start, writes=main, say=speak) as log,
         ProgressBar(settings.steps, start=start, visible=main, instead=progress) as bar,
     ):
         speak(f"training on {source_of_data}, {parallel.describe_devices()}, {workdir}")
@@ -210,7 +233,8 @@ def train(
             speak(f"resuming from step {start} of {source}")
         if programs > 1:
             speak(f"each of its {programs} specimens under microscopes is compiled when its turn first comes")
-        best_ssim = checkpoints.forget_after(start)
+        checkpoints = checkpoint.Checkpoints(workdir, run, simulated=simulated) if main else None
+        best_ssim = checkpoints.forget_after(start, speak) if checkpoints else np.inf
         scores, stopped, clock, step = {}, False, Clock(start), start
         batch = parallel.shard(batch_at(start + 1))
         for step in range(start + 1, settings.steps + 1):
@@ -243,18 +267,18 @@ def train(
                     scores = evaluator(model, figure_path=workdir / "panels" / f"step_{step:08d}.png")
                     log.write(step, "validation", scores)
                     speak(f"step {step} of {settings.steps}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
-                ssim = parallel.from_main_process(scores.get("ssim", np.nan))
-                if ssim > best_ssim:
-                    best_ssim = ssim
-                    checkpoints.save("best", state, scores={**scores, "ssim": ssim})
-            if save_due:
+                if checkpoints and scores["ssim"] > best_ssim:
+                    best_ssim = scores["ssim"]
+                    checkpoints.save("best", state, scores=scores)
+            if save_due and checkpoints:
                 checkpoints.save("last", state, scores=scores)
             clock.restart(step)
             if stopped:
                 break
         halted_at = int(state.halted_at)
-        if halted_at != NEVER:
+        if halted_at != NEVER and checkpoints:
             checkpoints.save("last", state, scores=scores)
+        parallel.wait_for_all()
     if halted_at != NEVER:
         raise TrainingDiverged(
             f"the loss or its gradient was not finite at step {halted_at + 1}; the state after step {int(state.step)} "

@@ -52,39 +52,38 @@ def load_old_workdir(workdir: str | Path, *, checkpoint: str | None = None) -> T
         if step is None:
             continue
         try:
-            options = ocp.CheckpointManagerOptions(read_only=True)
-            with ocp.CheckpointManager(step.parent.absolute(), options=options) as manager:
-                items = manager.restore(int(step.name), args=ocp.args.Composite(record=ocp.args.JsonRestore()))
-            record = items["record"]
-            with ocp.PyTreeCheckpointer() as checkpointer:
-                state = checkpointer.restore(step.absolute() / "state")
+            return _read(step)
         except Exception as error:  # orbax and tensorstore name a missing or cut file in many ways
-            raise _damaged(workdir, kind, step) from error
-        if "microscope" in record["config"]:
-            raise _damaged(workdir, kind, step)  # of today, but its model is missing
-        config = upgraded_configuration(record["config"])
-        return TrainedModel(
-            fields=config["model"],
-            params=_arrays(state["ema_params"] or state["params"]),
-            microscope=Microscope(**{name: config["microscope"][name] for name in _MICROSCOPE + _OTF}),
-            normalisation=config["data"]["normalisation"],
-            patch=config["train"]["patch"],
-            origin={
-                "version": record["version"],
-                "name": config["name"],
-                "specimen": config["simulation"]["specimen"],
-                "seed": config["seed"],
-                "step": record["step"],
-                "scores": record["scores"],
-                "checkpoint": kind,
-            },
-            configuration=config,
-        )
+            raise InputError(f"the {kind} checkpoint of {workdir} (step {step.name}) is damaged") from error
     raise InputError(f"{workdir} holds no checkpoint; give the workdir of a training run")
 
 
-def _damaged(workdir: Path, kind: str, step: Path) -> InputError:
-    return InputError(f"the {kind} checkpoint of {workdir} (step {step.name}) is damaged")
+def _read(step: Path) -> TrainedModel:
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(step.parent.absolute(), options=options) as manager:
+        record = manager.restore(int(step.name), args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+    if "microscope" in record["config"]:
+        raise ValueError("it is of today, but its model is missing")
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        state = checkpointer.restore(step.absolute() / "state")
+    config = upgraded_configuration(record["config"])
+    return TrainedModel(
+        fields=config["model"],
+        params=_arrays(state["ema_params"] or state["params"]),
+        microscope=Microscope(**{name: config["microscope"][name] for name in _MICROSCOPE + _OTF}),
+        normalisation=config["data"]["normalisation"],
+        patch=config["train"]["patch"],
+        origin={
+            "version": record["version"],
+            "name": config["name"],
+            "specimen": config["simulation"]["specimen"],
+            "seed": config["seed"],
+            "step": record["step"],
+            "scores": record["scores"],
+            "checkpoint": step.parent.name,
+        },
+        configuration=config,
+    )
 
 
 def _arrays(tree: Any) -> Any:

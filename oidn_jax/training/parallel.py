@@ -4,18 +4,42 @@
 used. With `out_axes=None` the outputs are taken from one replica, so a step must `pmean` all that depends on its batch.
 """
 
-from collections.abc import Callable
-from typing import Any
+import atexit
+import contextlib
+import ctypes
+import ipaddress
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxlib import utils as jaxlib_utils  # pyright: ignore[reportAttributeAccessIssue]
 
-from oidn_jax.errors import IllegalValue
+from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.training.settings import DistributedSettings
 
 AXIS = "batch"
+# A host that is not heard of for so long is given up, and one that ends waits so long for the others.
+_SILENCE_S, _FAREWELL_S = 30, 30
+_LOST = (
+    "the other hosts are lost: one of them has ended, cannot be reached, or did not come, and says why in its own last "
+    "line; the same command on every host goes on from the last checkpoint"
+)
+_NO_CPP_LINES = 4  # above absl's FATAL
+_ENDING = threading.Event()  # this process has said what it had to
+
+T = TypeVar("T")
+
+
+class HostLost(RuntimeError):
+    """Another host has ended, or cannot be reached."""
 
 
 def initialise(settings: DistributedSettings) -> None:
@@ -26,18 +50,66 @@ def initialise(settings: DistributedSettings) -> None:
     """
     if not settings.enabled:
         return
+    _end_in_one_line()
+    join = partial(
+        jax.distributed.initialize, heartbeat_timeout_seconds=_SILENCE_S, shutdown_timeout_seconds=_FAREWELL_S
+    )
     if settings.coordinator:
-        jax.distributed.initialize(
+        join(
             coordinator_address=settings.coordinator,
             num_processes=settings.num_processes,
             process_id=settings.process_id,
+            coordinator_bind_address=settings.coordinator if _is_loopback(settings.coordinator) else None,
         )
         return
     try:
-        jax.distributed.initialize()
+        join()
     except ValueError as error:
         legal = "no cluster was found in the environment: give HOST:PORT, and `distributed.process_id` to each host"
         raise IllegalValue("distributed.coordinator", "", legal) from error
+
+
+def _is_loopback(coordinator: str) -> bool:
+    """Whether only this machine can reach the coordinator, which then listens to nobody else (jax: to everybody)."""
+    host = coordinator.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _end_in_one_line() -> None:
+    """When another host is lost, jax aborts the process from C++, past Python: let that be one line and exit code 1.
+
+    `TF_CPP_MIN_LOG_LEVEL=0` in the environment leaves jax's own lines there.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "0":  # jax sets it to 1
+        jaxlib_utils.absl_set_min_log_level(_NO_CPP_LINES)
+    ctypes.CDLL(None).signal(signal.SIGABRT, _on_abort)
+    atexit.register(_ENDING.set)  # before jax's own farewell, which fails where a host is lost
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def _on_abort(_: int) -> NoReturn:
+    if not _ENDING.is_set():
+        os.write(2, f"error: {_LOST}\n".encode())
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def lost_hosts_named() -> Iterator[None]:
+    """Makes what jax raises inside the block when a host is lost a `HostLost`.
+
+    Raises:
+        HostLost: see above.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise HostLost(f"{_LOST} ({reason})") from error
 
 
 def process_index() -> int:
@@ -130,11 +202,57 @@ def any_process(flag: bool, *, ask: bool) -> bool:
     """
     if jax.process_count() == 1:
         return flag
-    return ask and bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+    return ask and any(gather(flag))
 
 
-def from_main_process(value: float) -> float:
-    """The main process's value on every host, so that all decide alike."""
+def gather(value: Any) -> list[Any]:
+    """What each host gives, anything that JSON can hold, by the number of the host; on every host the same."""
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
     if jax.process_count() == 1:
-        return value
-    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
+        return [json.loads(bytes(text))]
+    sizes = np.ravel(multihost_utils.process_allgather(np.asarray([len(text)], np.int32)))
+    texts = multihost_utils.process_allgather(np.pad(text, (0, max(sizes) - len(text))))
+    return [json.loads(bytes(row[:size])) for row, size in zip(np.asarray(texts), sizes, strict=True)]
+
+
+def agree(facts: Mapping[str, Any]) -> None:
+    """Refuses hosts that would do different things, and then wait for each other for ever.
+
+    Args:
+        facts: by their names as settings, as JSON can hold them.
+
+    Raises:
+        InputError: on every host, naming the first fact that differs.
+    """
+    first, *others = gather(dict(facts))
+    for host, theirs in enumerate(others, start=1):
+        for name in sorted(first.keys() | theirs.keys()):
+            if first.get(name) != theirs.get(name):
+                raise InputError(
+                    f"the hosts disagree: `{name}` is {first.get(name)!r} on host 0 and {theirs.get(name)!r} on host "
+                    f"{host}; give all of them the same command, and a `workdir` on a file system that they share"
+                )
+
+
+def on_all(prepare: Callable[[], T]) -> T:
+    """What `prepare` gives on this host, if it succeeds on every host.
+
+    Raises:
+        InputError: that of `prepare`, and on the other hosts what it said.
+    """
+    prepared, error = [], None
+    try:
+        prepared = [prepare()]
+    except InputError as refused:
+        error = refused
+    for host, reason in enumerate(gather(error and str(error))):
+        if reason and not error:
+            raise InputError(f"host {host} cannot begin: {reason}")
+    if error:
+        raise error
+    return prepared[0]
+
+
+def wait_for_all() -> None:
+    """Returns when every host has come here: the end of one would end the others."""
+    gather(None)

@@ -1,6 +1,8 @@
 """`oidn-jax train` with every network, and what becomes of it: images and their resolution."""
 
+import errno
 import json
+import os
 import re
 import signal
 import threading
@@ -16,6 +18,7 @@ from oidn_jax.data import write_raw_tiff
 from oidn_jax.methods import ClassicalMethod, NetworkMethod
 from oidn_jax.models.networks import NETWORKS
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.training import checkpoint
 from oidn_jax.training.checkpoint import read_record
 from oidn_jax.training.loop import train
 from tests.conftest import TINY
@@ -163,3 +166,15 @@ def test_a_training_that_diverges_ends_with_1(tmp_path, command):
     assert code == 1
     assert re.match(r"error: the loss or its gradient was not finite .*--config\.train\.learning_rate", err)
     assert err.count("\n") == 1
+
+
+def test_a_full_disk_ends_with_1(tmp_path, command, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.ocp.Checkpointer, "save", refuse)
+    code, _, err = command("train", *flags("unet"), f"--workdir={tmp_path}")
+    assert code == 1
+    assert re.match(r"error: the \w+ checkpoint of step 2 cannot be written to .* MB of room .*No space left", err)
+    assert err.count("\n") == 1
+    assert list(tmp_path.rglob(".*")) == []

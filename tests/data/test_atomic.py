@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from oidn_jax.data.atomic import (
+    check_room,
     check_target,
     explained,
     partial_file,
     partial_folder,
+    remove_folder,
+    remove_leftovers,
     write_atomically,
     write_json,
     write_text,
 )
-from oidn_jax.errors import InputError
+from oidn_jax.errors import InputError, WriteError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +60,7 @@ def test_targets_are_refused_before_the_work(tmp_path):
     [
         (
             OSError(28, "No space left on device"),
-            InputError,
+            WriteError,
             r"cannot be written \(No space left on device\).* 7 bytes",
         ),
         (KeyboardInterrupt("stopped"), KeyboardInterrupt, "stopped"),
@@ -153,3 +157,42 @@ def test_what_a_killed_program_left_is_removed_and_what_others_write_is_not(tmp_
         other.touch()
     write_text(path, "whole")
     assert {file.name for file in tmp_path.iterdir()} == {"cell.tif", "b.tif", mine.name, f".x{left.name}"}
+
+
+def test_a_folder_is_removed_at_once_and_with_it_what_killed_programs_left(tmp_path):
+    (tmp_path / "6" / "deep").mkdir(parents=True)
+    remove_folder(tmp_path / "6")
+    assert list(tmp_path.iterdir()) == []
+    program = (
+        "import os, sys, pathlib; from oidn_jax.data import atomic\n"
+        "atomic._remove = lambda partial: os._exit(9)\n"
+        "atomic.remove_folder(pathlib.Path(sys.argv[1]))"
+    )
+    (tmp_path / "6" / "deep").mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "6")], cwd=ROOT, check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    others = {f".x.{'0' * 8}.1.x.partial", ".partial", "x.partial", ".a.b.partial"}
+    for name in others:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_room_is_asked_for_and_given_back(tmp_path):
+    check_room(tmp_path, 3 * 2**20 + 5)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            check_room(tmp_path, 3 * 2**20 + 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, WriteError), (27, WriteError), (5, WriteError), (13, InputError)])
+def test_a_disk_that_refuses_is_no_mistake_of_the_user(tmp_path, number, kind):
+    with pytest.raises(InputError) as refused, explained(tmp_path, n_bytes=7):
+        raise OSError(number, os.strerror(number))
+    assert type(refused.value) is kind

@@ -225,11 +225,11 @@ def test_a_run_can_begin_with_weights_of_the_same_network(uninterrupted, tmp_pat
 
 def test_a_run_goes_on_without_the_weights_it_began_with(uninterrupted, tmp_path):
     begin = shutil.copytree(weights.newest_step(uninterrupted[0], "last") / "model", tmp_path / "begin")
-    train(unet_run(steps=1, begin_with=str(begin)), tmp_path / "run", say=quiet)
+    train(unet_run(steps=2, begin_with=str(begin)), tmp_path / "run", say=quiet)
     shutil.rmtree(begin)
     lines = []
-    assert train(unet_run(steps=2, begin_with=str(begin)), tmp_path / "run", say=lines.append).finished
-    assert any(line.startswith("resuming from step 1") for line in lines)
+    assert train(unet_run(steps=3, begin_with=str(begin)), tmp_path / "run", say=lines.append).finished
+    assert any(line.startswith("resuming from step 2") for line in lines)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
