@@ -204,14 +204,14 @@ def study_changes(bench: Bench, methods: Mapping[str, Method], photons: Sequence
 def changes_table(lost: Mapping, invented: Mapping, methods: Sequence[str]) -> RecordedTable:
     """One row for each light, kind and contrast."""
     columns = [Column("photons", "{:g}"), Column("change"), Column("contrast", "{:g}"), Column("places")]
-    columns += [Column(name, "{:.0f} | {:.0f}") for name in methods]
+    columns += [Column(name, "{:.0f} / {:.0f}") for name in methods]
     rows = []
     for light, kind, contrast in dict.fromkeys(key[:3] for key in lost):
         keys = [(light, kind, contrast, name) for name in methods]
         cells = [[100.0 * np.mean(lost[key]), 100.0 * np.mean(invented[key])] for key in keys]
         rows.append([light, kind, contrast, len(lost[keys[0]]), *cells])
     rows.sort(key=lambda row: (row[0], list(CHANGES).index(row[1]), row[2]))
-    return RecordedTable("changes", "lost where it is | invented where it is not, per cent of places", columns, rows)
+    return RecordedTable("changes", "lost where it is / invented where it is not, per cent of places", columns, rows)
 
 
 def empty_field(scene: SimulatedAcquisition, kind: str, light: float) -> Float[np.ndarray, "h w frames"]:
@@ -275,8 +275,8 @@ def study_empty(bench: Bench, methods: Mapping[str, Method], photons: Sequence[f
             rows.append([kind, light, 100.0 * noise / light, *cells])
     rows.sort(key=lambda row: (FIELDS.index(row[0]), row[1]))
     columns = [Column("field"), Column("photons", "{:g}"), Column("sigma, % of light", "{:.2f}")]
-    columns += [Column(name, "{:.2f} | {:.1f}") for name in methods]
-    title = "per cent of an empty field beyond 4 sigma of Wiener SIM's noise | features in 100 um2 that stand out"
+    columns += [Column(name, "{:.2f} / {:.1f}") for name in methods]
+    title = "per cent of an empty field beyond 4 sigma of Wiener SIM's noise / features in 100 um2 that stand out"
     return RecordedTable("empty", title, columns, rows)
 
 
