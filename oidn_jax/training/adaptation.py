@@ -45,7 +45,7 @@ def no_progress(step: int, steps: int, held_out: float) -> None:
 
 @dataclass(frozen=True)
 class AdaptationSettings:
-    """How; the defaults are those that measured best (docs/guided.md).
+    """How.
 
     Attributes:
         steps: at most.
