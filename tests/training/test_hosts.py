@@ -65,7 +65,7 @@ def begin(workdir, port, number, *, cwd, **changes):
 
 def finish(process, code=0):
     """What it said, and of what went wrong one line."""
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == code, stderr
     assert stderr.count("\n") == (code != 0), stderr
     return stderr if code else stdout

@@ -29,7 +29,6 @@ SETTINGS = {name: value for name, value in TINY.items() if not name.startswith("
     "train.checkpoint_every": 3,
 }
 LONGEST_S = 600
-# How a run is ended, and with which code where it can still say so; None: whatever happens first.
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP)
 
 
@@ -84,7 +83,7 @@ def newest(workdir):
 
 
 def end_at_random(process, chance):
-    """Ends a process somewhere between its start and its end; the signal that ended it, None if it was too late."""
+    """Ends a process somewhere between its start and its end; the signal that it was sent first."""
     out, begins = "", time.monotonic()
     if chance.random() < 0.8:  # most of a short run is its start: four of five kills come after it
         for line in process.stdout:
