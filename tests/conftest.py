@@ -71,7 +71,7 @@ TINY = {
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_are_let_go():
-    """Every compiled program maps some memory, and Linux ends a process at 65,530 maps (`vm.max_map_count`)."""
+    """A process that keeps thousands of compiled programs grows to gigabytes, and Linux grants it 65,530 maps."""
     yield
     maps = Path("/proc/self/maps")
     if maps.exists() and len(maps.read_bytes().splitlines()) > MOST_MAPS:
