@@ -107,9 +107,10 @@ def _start(options: argparse.Namespace) -> "TrainedModel":
     """The weights that are adapted: the one place that knows where they come from."""
     from oidn_jax import load
 
+    model = load(options.workdir, checkpoint=options.checkpoint)
     if options.workdir == DEFAULT_WEIGHTS:
         print(DEFAULT_IS_USED)
-    return load(options.workdir, checkpoint=options.checkpoint)
+    return model
 
 
 def _opened(

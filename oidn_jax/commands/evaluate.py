@@ -264,10 +264,10 @@ def _networks(options: argparse.Namespace) -> dict[str, "TrainedModel"]:
     from oidn_jax import load
     from oidn_jax.evaluation.networks import NETWORK, name_networks
 
-    if options.workdir == [DEFAULT_WEIGHTS]:
-        print(DEFAULT_IS_USED)
     models = {}
     for name, folder in name_networks(options.workdir).items():
         model = load(folder, checkpoint=options.checkpoint)
         models[model.fields["name"] if name == NETWORK else name] = model
+    if options.workdir == [DEFAULT_WEIGHTS]:
+        print(DEFAULT_IS_USED)
     return models

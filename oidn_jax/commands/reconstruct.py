@@ -209,9 +209,9 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
     if options.image is not None:
         return [GivenImage(Path(options.image))]
     if options.method == "network":
+        models = [load(workdir, checkpoint=options.checkpoint) for workdir in options.workdir]
         if options.workdir == [DEFAULT_WEIGHTS]:
             print(DEFAULT_IS_USED)
-        models = [load(workdir, checkpoint=options.checkpoint) for workdir in options.workdir]
         return [NetworkMethod(model, tile=options.tile, overlap=options.overlap) for model in models]
     return [
         ClassicalMethod(
