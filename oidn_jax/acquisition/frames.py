@@ -241,11 +241,11 @@ class Frames:
 
     def misfit_of_maps(self) -> list[str]:
         """Lines of warning where the maps of the camera do not fit the reference."""
-        evened, lines = self._read(self.reference), list[str | None]()
+        lines = list[str | None]()
         if self._maps.gain is not None or self._maps.offset is not None:
-            lines.append(misfit_of_maps(self.stack.read(self.reference), evened))
+            lines.append(misfit_of_maps(self.stack.read(self.reference), self._read(self.reference)))
         if self._maps.even_variance is not None:
-            lines.append(misfit_of_variance(self._maps.even_variance, evened))
+            lines.append(misfit_of_variance(self._maps.even_variance, self._read(self.reference)))
         return [line for line in lines if line is not None]
 
     @cached_property

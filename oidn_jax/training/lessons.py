@@ -13,7 +13,7 @@ apodisation (`simulation.acquisitions`), A the image formation of `optics.forwar
 
 of which the expectation is 1 and what the image gets wrong, as bright frames would see it. b is light that the patterns
 do not modulate, which may be out of focus: what the image of the weights one begins with leaves in all frames, and
-varies slowly. Were it what X leaves, nothing would hold the slow part of X, and it drifts (docs/guided.md).
+varies slowly. Were it what X leaves, nothing would hold the slow part of X, and it would drift.
 """
 
 from collections.abc import Sequence
