@@ -6,8 +6,8 @@ the configuration, the version and the scores; and `model`, the trained model by
 but a resumed run reads.
 
 Contract: a checkpoint is written beside its place and renamed, so a reader sees it whole or not at all, and the one
-before is removed only then. The record holds a SHA-256 of itself and of every array of the state; they are compared
-whenever it is read. Checkpoints of before, without them, are read as they are.
+before is removed only then. The record holds a SHA-256 of itself, of every array of the state and of every file that
+orbax wrote; they are compared whenever it is read. Checkpoints of before, without them, are read as they are.
 """
 
 import hashlib
@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-import tensorstore
 
 from oidn_jax.data.atomic import check_room, partial_file, remove_folder, remove_leftovers, write_text
 from oidn_jax.data.regular_file import read_small
@@ -36,6 +35,7 @@ from oidn_jax.version import __version__
 COMPUTATION_FIELDS = ("model.dtype", "model.remat")
 _KEPT = 2  # of each kind: the one before is there where the newest is damaged
 _SECTIONS = ("model", "microscope", "data", "train")  # of a configuration, that a resumed run asks for
+_CHECKED = ("sha256", "leaves", "files")  # of a record: any of them says that it is of today
 _MOST_TEXT = 10**7  # bytes of a record
 _OVERHEAD = 10**6  # bytes of a checkpoint beside its arrays, which orbax writes twice
 
@@ -152,6 +152,7 @@ class Checkpoints:
                 check_room(partial, n_bytes)
                 with _checkpointer() as checkpointer:
                     checkpointer.save(partial / "state", args=ocp.args.StandardSave(state))
+                record["files"] = _file_digests(partial / "state")
                 write_text(_record_path(partial), json.dumps(record | {"sha256": digest(record)}))
                 write_model(partial / "model", model)
         except Exception as error:  # orbax and tensorstore name a full disk in many ways
@@ -241,8 +242,8 @@ def _read_record(folder: Path) -> dict[str, Any]:
     """The record of one checkpoint, its configuration in today's sections."""
     try:
         record = json.loads(read_small(_record_path(folder), most_bytes=_MOST_TEXT))
-        # Either of the two says that the record is of today, so that a flipped bit in the name of one is noticed.
-        if ("sha256" in record or "leaves" in record) and record["sha256"] != digest(record):
+        # Any of them, so that a flipped bit in the name of one is noticed.
+        if not record.keys().isdisjoint(_CHECKED) and record["sha256"] != digest(record):
             raise ValueError("its SHA-256 differs")
         record["config"] = dict(upgraded_configuration(record["config"]))
         _flat({name: record["config"][name].items() and record["config"][name] for name in _SECTIONS})
@@ -266,7 +267,10 @@ def _read_state(folder: Path, record: Mapping[str, Any], *, like: TrainState) ->
         )
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
     try:
-        _read_all_values(folder.absolute() / "state")
+        # Before orbax reads them: of a damaged file it leaves coroutines behind that go on to print tracebacks.
+        files = _file_digests(folder / "state")
+        if record.get("files", files) != files:
+            raise ValueError("the SHA-256 of a file differs")
         with _checkpointer() as checkpointer:
             state = checkpointer.restore(folder.absolute() / "state", args=ocp.args.StandardRestore(like))
         if record.get("leaves", _digests(state)) != _digests(state):
@@ -281,16 +285,14 @@ def _digests(state: Any) -> list[str]:
     return [hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest() for leaf in jax.tree.leaves(state)]
 
 
-def _read_all_values(folder: Path) -> None:
-    """Raise where a saved array cannot be read.
-
-    orbax finds that out too, but leaves coroutines behind that go on to print tracebacks.
-    """
-    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": f"{folder.as_uri()}/"}).result()
-    values = [store.read(name).result().value for name in store.list().result()]
-    # Where a file is missing, the store is empty, or a value is, which no saved one is.
-    if not values or not all(values):
-        raise ValueError(f"{folder} lacks arrays")
+def _file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files in a folder, by their path in it."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _shapes(state: Any) -> list[list[int]]:

@@ -112,6 +112,13 @@ def only_step_4(workdir):
     return other
 
 
+def record_of(workdir, kind):
+    """Without the files' names, which orbax draws at random."""
+    record = checkpoint.read_record(workdir, kind)
+    del record["files"], record["sha256"]
+    return record
+
+
 def files_of(workdir):
     return sorted(path for path in (workdir / "checkpoints" / "last" / "6").rglob("*") if path.is_file())
 
@@ -146,7 +153,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_to_the_same_bits(uninterrupted
     assert (steps_logged(copy), steps_logged(copy, "validation")) == ([1, 2, 3, 4, 5, 6], [3, 6])
     for kind, steps in (("last", ["6", "4"]), ("best", ["6", "3"])):
         assert [folder.name for folder in kept_steps(copy, kind)] == steps
-        assert checkpoint.read_record(copy, kind) == checkpoint.read_record(uninterrupted[0], kind)
+        assert record_of(copy, kind) == record_of(uninterrupted[0], kind)
 
 
 def test_all_checkpoints_damaged_is_one_line(copy):
@@ -202,7 +209,7 @@ def test_a_checkpoint_of_before_is_read_as_it_is(uninterrupted, copy):
     path.write_text(json.dumps(record))
     with pytest.raises(DamagedCheckpoint):  # of today, but for a name that somebody has changed
         checkpoint.read_record(copy, "last")
-    del record["leaves"]
+    del record["leaves"], record["files"]
     path.write_text(json.dumps(record))
     state, lines = resumed(copy, uninterrupted[1])
     assert lines == []
