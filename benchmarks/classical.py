@@ -29,6 +29,7 @@ from jaxtyping import Array
 from benchmarks.record import Column, RecordedTable, record
 from benchmarks.scenes import DEFAULT, NAMES, PUPIL, PUPIL_JITTER, PUPIL_WEAK, SIZE, Scene, SceneCache, photograph
 from benchmarks.simulation import median_seconds
+from oidn_jax import random
 from oidn_jax.classical.estimation import Estimate, estimate_illumination
 from oidn_jax.classical.guides import foreground_mean
 from oidn_jax.classical.hifi import hifi_sim
@@ -99,7 +100,7 @@ def methods(frames: Array, otf: TransferFunction) -> dict[str, tuple[Any, tuple,
 
 def speed_table(side: int, *, rounds: int) -> RecordedTable:
     """Time of every method on frames of `side` x `side`."""
-    frames = 100.0 + 10.0 * jax.random.normal(jax.random.key(0), (9, side, side))
+    frames = 100.0 + 10.0 * random.normal(jax.random.key(0), (9, side, side))
     otf = TransferFunction.theoretical(na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=62.6)
     chosen = methods(frames, otf)
     pair = jnp.ones((side, side), jnp.complex64)

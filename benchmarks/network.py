@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 from benchmarks.record import Column, RecordedTable, record
+from oidn_jax import random
 from oidn_jax.config import default_config, experiment_of
 from oidn_jax.models.layers import LAYOUT, conv_same
 from oidn_jax.models.networks import build_network, predict
@@ -65,8 +66,8 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
     scale = run.microscope.scale
     key = jax.random.key(0)
     batch = {
-        "inputs": jax.random.uniform(key, (1, patch, patch, run.microscope.frames)),
-        "target": jax.random.uniform(key, (1, scale * patch, scale * patch, 1)),
+        "inputs": random.uniform(key, (1, patch, patch, run.microscope.frames)),
+        "target": random.uniform(key, (1, scale * patch, scale * patch, 1)),
     }
 
     def forward(params, raw_frames):
@@ -77,8 +78,8 @@ def make_parts(*, patch: int, dtype: str, remat: bool) -> dict[str, tuple[Callab
 
     gflops = count_flops(jax.make_jaxpr(forward)(state.params, batch["inputs"]).jaxpr) / 1e9
     settings = StepSettings(network, optimizer, run.loss.weights)
-    x = jax.random.normal(key, (1, patch, patch, 64), dtype)
-    kernel = 0.05 * jax.random.normal(key, (3, 3, 64, 64), dtype)
+    x = random.normal(key, (1, patch, patch, 64), dtype)
+    kernel = 0.05 * random.normal(key, (3, 3, 64, 64), dtype)
     conv_gflops = 2.0 * patch * patch * 9 * 64 * 64 / 1e9
 
     def bare(x, kernel):

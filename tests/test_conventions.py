@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = "optics data/metrics/models losses classical/acquisition figures simulation/methods"
 ROOMS += "/training evaluation reconstruction resolution/config/experiments/commands"
 LEVELS = {room: level for level, rooms in enumerate(ROOMS.split("/")) for room in rooms.split()}
-FREE = ("errors", "version")
+FREE = ("errors", "random", "version")
 ABOVE = ("train", "evaluate", "reconstruct", "configs", "benchmarks", "tests")
 # Names of commands that exist elsewhere, and the arrows upwards that they are.
 ALIASES = {

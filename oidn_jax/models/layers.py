@@ -9,17 +9,21 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from oidn_jax import random
+
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 SMALLEST_IMAGE = 16
 
-# Uniform on +-1 / sqrt(fan_in): the default of the framework the published network was trained in.
-kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+
+def kernel_init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
+    """Initial kernel, uniform on +-1 / sqrt(fan_in): the default of the framework that OIDN was published in."""
+    return bias_init(math.prod(shape[:-1]))(key, shape, dtype)
 
 
 def bias_init(fan_in: int):
     """Initialiser of a bias, uniform on +-1 / sqrt(fan_in)."""
     bound = fan_in**-0.5
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+    return lambda key, shape, dtype=jnp.float32: random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
 
 def _convolve(x: Array, kernel: Array, *, before: tuple[int, int]) -> Array:

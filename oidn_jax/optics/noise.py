@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from oidn_jax import random
 from oidn_jax.errors import IllegalValue
 
 # Below, Poisson numbers come from the exact distribution; above, from its expansion around the normal one.
@@ -122,7 +123,7 @@ def poisson(key: Array, mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     within 3e-4 of the distribution in total variation, of the variance within 4e-4 and of the mean within 2e-6, at a
     mean of 8, and better above (`python -m benchmarks.simulation`). On a CPU many times as fast as jax.random.poisson.
     """
-    return poisson_quantile(jax.random.normal(key, mean.shape), mean)
+    return poisson_quantile(random.normal(key, mean.shape), mean)
 
 
 def poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -144,6 +145,6 @@ def poisson_quantile(w: Float[Array, "*shape"], mean: Float[Array, "*shape"]) ->
 
 def expose(key: Array, photons: Float[Array, "*shape"], camera: Camera | CameraPixels) -> Float[Array, "*shape"]:
     """What the camera writes: whole counts, as floats."""
-    photon_noise, read_noise = jax.random.normal(key, (2, *photons.shape))
+    photon_noise, read_noise = random.normal(key, (2, *photons.shape))
     electrons = poisson_quantile(photon_noise, photons) + camera.read_noise * read_noise
     return jnp.clip(jnp.round(camera.gain * electrons + camera.offset), 0.0, camera.saturation)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
+from oidn_jax import random
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.forward import form_bands, mix_bands
 from oidn_jax.optics.fourier import filter_image, frequency_radius
@@ -160,11 +161,11 @@ def _draw_camera(key: Array, size: tuple[int, int], simulation: Simulation) -> C
     gain_key, offset_key, noisy_key = jax.random.split(key, 3)
     gain, offset, read_noise = (jnp.full(size, n) for n in (camera.gain, camera.offset, camera.read_noise))
     if settings.gain_variation:
-        gain *= jnp.maximum(1.0 + settings.gain_variation * jax.random.normal(gain_key, size), 0.1)
+        gain *= jnp.maximum(1.0 + settings.gain_variation * random.normal(gain_key, size), 0.1)
     if settings.offset_variation:
-        offset += settings.offset_variation * jax.random.normal(offset_key, size)
+        offset += settings.offset_variation * random.normal(offset_key, size)
     if settings.noisy_pixels:
-        noisy = jax.random.uniform(noisy_key, size) < settings.noisy_pixels
+        noisy = random.uniform(noisy_key, size) < settings.noisy_pixels
         read_noise *= jnp.where(noisy, jnp.sqrt(settings.noisy_pixel_variance), 1.0)
     return CameraPixels(gain, offset, read_noise, camera.saturation)
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from oidn_jax import random
 from oidn_jax.optics.fourier import filter_image, frequency_radius
 from oidn_jax.optics.noise import poisson
 
@@ -101,7 +102,7 @@ def draw_bodies(key: Array, shape: tuple[int, int], *, pixel_size_nm: float) -> 
     low, high = (math.log(length / pixel_size_nm) for length in _BODY_NM)
     length = jnp.exp(between((low, high), jax.random.uniform(length_key)))
     smooth = jnp.exp(-2.0 * (jnp.pi * length * jnp.asarray(frequency_radius(*shape), jnp.float32)) ** 2)
-    noise = filter_image(jax.random.normal(noise_key, shape), smooth)
+    noise = filter_image(random.normal(noise_key, shape), smooth)
     noise = noise / jnp.maximum(noise.std(), 1e-9)
     level = between(_BODY_LEVEL, jax.random.uniform(level_key))
     level = jnp.minimum(level, 0.5 * noise.max())  # a small field has something, too

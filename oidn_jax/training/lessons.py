@@ -26,6 +26,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Float32
 
+from oidn_jax import random
 from oidn_jax.acquisition.acquisition import Acquisition
 from oidn_jax.classical.bands import fine_frequencies
 from oidn_jax.classical.guides import guides
@@ -117,7 +118,7 @@ def recorrupted(
     key: Array, light: Float[Array, "frames h w"], variance: Float[Array, "frames h w"], *, strength: float
 ) -> tuple[Float[Array, "frames h w"], Float[Array, "frames h w"]]:
     """y + a z and y - z / a, a the `strength`, z normal: of independent noise where the variance is that of y."""
-    z = jnp.sqrt(variance) * jax.random.normal(key, light.shape)
+    z = jnp.sqrt(variance) * random.normal(key, light.shape)
     return light + strength * z, light - z / strength
 
 

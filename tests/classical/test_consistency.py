@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.classical.consistency import BORDER, check_consistency
 from oidn_jax.classical.evidence import evidence, significance_threshold
 from oidn_jax.optics import forward, fourier, otf
@@ -30,7 +31,7 @@ def gaussian(size, centre, sigma):
 def noisy(frames, key):
     """Counts with exactly the noise that is claimed."""
     variance = NOISE.variance(frames.reshape(3, -1, SIZE, SIZE)).reshape(frames.shape)
-    return frames + jnp.sqrt(variance) * jax.random.normal(key, frames.shape)
+    return frames + jnp.sqrt(variance) * random.normal(key, frames.shape)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,8 @@ def scene():
     """A mesh of bright pixels that fades towards the border, its illumination and its frames without noise."""
     keys = jax.random.split(jax.random.key(3), 3)
     vectors = wave_vectors(jnp.array([0.3, 1.35, 2.4]), jnp.full(3, 0.3))
-    phase = jnp.linspace(0.0, 2 * jnp.pi, 3, endpoint=False)[None] + 0.3 * jax.random.normal(keys[0], (3, 3))
-    brightness = jax.random.uniform(keys[1], (3, 3), minval=0.9, maxval=1.1)
+    phase = jnp.linspace(0.0, 2 * jnp.pi, 3, endpoint=False)[None] + 0.3 * random.normal(keys[0], (3, 3))
+    brightness = random.uniform(keys[1], (3, 3), minval=0.9, maxval=1.1)
     given = Illumination(vectors, phase, jnp.array([0.6, 0.8, 0.9]), brightness)
     specimen = 600.0 * jax.random.exponential(keys[2], (2 * SIZE, 2 * SIZE)) ** 3
     specimen = specimen * gaussian(2 * SIZE, (64, 64), 20.0) / 6.0
@@ -164,7 +165,7 @@ def test_the_true_image_of_three_beams_leaves_noise(scene):
         jnp.stack([given.wave_vector / 2, given.wave_vector], axis=1).reshape(6, 2),
         jnp.stack([start + step[None], 2 * start + 0.5 + 2 * step[None]], axis=1).reshape(6, 5),
         jnp.array([0.3, 0.6, 0.4, 0.8, 0.3, 0.9]),
-        jax.random.uniform(jax.random.key(8), (3, 5), minval=0.9, maxval=1.1),
+        random.uniform(jax.random.key(8), (3, 5), minval=0.9, maxval=1.1),
     )
     fine = jnp.asarray(fourier.frequency_radius(2 * SIZE, 2 * SIZE), jnp.float32)
     transfer = TRANSFER.at(2 * fine) * forward.pixel_transfer(2 * SIZE, 2 * SIZE, scale=2, integrate=False)
@@ -194,6 +195,6 @@ def test_the_evidence_of_noise_is_standard_normal_under_three_beams(scene):
         jnp.ones((3, 5)),
     )
     test = jax.jit(partial(evidence, otf=TRANSFER, scale=2))
-    noise = jax.random.normal(jax.random.key(11), (6, 15, SIZE, SIZE))
+    noise = random.normal(jax.random.key(11), (6, 15, SIZE, SIZE))
     maps = np.stack([inside(test(one, jnp.ones_like(one), three), 2) for one in noise])
     np.testing.assert_allclose(maps.std(), 1.0, atol=0.03)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.classical.guides import REGULARISATIONS, foreground_mean, guides
 from oidn_jax.classical.widefield import deconvolved_widefield
 from oidn_jax.classical.wiener import automatic_wiener, wiener_sim
@@ -43,7 +44,7 @@ def test_the_noise_is_that_of_the_widefield_image(key):
     """Read noise of 3 in 9 frames under light of 30."""
     _, given, _, _ = periodic_scene(key, size=64)
     given = given._replace(brightness=jnp.ones((3, 3)))
-    frames = 30.0 + 3.0 * jax.random.normal(key, (9, 64, 64))
+    frames = 30.0 + 3.0 * random.normal(key, (9, 64, 64))
     np.testing.assert_allclose(make(frames, given, TABLE).conditions[0], np.log10(1.0 / 30.0), atol=0.08)
 
 
@@ -69,7 +70,7 @@ def test_without_stripes_they_are_the_deconvolved_widefield_image(scene, key):
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_folding_is_undone_by_pixel_shuffle(key, scale):
-    images = jax.random.uniform(key, (3, 4 * scale, 5 * scale))
+    images = random.uniform(key, (3, 4 * scale, 5 * scale))
     folded = fold(images, jnp.arange(4.0), scale=scale)
     assert folded.shape == (4, 5, channels(scale=scale))
     for i in range(3):

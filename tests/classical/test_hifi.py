@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.classical import hifi
 from oidn_jax.classical.bands import fine_frequencies, separate_bands
 from oidn_jax.classical.hifi import (
@@ -34,7 +35,7 @@ def periodic_scene(key, *, phases=3, count=3):
     even = jnp.linspace(0.0, 2 * jnp.pi, phases, endpoint=False)[None]
     given = Illumination(
         jnp.array([[8.0 / 32, 3.0 / 40], [-3.0 / 32, 11.0 / 40], [6.0 / 32, -8.0 / 40]])[:count],
-        even + 0.3 * jax.random.normal(phase_key, (count, phases)),
+        even + 0.3 * random.normal(phase_key, (count, phases)),
         jnp.array([0.5, 0.8, 0.9])[:count],
         jnp.linspace(0.8, 1.2, count * phases).reshape(count, phases),
     )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from oidn_jax import random
 from oidn_jax.classical.richardson_lucy import richardson_lucy
 from oidn_jax.optics import fourier
 
@@ -21,7 +22,7 @@ def transfer(shift=0.0):
 
 
 def sparse_frames(key):
-    specimen = jnp.where(jax.random.uniform(key, (3, *SIZE)) > 0.9, 100.0, 1.0)
+    specimen = jnp.where(random.uniform(key, (3, *SIZE)) > 0.9, 100.0, 1.0)
     return specimen, jnp.maximum(fourier.filter_image(specimen, transfer()), 0.0)
 
 

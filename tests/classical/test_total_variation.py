@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.classical.total_variation import _denoise, _divergence, _gradient, total_variation_sim
 from oidn_jax.classical.wiener import wiener_sim
 from oidn_jax.optics.fourier import filter_image, frequency_radius
@@ -40,7 +41,7 @@ def error(image, truth):
 
 
 def test_differences_and_their_adjoint(key):
-    image, field = jax.random.normal(key, (7, 9)), jax.random.normal(key, (2, 7, 9))
+    image, field = random.normal(key, (7, 9)), random.normal(key, (2, 7, 9))
     assert float(jnp.vdot(_gradient(image), field)) == pytest.approx(
         -float(jnp.vdot(image, _divergence(field))), rel=1e-4
     )
@@ -48,7 +49,7 @@ def test_differences_and_their_adjoint(key):
 
 def test_the_proximal_step_is_the_least(key):
     """Of 1/2 |x - y|^2 + mu TV(x), x >= 0: no other image near it is less."""
-    noisy = jax.random.normal(key, (12, 12)) + 0.5
+    noisy = random.normal(key, (12, 12)) + 0.5
     dual = jnp.zeros((2, 12, 12))
     for _ in range(200):
         image, dual = _denoise(noisy, dual, jnp.float32(0.3))
@@ -59,7 +60,7 @@ def test_the_proximal_step_is_the_least(key):
     assert float(image.min()) >= 0
     best = float(cost(image))
     for i in range(20):
-        other = jnp.maximum(image + 0.02 * jax.random.normal(jax.random.fold_in(key, i), image.shape), 0.0)
+        other = jnp.maximum(image + 0.02 * random.normal(jax.random.fold_in(key, i), image.shape), 0.0)
         assert float(cost(other)) > best - 1e-3
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.classical.bands import band_weights, fine_frequencies, separate_bands
 from oidn_jax.classical.widefield import deconvolved_widefield
 from oidn_jax.classical.wiener import Attenuation, automatic_wiener, spectral_wiener, wiener_sim
@@ -27,9 +28,9 @@ def periodic_scene(key, *, size=32, phases=3):
     vectors = jnp.array([[9.0, 2.0], [-3.0, 8.0], [5.0, -8.0]]) / size
     given = Illumination(
         vectors,
-        jnp.linspace(0.0, 2 * jnp.pi, phases, endpoint=False)[None] + 0.3 * jax.random.normal(keys[0], (3, phases)),
+        jnp.linspace(0.0, 2 * jnp.pi, phases, endpoint=False)[None] + 0.3 * random.normal(keys[0], (3, phases)),
         jnp.array([0.5, 0.8, 0.9]),
-        jax.random.uniform(keys[1], (3, phases), minval=0.8, maxval=1.2),
+        random.uniform(keys[1], (3, phases), minval=0.8, maxval=1.2),
     )
     specimen = jax.random.exponential(keys[2], (2 * size, 2 * size))
     fine_otf = otf.airy_otf(fourier.frequency_radius(2 * size, 2 * size), cutoff=CUTOFF / 2)
@@ -132,7 +133,7 @@ def test_the_mirrored_border_keeps_the_phases(key):
     """Padding moves the centre by whole raw pixels on both sides, so the patterns stay where they are."""
     vectors = illumination.wave_vectors(jnp.array([0.4, 1.5, 2.5]), jnp.full(3, 0.28))
     given = Illumination.ideal(vectors, modulation_depth=0.9)
-    specimen = jnp.zeros((96, 96)).at[47:49, 45:50].set(jax.random.uniform(key, (2, 5)))
+    specimen = jnp.zeros((96, 96)).at[47:49, 45:50].set(random.uniform(key, (2, 5)))
     fine_otf = otf.airy_otf(fourier.frequency_radius(96, 96), cutoff=CUTOFF / 2)
     fine_otf = fine_otf * forward.pixel_transfer(96, 96, scale=2, integrate=False)
     frames = form_frames(specimen, given, fine_otf)
@@ -238,7 +239,7 @@ def test_the_first_harmonic_makes_the_middle_frequencies_less_noisy(key):
     """Near the cutoff band 0 has little light, and the second harmonic's band is near its end too."""
     specimen, given, frames, _ = three_beam_scene(key, depths=(0.8, 0.4))
     alone = Illumination(given.wave_vector[1::2], given.phase[1::2], given.modulation_depth[1::2], given.brightness)
-    noise = frames.std() * jax.random.normal(jax.random.key(4), frames.shape)
+    noise = frames.std() * random.normal(jax.random.key(4), frames.shape)
     radius = np.asarray(fourier.frequency_radius(*specimen.shape))
     middle = (2 * radius > 0.7 * CUTOFF) & (2 * radius < CUTOFF)
 
@@ -258,9 +259,9 @@ def test_true_wiener_finds_noise_over_signal_of_every_ring():
         keys = jax.random.split(jax.random.key(seed), 2)
         _, given, _, fine_otf = periodic_scene(keys[0], size=size)
         radius = 2 * jnp.asarray(fourier.frequency_radius(2 * size, 2 * size), jnp.float32)  # cycles per raw pixel
-        specimen = fourier.filter_image(40.0 * jax.random.normal(keys[1], (2 * size, 2 * size)), 1 / (1 + 20 * radius))
+        specimen = fourier.filter_image(40.0 * random.normal(keys[1], (2 * size, 2 * size)), 1 / (1 + 20 * radius))
         clean = form_frames(specimen, given, fine_otf)
-        frames.append(clean + sigma * jax.random.normal(keys[0], clean.shape))
+        frames.append(clean + sigma * random.normal(keys[0], clean.shape))
         powers.append((given, specimen))
     measured, expected = [], []
     for (given, _), noisy in zip(powers, frames, strict=True):

@@ -5,18 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.metrics import normalisation
 from oidn_jax.metrics.normalisation import NORMALISATIONS, affine_match, centred, min_max, percentile
 
 
 @pytest.fixture
 def images(key):
-    return 3.0 + 2.0 * jax.random.normal(key, (2, 3, 20, 17))
+    return 3.0 + 2.0 * random.normal(key, (2, 3, 20, 17))
 
 
 @pytest.fixture
 def references(key):
-    return jax.random.uniform(jax.random.fold_in(key, 1), (2, 3, 20, 17))
+    return random.uniform(jax.random.fold_in(key, 1), (2, 3, 20, 17))
 
 
 @pytest.mark.parametrize("name", NORMALISATIONS)
@@ -57,7 +58,7 @@ def test_percentiles_are_those_of_numpy(images, low, high):
 
 
 def test_default_percentiles_leave_a_hot_pixel_outside(key):
-    image = jax.random.uniform(key, (64, 64))
+    image = random.uniform(key, (64, 64))
     hot = percentile(image.at[10, 20].set(1000.0)).apply(image)
     np.testing.assert_allclose(hot, percentile(image).apply(image), atol=0.002)
     assert percentile(image, low=0.1, high=99.9) == percentile(image)

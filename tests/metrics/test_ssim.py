@@ -9,6 +9,7 @@ import pytest
 from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
 
+from oidn_jax import random
 from oidn_jax.metrics.ssim import largest_ms_ssim_scales, ms_ssim, ssim, ssim_legacy
 from tests.metrics import recipes
 
@@ -18,8 +19,8 @@ SKIMAGE = {"gaussian": {"gaussian_weights": True, "sigma": 1.5, "use_sample_cova
 
 @pytest.fixture
 def pair(key):
-    reference = jax.random.uniform(key, (2, 40, 33))
-    return reference + 0.1 * jax.random.normal(jax.random.fold_in(key, 1), reference.shape), reference
+    reference = random.uniform(key, (2, 40, 33))
+    return reference + 0.1 * random.normal(jax.random.fold_in(key, 1), reference.shape), reference
 
 
 def by_scikit_image(image, reference, **options):

@@ -18,6 +18,7 @@ from oidn_jax.models.networks import NETWORKS
 from oidn_jax.models.published import to_model
 from oidn_jax.models.rcan import RCAB
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.random import normal
 from tests.golden_oidn import golden_frames, published_parameters
 
 # Compiles fast.
@@ -56,7 +57,7 @@ def channel_attention(image, params):
 
 
 def test_channel_attention_equals_its_formula(key):
-    y = jax.random.normal(key, (2, 5, 6, 32))
+    y = normal(key, (2, 5, 6, 32))
     variables = drawn(ChannelAttention(), y)
     assert variables["params"]["squeeze"]["kernel"].shape == (32, 2)
     gate = ChannelAttention().apply(variables, y)
@@ -64,7 +65,7 @@ def test_channel_attention_equals_its_formula(key):
 
 
 def test_a_block_of_rcan_adds_the_gated_image(key):
-    x = jax.random.normal(key, (2, 6, 7, 8))
+    x = normal(key, (2, 6, 7, 8))
     variables = drawn(RCAB(), x)
     p = variables["params"]
     y = convolved(np.maximum(convolved(x, p["conv_0"]), 0), p["conv_1"])
@@ -82,7 +83,7 @@ def resized(image, *, axis, size=128):
 @pytest.mark.parametrize("variant", ["published", "authors"])
 def test_fourier_attention_equals_its_formula(key, variant, size):
     """Of the plain sum over the pixels, at 128 x 128; the published one keeps the amplitudes of noise at others."""
-    y = jax.random.normal(key, (1, *size, 6))
+    y = normal(key, (1, *size, 6))
     module = FourierChannelAttention(variant)
     p = drawn(module, y)["params"]
     p["attention"]["squeeze"]["kernel"] *= 1e-3  # or all gates would be shut or open
@@ -98,7 +99,7 @@ def test_fourier_attention_equals_its_formula(key, variant, size):
 
 
 def test_gates_of_apcan_equal_their_formulas(key):
-    x = jax.random.normal(key, (1, 9, 12, 4))
+    x = normal(key, (1, 9, 12, 4))
     variables = drawn(APCAB(), x)
     _, captured = jax.jit(lambda v: APCAB().apply(v, x, capture_intermediates=True))(variables)
     p, captured = variables["params"], captured["intermediates"]
@@ -114,7 +115,7 @@ def test_gates_of_apcan_equal_their_formulas(key):
 
 
 def test_the_published_dfcan_ends_in_a_sigmoid_and_the_authors_does_not(key):
-    frames = jax.random.normal(key, (1, 16, 18, 9))
+    frames = normal(key, (1, 16, 18, 9))
     fields = {"width": 4, "groups": 1, "blocks": 1}
     published, authors = DFCAN(**fields), DFCAN(**fields, variant="authors")
     variables = drawn(published, frames)

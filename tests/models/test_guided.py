@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models.guided import Guided, channels
 from oidn_jax.models.layers import pixel_shuffle
@@ -17,7 +18,7 @@ TINY = {"unet": {"widths": (4, 8)}, "oidn": {"body": "oidn", "width": 4, "groups
 @pytest.mark.parametrize("scale", [2, 3])
 def test_fresh_parameters_give_the_first_guide(key, body, scale):
     network = Guided(**TINY[body], scale=scale)
-    guides = jax.random.normal(key, (2, 18, 17, channels(scale=scale)))
+    guides = random.normal(key, (2, 18, 17, channels(scale=scale)))
     prediction, _ = jax.jit(network.init_with_output)(key, guides)
     np.testing.assert_allclose(prediction.image, pixel_shuffle(guides[..., : scale**2], scale), atol=1e-6)
     fields = {"name": "guided", **TINY[body]}
@@ -27,14 +28,14 @@ def test_fresh_parameters_give_the_first_guide(key, body, scale):
 
 def test_a_fresh_network_expects_errors_of_the_size_of_the_noise(key):
     network = Guided(**TINY["unet"])
-    guides = jax.random.normal(key, (1, 16, 16, 16)).at[..., 12].set(-1.5)
+    guides = random.normal(key, (1, 16, 16, 16)).at[..., 12].set(-1.5)
     prediction, _ = jax.jit(network.init_with_output)(key, guides)
     np.testing.assert_allclose(jnp.exp(prediction.log_error), 10.0**-1.5, rtol=1e-5)
 
 
 def test_what_it_learns_of_its_errors_does_not_move_the_image(key):
     network = Guided(**TINY["unet"])
-    guides = jax.random.normal(key, (1, 16, 16, 16))
+    guides = random.normal(key, (1, 16, 16, 16))
     params = jax.jit(network.init)(key, guides)["params"]
     # Not at zero, where no gradient passes the last layer anyhow.
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)

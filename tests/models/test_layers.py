@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from oidn_jax import random
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models import attention, degradation, layers
 from oidn_jax.models.blocks import ResidualGroup
@@ -26,8 +27,8 @@ def tiny_oidn(microscope, **fields):
 @pytest.mark.parametrize("kernel_shape", [(3, 3, 5, 4), (1, 1, 5, 4), (8, 8, 5, 1), (3, 5, 5, 2)])
 def test_gradients_of_conv_same_are_those_of_xla(key, kernel_shape):
     keys = jax.random.split(key, 3)
-    x = jax.random.normal(keys[0], (2, 11, 14, 5))
-    kernel = jax.random.normal(keys[1], kernel_shape)
+    x = random.normal(keys[0], (2, 11, 14, 5))
+    kernel = random.normal(keys[1], kernel_shape)
     (kh, kw) = kernel_shape[:2]
     padding = [(kh // 2, kh - 1 - kh // 2), (kw // 2, kw - 1 - kw // 2)]
 
@@ -37,7 +38,7 @@ def test_gradients_of_conv_same_are_those_of_xla(key, kernel_shape):
     ours, pullback = jax.vjp(layers.conv_same, x, kernel)
     theirs, reference_pullback = jax.vjp(reference, x, kernel)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    gradient = jax.random.normal(keys[2], ours.shape)
+    gradient = random.normal(keys[2], ours.shape)
     for a, b in zip(pullback(gradient), reference_pullback(gradient), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
     np.testing.assert_allclose(
@@ -47,7 +48,7 @@ def test_gradients_of_conv_same_are_those_of_xla(key, kernel_shape):
 
 def test_complex_convolution_equals_complex_arithmetic(key):
     keys = jax.random.split(key, 3)
-    real, imag = (jax.random.normal(k, (1, 9, 10, 3)) for k in keys[:2])
+    real, imag = (random.normal(k, (1, 9, 10, 3)) for k in keys[:2])
     module = attention.ComplexConv(4)
     out, variables = jax.jit(module.init_with_output)(keys[2], real, imag)
     p = variables["params"]
@@ -59,7 +60,7 @@ def test_complex_convolution_equals_complex_arithmetic(key):
 
 
 def test_gate_convolution_equals_a_strided_convolution(key):
-    pooled, kernel = jax.random.normal(key, (2, 12)), jnp.array([1.0, -2.0, 0.5])
+    pooled, kernel = random.normal(key, (2, 12)), jnp.array([1.0, -2.0, 0.5])
     expected = jax.lax.conv_general_dilated(
         pooled[:, :, None], kernel.reshape(3, 1, 1), (2,), [(1, 1)], dimension_numbers=("NWC", "WIO", "NWC")
     )
@@ -67,7 +68,7 @@ def test_gate_convolution_equals_a_strided_convolution(key):
 
 
 def test_values_at_the_largest_modulus(key):
-    real, imag = jax.random.normal(key, (2, 2, 5, 6, 3))
+    real, imag = random.normal(key, (2, 2, 5, 6, 3))
     max_real, max_imag = attention.values_at_largest(real**2 + imag**2, real, imag)
     flat = np.asarray(real + 1j * imag).reshape(2, 30, 3)
     expected = np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], axis=1)[:, 0]
@@ -78,7 +79,7 @@ def test_values_at_the_largest_modulus(key):
 
 def test_the_value_at_the_largest_is_the_maximum_with_its_gradient(key):
     """Ties included: both share the gradient evenly."""
-    x = jax.random.normal(key, (2, 5, 6, 3)).at[0, 1:3, 2, 0].set(9.0)
+    x = random.normal(key, (2, 5, 6, 3)).at[0, 1:3, 2, 0].set(9.0)
 
     def ours(x):
         return (attention.values_at_largest(x, x)[0] ** 2).sum()
@@ -88,7 +89,7 @@ def test_the_value_at_the_largest_is_the_maximum_with_its_gradient(key):
 
 def test_gated_mixing_is_the_convolution_of_the_gated_image(key):
     keys = jax.random.split(key, 3)
-    y, gate = jax.random.normal(keys[0], (2, 5, 6, 4)), jax.random.uniform(keys[1], (2, 4))
+    y, gate = random.normal(keys[0], (2, 5, 6, 4)), random.uniform(keys[1], (2, 4))
     module, plain = layers.GatedMixing(), layers.Conv(4, kernel_size=1)
     variables = module.init(keys[2], y, gate)
 
@@ -109,7 +110,7 @@ def test_pixel_shuffle_has_the_published_channel_order():
 
 
 def test_a_delta_psf_is_the_identity_and_an_offset_tap_a_shift(key):
-    frames = jax.random.normal(key, (2, 12, 10, 3))
+    frames = random.normal(key, (2, 12, 10, 3))
     delta = jnp.zeros((2, 8, 8, 3)).at[:, 4, 4, :].set(1.0)
     np.testing.assert_allclose(degradation.degrade(frames, delta)[..., 0], frames.sum(-1), atol=1e-5)
     offset = jnp.zeros((2, 8, 8, 3)).at[:, 5, 2, 0].set(1.0)
@@ -120,8 +121,8 @@ def test_a_delta_psf_is_the_identity_and_an_offset_tap_a_shift(key):
 def test_degradation_obeys_the_adjoint_law(key):
     """<A z, y> = <z, A^T y>, with the transpose from the gradient."""
     keys = jax.random.split(key, 3)
-    z, y = jax.random.normal(keys[0], (1, 12, 10, 3)), jax.random.normal(keys[1], (1, 12, 10, 1))
-    psf = jax.nn.softmax(jax.random.normal(keys[2], (1, 8, 8, 3)), axis=(1, 2))
+    z, y = random.normal(keys[0], (1, 12, 10, 3)), random.normal(keys[1], (1, 12, 10, 1))
+    psf = jax.nn.softmax(random.normal(keys[2], (1, 8, 8, 3)), axis=(1, 2))
 
     @jax.jit
     def image_and_transpose(z, y):
@@ -148,7 +149,7 @@ def test_any_size_and_number_of_frames(key, shape, frames, fields):
     """The image is the degraded one, and the PSF at first the microscope's."""
     microscope = Microscope(**frames)
     network = tiny_oidn(microscope, **fields)
-    raw_frames = jax.random.uniform(key, (2, *shape, microscope.frames))
+    raw_frames = random.uniform(key, (2, *shape, microscope.frames))
     prediction = jax.jit(network.apply)(jax.jit(network.init)(FAST_KEY, raw_frames), raw_frames)
     height, width = shape[0] * microscope.scale, shape[1] * microscope.scale
     assert prediction.image.shape == (2, height, width, 1)
@@ -174,7 +175,7 @@ def test_the_theoretical_psf_is_the_initial_psf(key, normalisation):
         normalisation=normalisation,
         initial_psf=network.initial_psf,
     )
-    (psf, _), _ = head.init_with_output(FAST_KEY, jax.random.normal(key, (1, 32, 32, 2)))
+    (psf, _), _ = head.init_with_output(FAST_KEY, random.normal(key, (1, 32, 32, 2)))
     expected = airy_psf(8, na=1.3, emission_wavelength_nm=525.0, pixel_size_nm=31.3)
     for frame in (0, 4):
         np.testing.assert_allclose(psf[0, :, :, frame], expected, atol=1e-4)
@@ -186,7 +187,7 @@ def test_without_a_microscope_the_theoretical_psf_is_an_error():
 
 
 def test_bfloat16_computes_near_float32_with_float32_parameters(key):
-    raw_frames = jax.random.uniform(key, (1, 16, 16, 9))
+    raw_frames = random.uniform(key, (1, 16, 16, 9))
     network, coarse = tiny_oidn(Microscope()), tiny_oidn(Microscope(), dtype="bfloat16")
     full, variables = jax.jit(network.init_with_output)(FAST_KEY, raw_frames)
     half = jax.jit(coarse.apply)(variables, raw_frames)
@@ -207,7 +208,7 @@ def test_bfloat16_keeps_the_transform_and_the_statistics_in_float32():
 
 
 def test_rematerialisation_changes_nothing_but_the_memory(key):
-    features = jax.random.uniform(key, (1, 8, 8, 4))
+    features = random.uniform(key, (1, 8, 8, 4))
     shapes, generator = jax.eval_shape(ResidualGroup(ADDB, 1).init, FAST_KEY, features), np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), jnp.float32), shapes)
 
@@ -246,6 +247,6 @@ def test_illegal_input_is_refused(key, shape, message):
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 def test_a_unet_extends_images_by_their_mirror(key, factor):
-    x = jax.random.uniform(key, (2, 17, 22, 3))
+    x = random.uniform(key, (2, 17, 22, 3))
     missing = [(0, 0), (0, -17 % factor), (0, -22 % factor), (0, 0)]
     np.testing.assert_array_equal(mirrored_to_multiple(x, factor), np.pad(x, missing, mode="symmetric"))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models.networks import LABELS, NETWORKS, build_network, default_fields, has_error, has_psf, input_channels
 from oidn_jax.models.unet import UNet
@@ -84,7 +85,7 @@ def test_an_oidn_for_a_measured_otf_starts_with_its_psf():
 def test_a_u_net_keeps_the_image_of_any_size_where_it_is(key):
     """What the halvings need is mirrored at the far borders and cropped: the rest does not depend on it."""
     network = built("unet", Microscope(), widths=(4, 4))
-    frames = jax.random.uniform(key, (1, 40, 40, 9))
+    frames = random.uniform(key, (1, 40, 40, 9))
     image, variables = jax.jit(network.init_with_output)(key, frames)
     cut = jax.jit(network.apply)(variables, frames[:, :39, :39])
     np.testing.assert_allclose(cut.image[:, :48, :48], image.image[:, :48, :48], atol=1e-5)

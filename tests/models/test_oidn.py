@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oidn_jax import losses
+from oidn_jax import losses, random
 from oidn_jax.models.oidn import OIDN
 from oidn_jax.models.prediction import Prediction
 from oidn_jax.models.published import to_model
@@ -109,7 +109,7 @@ TINY = {"width": 4, "groups": 1, "blocks": 1, "psf_init": "authors"}
 def tiny(**fields):
     """Parameters by path and what a tiny network makes of random frames."""
     network = OIDN(**TINY, **fields)
-    frames = jax.random.uniform(jax.random.key(1), (2, 16, 20, 9))
+    frames = random.uniform(jax.random.key(1), (2, 16, 20, 9))
     params = network.init(jax.random.key(0), frames)["params"]
     return flattened(params), network.apply({"params": params}, frames)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.optics import fourier, grid
 
 upsample = jax.jit(grid.upsample, static_argnames="scale")
@@ -14,7 +15,7 @@ filtered = jax.jit(fourier.filter_image)
 def band_limited(key, shape):
     """A real image without frequencies near Nyquist, where interpolation is ambiguous."""
     radius = fourier.frequency_radius(*shape)
-    return filtered(jax.random.normal(key, shape), (radius < 0.4).astype(float))
+    return filtered(random.normal(key, shape), (radius < 0.4).astype(float))
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
@@ -62,7 +63,7 @@ def test_the_padded_spectrum_grid_has_its_even_pixels_on_the_raw_ones(key):
 
 
 def test_a_shift_by_whole_pixels_rolls(key):
-    image = jax.random.normal(key, (2, 7, 8))
+    image = random.normal(key, (2, 7, 8))
     shifted = grid.shift_image(image, (2.0, -3.0))
     np.testing.assert_allclose(shifted, jnp.roll(image, (2, -3), (1, 2)), atol=1e-5)
 
@@ -72,7 +73,7 @@ def test_binning_means_blocks_refuses_the_rest_and_has_its_adjoint(key):
     np.testing.assert_allclose(grid.bin_pixels(image, scale=2)[0, 0], (0 + 1 + 6 + 7) / 4)
     with pytest.raises(ValueError, match="4 x 6 pixels cannot be binned by 4"):
         grid.bin_pixels(image, scale=4)
-    coarse = jax.random.normal(key, (2, 3))
+    coarse = random.normal(key, (2, 3))
     np.testing.assert_allclose(
         jnp.vdot(grid.bin_pixels(image, scale=2), coarse),
         jnp.vdot(image, grid.unbin_pixels(coarse, scale=2)),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.data.otf_file import read_radial_otf
 from oidn_jax.optics import forward, fourier, grid, illumination, otf
 
@@ -164,7 +165,7 @@ def test_objects_that_the_camera_does_not_divide_are_refused():
 
 
 def test_forward_model_is_vmapped_over_acquisitions(key):
-    specimens = jax.random.uniform(key, (2, 16, 16))
+    specimens = random.uniform(key, (2, 16, 16))
     vectors = jnp.stack([jnp.full((1, 2), 0.2), jnp.full((1, 2), 0.1)])
     transfer = otf.airy_otf(fourier.frequency_radius(16, 16), cutoff=0.15)
 
@@ -186,7 +187,7 @@ def test_background_is_added_in_every_frame_with_its_brightness(key):
         bands = forward.form_bands(specimen, given.wave_vector, np.ones((16, 16)), scale=2)
         return forward.mix_bands(bands, given, background=haze) - forward.mix_bands(bands, given)
 
-    added = form(jax.random.uniform(key, (16, 16)))
+    added = form(random.uniform(key, (16, 16)))
     np.testing.assert_allclose(added, jnp.broadcast_to(jnp.array([3.0, 1.5, 6.0])[:, None, None], (3, 8, 8)), atol=1e-5)
 
 
@@ -230,7 +231,7 @@ def test_the_light_of_three_beams_is_the_sum_of_its_waves():
 def test_frames_of_three_beams_equal_a_direct_sum(key):
     """Both forms of the model against numpy: multiply, convolve, add up the pixels."""
     given, size = three_beams(), (10, 12)
-    specimen = np.asarray(jax.random.uniform(key, (20, 24)))
+    specimen = np.asarray(random.uniform(key, (20, 24)))
     transfer = otf.airy_otf(fourier.frequency_radius(20, 24), cutoff=0.3)
     lit = specimen * light_of_three_beams(given, size, 2)
     blurred = np.fft.ifft2(np.fft.fft2(lit) * transfer).real
@@ -243,8 +244,8 @@ def test_frames_of_three_beams_equal_a_direct_sum(key):
 
 def test_back_projection_is_the_adjoint_for_three_beams(key):
     given = three_beams()
-    specimen = jax.random.normal(key, (20, 24))
-    frames = jax.random.normal(jax.random.fold_in(key, 1), (10, 10, 12))
+    specimen = random.normal(key, (20, 24))
+    frames = random.normal(jax.random.fold_in(key, 1), (10, 10, 12))
     transfer = otf.airy_otf(fourier.frequency_radius(20, 24), cutoff=0.3)
     there = jax.jit(partial(forward.form_raw_frames, scale=2))(specimen, given, transfer)
     back = jax.jit(partial(forward.back_project, scale=2))(frames, given, transfer)

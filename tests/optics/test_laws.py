@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.optics import forward, noise, otf
 from oidn_jax.optics.laws import LAWS, Model, Setup, check
 from oidn_jax.optics.microscope import MeasuredOtf, Microscope
@@ -83,7 +84,7 @@ def wrong_adjoint(frames, illumination, otf, *, scale):
 
 def gaussian_noise(key, photons, camera):
     """As noisy, but of one strength for dark and bright pixels."""
-    spread = jnp.sqrt(100.0 + camera.read_noise**2) * jax.random.normal(key, photons.shape)
+    spread = jnp.sqrt(100.0 + camera.read_noise**2) * random.normal(key, photons.shape)
     return jnp.round(camera.gain * (photons + spread) + camera.offset)
 
 
@@ -93,7 +94,7 @@ def without_read_noise(key, photons, camera):
 
 def symmetric_noise(key, photons, camera):
     """Of the right strength, but as likely above as below the mean."""
-    spread = jnp.sqrt(photons + camera.read_noise**2) * jax.random.normal(key, photons.shape)
+    spread = jnp.sqrt(photons + camera.read_noise**2) * random.normal(key, photons.shape)
     return jnp.round(camera.gain * (photons + spread) + camera.offset)
 
 

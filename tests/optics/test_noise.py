@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.simulation import distance_from_poisson
+from oidn_jax import random
 from oidn_jax.optics import noise
 from oidn_jax.optics.noise import Camera, NoiseModel
 
@@ -49,7 +50,7 @@ def test_the_variance_is_that_of_the_counts_and_at_least_that_of_one_photo_elect
 
 
 def test_the_variance_may_be_of_each_orientation(key):
-    counts = jax.random.uniform(key, (3, 2, 4, 5), maxval=200.0)
+    counts = random.uniform(key, (3, 2, 4, 5), maxval=200.0)
     gain, offset, dark = np.array([1.0, 1.5, 2.0]), np.array([0.0, 10.0, 20.0]), np.array([3.0, 0.0, 9.0])
     variance = NoiseModel(gain, offset, dark).variance(counts)
     for i in range(3):

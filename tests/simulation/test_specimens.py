@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oidn_jax import random
 from oidn_jax.simulation import drawing, specimens
 from oidn_jax.simulation.specimen import Draw
 from oidn_jax.simulation.specimens import SPECIMENS
@@ -76,7 +77,7 @@ def test_points_share_their_brightness_between_four_pixels():
 def test_curves_pass_their_anchor_and_bend_as_their_persistence_says(key):
     """Var(direction change) = length / persistence, over lengths beyond that of the curvature; steps of one spacing."""
     count, steps, pixel_size_nm, persistence_um = 4000, 301, 50.0, 20.0
-    nodes = jax.random.normal(key, (count, drawing.curvature_nodes(steps, pixel_size_nm=pixel_size_nm)))
+    nodes = random.normal(key, (count, drawing.curvature_nodes(steps, pixel_size_nm=pixel_size_nm)))
     path, normal = jax.jit(
         partial(drawing.smooth_curves, steps=steps, pixel_size_nm=pixel_size_nm, persistence_um=persistence_um)
     )(nodes, jnp.ones((count, 2)), jnp.full(count, 0.3))
@@ -95,7 +96,7 @@ def test_labels_are_whole_numbers_with_poisson_variance(key):
 
 
 def test_log_normal_numbers_have_the_mean_1(key):
-    numbers = drawing.log_normal(jax.random.normal(key, (100_000,)), variation=0.5)
+    numbers = drawing.log_normal(random.normal(key, (100_000,)), variation=0.5)
     np.testing.assert_allclose([numbers.mean(), jnp.log(numbers).std()], [1.0, 0.5], rtol=0.02)
 
 

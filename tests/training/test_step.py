@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from oidn_jax import random
 from oidn_jax.models.networks import initial_params
 from oidn_jax.models.unet import UNet
 from oidn_jax.training import parallel
@@ -35,7 +36,7 @@ def make_state(key, settings):
 
 @pytest.fixture
 def batch(key):
-    raw_frames = jax.random.uniform(key, (4, 16, 16, 9))
+    raw_frames = random.uniform(key, (4, 16, 16, 9))
     target = jax.image.resize(raw_frames.mean(-1, keepdims=True), (4, 32, 32, 1), "cubic")
     return {"inputs": raw_frames, "target": target}
 
@@ -71,12 +72,12 @@ def test_four_devices_equal_one_device_on_the_joined_batch(key, batch):
 
 
 def test_each_device_draws_its_own_data_and_each_step_anew(key):
-    generate = parallel.on_each_device(lambda k: jax.random.normal(k, (2,)))
+    generate = parallel.on_each_device(lambda k: random.normal(k, (2,)))
     first, second = np.asarray(generate(key, 1)), np.asarray(generate(key, 2))
     assert first.shape == (4, 2)
     assert len(np.unique(np.concatenate([first, second]))) == 16
     np.testing.assert_array_equal(first, generate(key, 1))
-    expected = jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 1), 3), (2,))
+    expected = random.normal(jax.random.fold_in(jax.random.fold_in(key, 1), 3), (2,))
     np.testing.assert_allclose(first[3], expected, rtol=1e-6)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from oidn_jax import random
 from oidn_jax.optics.fourier import fft2, filter_image, fold_spectrum, frequency_radius
 from oidn_jax.optics.grid import binning_transfer, fine_positions
 from oidn_jax.optics.illumination import Illumination
@@ -100,7 +101,7 @@ def adjointness(model: Model, setup: Setup, key: Array) -> Array:
     """<frames of S, D> against <S, back-projection of D>."""
     specimen, illumination = _scene(setup, key)
     frames = _frames(model, setup, key)
-    data = jax.random.uniform(jax.random.fold_in(key, 1), frames.shape)
+    data = random.uniform(jax.random.fold_in(key, 1), frames.shape)
     back = model.back_project(data, illumination, setup.otf(model), scale=setup.scale)
     return _difference(jnp.vdot(specimen, back), jnp.vdot(frames, data))
 
@@ -151,7 +152,7 @@ def _gradient(model: Model, setup: Setup, key: Array, *, by: str) -> Array:
     specimen, illumination = _scene(setup, key)
     psf_image = model.psf_of_otf(setup.otf(model))
     scale = setup.scale
-    data = jax.random.normal(
+    data = random.normal(
         jax.random.fold_in(key, 1), (len(setup.angles) * setup.microscope.phases, setup.size, setup.size)
     )
 
