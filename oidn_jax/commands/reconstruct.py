@@ -35,6 +35,7 @@ _ONLY_FOR = {
     "checkpoint": ("network",),
     "tile": ("network",),
     "overlap": ("network",),
+    "views": ("network",),
     "wiener": ("wiener",),
     "attenuation": ("wiener", "true-wiener", "hifi"),
     "w1": ("hifi",),
@@ -145,6 +146,12 @@ def _parser() -> OneLineParser:
     network.add_argument("--checkpoint", choices=("best", "last"), help="default: best where there is one, else last")
     network.add_argument("--tile", type=int, metavar="PX", help="side of the tiles, raw pixels; default: as trained")
     network.add_argument("--overlap", type=int, metavar="PX", help="of neighbouring tiles; default: a quarter tile")
+    network.add_argument(
+        "--views",
+        type=int,
+        metavar="N",
+        help="mirrored and turned views of each tile, whose mean is taken, for guided networks: 1, 2, 4 (default) or 8",
+    )
 
     classical = parser.add_argument_group("classical methods; stripes also of guided networks")
     classical.add_argument("--wiener", type=float, metavar="W", help="Wiener parameter; default: from the noise")
@@ -212,7 +219,9 @@ def _methods(options: argparse.Namespace) -> "list[Method]":
         models = [load(workdir, checkpoint=options.checkpoint) for workdir in options.workdir]
         if options.workdir == [DEFAULT_WEIGHTS]:
             print(DEFAULT_IS_USED)
-        return [NetworkMethod(model, tile=options.tile, overlap=options.overlap) for model in models]
+        return [
+            NetworkMethod(model, tile=options.tile, overlap=options.overlap, views=options.views) for model in models
+        ]
     return [
         ClassicalMethod(
             options.method,

@@ -30,7 +30,7 @@ class Validation:
 
     def __call__(self, model: TrainedModel, *, figure_path: Path) -> dict[str, float]:
         """`ssim` and `psnr` over all levels and scenes; the panel shows the medium of the levels."""
-        scenes, method, images = self._scenes, NetworkMethod(model), {}
+        scenes, method, images = self._scenes, NetworkMethod(model, views=1), {}
         scores, target = [], jnp.asarray(scenes.target)
         for level in scenes.levels:
             images[level] = [method(acquisition, 0) for acquisition in scenes.acquisitions(level)]

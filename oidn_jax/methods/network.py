@@ -6,6 +6,10 @@ guides that the illumination gives, whose image is proportional to light. The ne
 (`methods.tiling`), one at a time. Where the device's memory does not suffice the tiles are halved, with a remark, and
 the image is computed again, so that it has one tiling.
 
+A guided network sees each tile in several views, mirrored and turned, and gives the mean of what it makes of them
+("geometric self-ensemble": Lim et al., CVPR Workshops (2017)): what it has learned knows no direction, its mistakes do.
+Raw frames cannot be turned, as their patterns would turn too.
+
 The result depends on the tile: the attention of OIDN takes statistics of the tile it sees, and its PSF is estimated per
 tile. Measured (docs/reconstruction.md) the dependence is small and larger tiles are faster.
 """
@@ -27,7 +31,7 @@ from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods.classical import PROPORTIONAL, illumination_provenance
 from oidn_jax.methods.method import Image, Method, Progress, check_finite, no_progress
 from oidn_jax.methods.tiling import Tiling, map_tiles
-from oidn_jax.models.guided import GUIDES, fold
+from oidn_jax.models.guided import GUIDES, VIEWS, View, fold
 from oidn_jax.models.layers import SMALLEST_IMAGE
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.models.training_range import TrainingRange
@@ -39,6 +43,7 @@ BORDER = 16
 
 # An image of 256 x 256, mirrored at its border, is one tile.
 DEFAULT_TILE, DEFAULT_OVERLAP = 256 + 2 * BORDER, 32
+DEFAULT_VIEWS = 4  # the time of the network is proportional to them; what 8 gain is little (docs/guided.md)
 
 # Backing off ends here: below it, the statistics of a tile have little to do with those of the image.
 SMALLEST_BACKED_OFF_TILE = 64
@@ -54,19 +59,26 @@ class NetworkMethod:
         model: its weights.
         tile: side of the tiles, raw pixels; None takes that of the training patches, at least 288.
         overlap: raw pixels that neighbouring tiles share at least; None takes a quarter of a tile, at most 32.
+        views: of each tile, whose mean is taken: 1, 2 (turned by 180 degrees), 4 (mirrored) or 8 (transposed too); None
+            is 4 for a guided network, and 1 for the others, which have no choice.
 
     Raises:
-        IllegalValue: for a tile below 16, or an overlap that is negative or not less than half a tile.
+        IllegalValue: for a tile below 16, an overlap that is negative or not less than half a tile, or other views.
     """
 
     model: TrainedModel
     tile: int | None = None
     overlap: int | None = None
+    views: int | None = None
 
     writes_image, inputs = True, ()
 
     def __post_init__(self) -> None:
         _ = self.tiling
+        legal = (1, 2, 4, 8) if self.model.guided else (1,)
+        if self.views is not None and self.views not in legal:
+            only = "" if self.model.guided else f" for {self.label}, whose raw frames cannot be turned"
+            raise IllegalValue("views", self.views, f"legal: {', '.join(map(str, legal))}{only}")
 
     @property
     def name(self) -> str:
@@ -88,6 +100,10 @@ class NetworkMethod:
         """What is tried first."""
         tile = max(self.model.patch, DEFAULT_TILE) if self.tile is None else self.tile
         return Tiling(tile, min(tile // 4, DEFAULT_OVERLAP) if self.overlap is None else self.overlap)
+
+    @property
+    def _views(self) -> tuple[View, ...]:
+        return VIEWS[: self.views or (DEFAULT_VIEWS if self.model.guided else 1)]
 
     def check(self, microscope: Microscope) -> None:
         """Refuses other frames than those of the training; a guided network minds the scale only.
@@ -130,6 +146,7 @@ class NetworkMethod:
                 **given.provenance,
                 "tile": [height, width],
                 "overlap": tiling.overlap,
+                **({"views": len(self._views)} if self.model.guided else {}),
             },
             remarks=(*given.remarks, *remarks),
         )
@@ -142,7 +159,7 @@ class NetworkMethod:
         tiling, remarks = self.tiling, ()
         padded = (channels.shape[0] + 2 * BORDER, channels.shape[1] + 2 * BORDER)
         while True:
-            pixels = _unless_out_of_memory(lambda: _reconstruct(channels, self.model, tiling, progress))  # noqa: B023 -- called at once
+            pixels = _unless_out_of_memory(lambda: self._reconstruct(channels, tiling, progress))  # noqa: B023 -- called at once
             if pixels is not None:
                 return pixels, tiling, remarks
             smaller = tiling.smaller(padded, smallest=SMALLEST_BACKED_OFF_TILE)
@@ -154,6 +171,39 @@ class NetworkMethod:
                 )
             remarks = (*remarks, f"memory ran out with tiles of {side} raw pixels; `tile` is {smaller.tile} instead")
             tiling = smaller
+
+    def _reconstruct(
+        self, channels: Float32[np.ndarray, "h w channels"], tiling: Tiling, progress: Progress
+    ) -> Float32[np.ndarray, "maps h2 w2"]:
+        """The image, and where the network expects errors, these."""
+        scale = self.model.microscope.scale
+        padded = np.pad(channels, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
+        done, total = 0, tiling.count((padded.shape[0], padded.shape[1]))
+
+        def maps(tile: np.ndarray) -> np.ndarray:
+            nonlocal done
+            if self.model.guided:
+                seen = [view.undone(self._maps(view.of_guides(tile, scale=scale))) for view in self._views]
+                values = np.mean(seen, axis=0)
+            else:
+                values = self._maps(tile)
+            done += 1
+            progress(done, total)
+            return values
+
+        blended = map_tiles(maps, padded, tiling, scale=scale, maps=1 + self.model.expects_error)
+        inside = slice(scale * BORDER, -scale * BORDER)
+        return blended[:, inside, inside]
+
+    def _maps(self, tile: Float32[np.ndarray, "h w channels"]) -> Float32[np.ndarray, "maps h2 w2"]:
+        """What the network makes of one view of a tile."""
+        prediction = self.model(tile[None])
+        image = np.asarray(prediction.image)[0, :, :, 0]
+        if prediction.log_error is None:
+            return image[None]
+        # An exponential has no bound, and what no training showed may be expected to be wrong by a thousand times.
+        largest = np.abs(image) + 10.0 ** tile[0, 0, GUIDES * self.model.microscope.scale**2]
+        return np.stack([image, np.minimum(np.exp(np.asarray(prediction.log_error)[0, :, :, 0]), largest)])
 
 
 @dataclass(frozen=True)
@@ -230,31 +280,6 @@ def _outside(trained: TrainingRange, made: Guides, acquisition: Acquisition) -> 
 _compiled_guides = jax.jit(guides, static_argnames="scale")
 
 
-def _reconstruct(
-    channels: Float32[np.ndarray, "h w channels"], model: TrainedModel, tiling: Tiling, progress: Progress
-) -> Float32[np.ndarray, "maps h2 w2"]:
-    """The image, and where the network expects errors, these."""
-    scale = model.microscope.scale
-    mirrored = np.pad(channels, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="symmetric")
-    done, total = 0, tiling.count((mirrored.shape[0], mirrored.shape[1]))
-
-    def network(tile: np.ndarray) -> np.ndarray:
-        nonlocal done
-        prediction = model(tile[None])
-        image = np.asarray(prediction.image)[0, :, :, 0]
-        done += 1
-        progress(done, total)
-        if prediction.log_error is None:
-            return image[None]
-        # An exponential has no bound, and what no training showed may be expected to be wrong by a thousand times.
-        largest = np.abs(image) + 10.0 ** tile[0, 0, GUIDES * scale**2]
-        return np.stack([image, np.minimum(np.exp(np.asarray(prediction.log_error)[0, :, :, 0]), largest)])
-
-    blended = map_tiles(network, mirrored, tiling, scale=scale, maps=1 + model.expects_error)
-    inside = slice(scale * BORDER, -scale * BORDER)
-    return blended[:, inside, inside]
-
-
 def _unless_out_of_memory(compute: Callable[[], np.ndarray]) -> np.ndarray | None:
     """What a computation gives; None when memory runs out, by then free of everything the error had kept alive."""
     try:
@@ -274,6 +299,7 @@ def reconstruct(
     microscope: Microscope | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    views: int | None = None,
     progress: Progress = no_progress,
 ) -> Float32[np.ndarray, "b h2 w2 1"]:
     """Reconstructs raw SIM frames in memory by a trained network.
@@ -285,6 +311,7 @@ def reconstruct(
         microscope: what recorded the frames; None for the model's. A guided network needs it, as one serves many.
         tile: as `NetworkMethod`.
         overlap: as `NetworkMethod`.
+        views: as `NetworkMethod`.
         progress: called after each tile with the number of tiles done and of all; where memory runs out, both numbers
             start anew.
 
@@ -293,13 +320,13 @@ def reconstruct(
         a guided network in counts above the camera's offset.
 
     Raises:
-        InputError: (a ValueError) wrong shape, dtype, tile or overlap; NaN or infinite pixels, given or computed; too
-            little memory even for tiles of 64 pixels; a guided network without a microscope.
+        InputError: (a ValueError) wrong shape, dtype, tile, overlap or views; NaN or infinite pixels, given or
+            computed; too little memory even for tiles of 64 pixels; a guided network without a microscope.
 
     Warns:
         RuntimeWarning: hot pixels, saturation, a doubtful frame order; the tiles were halved because memory ran out.
     """
-    method = NetworkMethod(model, tile=tile, overlap=overlap)
+    method = NetworkMethod(model, tile=tile, overlap=overlap, views=views)
     images = _images(raw_frames, method, microscope, progress)
     return np.stack([image.pixels for image in images])[..., None]
 
@@ -311,6 +338,7 @@ def reconstruct_with_error(
     microscope: Microscope | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    views: int | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Float32[np.ndarray, "b h2 w2 1"], Float32[np.ndarray, "b h2 w2 1"]]:
     """As `reconstruct`; gives the images, and the expected absolute error of each pixel in their unit.
@@ -318,7 +346,7 @@ def reconstruct_with_error(
     Raises:
         InputError: as `reconstruct`; a network that expects no errors.
     """
-    method = NetworkMethod(model, tile=tile, overlap=overlap)
+    method = NetworkMethod(model, tile=tile, overlap=overlap, views=views)
     check_expects_error(method)
     images = _images(raw_frames, method, microscope, progress)
     pixels, errors = zip(*((image.pixels, image.error) for image in images), strict=True)

@@ -6,10 +6,12 @@ any number of orientations, phases and harmonics, and any pixel, objective and c
 training it is Wiener SIM.
 """
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from oidn_jax.errors import IllegalValue
 from oidn_jax.models.layers import pixel_shuffle
@@ -41,6 +43,43 @@ def fold(
     sub_pixels = sub_pixels.reshape(h // scale, w // scale, count * scale**2)
     everywhere = jnp.broadcast_to(conditions[None, None], (*sub_pixels.shape[:2], len(conditions)))
     return jnp.concatenate([sub_pixels, everywhere], axis=-1)
+
+
+class View(NamedTuple):
+    """One of the eight ways to look at a scene: mirrored along y, along x, then transposed."""
+
+    y: bool = False
+    x: bool = False
+    transposed: bool = False
+
+    def of_guides(
+        self, guides: Shaped[np.ndarray, "h w channels"], *, scale: int
+    ) -> Shaped[np.ndarray, "h2 w2 channels"]:
+        """The folded guides of the scene, seen so."""
+        count = GUIDES * scale**2
+        sub_pixels = guides[..., :count].reshape(*guides.shape[:2], GUIDES, scale, scale)
+        seen = self._of(self._of(sub_pixels, 0, 1), 3, 4)
+        return np.concatenate([seen.reshape(*seen.shape[:2], count), self._of(guides[..., count:], 0, 1)], axis=-1)
+
+    def undone(self, images: Shaped[np.ndarray, "*batch h w"]) -> Shaped[np.ndarray, "*batch h2 w2"]:
+        """Images of a scene that was seen so, as of the scene itself."""
+        images = np.swapaxes(images, -2, -1) if self.transposed else images
+        return np.flip(images, self._axes(-2, -1))
+
+    def _of(self, array: np.ndarray, y: int, x: int) -> np.ndarray:
+        array = np.flip(array, self._axes(y, x))
+        return np.swapaxes(array, y, x) if self.transposed else array
+
+    def _axes(self, y: int, x: int) -> tuple[int, ...]:
+        return (y,) * self.y + (x,) * self.x
+
+
+# Those of few views first that differ most; the first four keep the shape of an image and the columns of its camera.
+VIEWS = tuple(
+    View(y, x, transposed)
+    for transposed in (False, True)
+    for y, x in ((False, False), (True, True), (True, False), (False, True))
+)
 
 
 class Guided(nn.Module):

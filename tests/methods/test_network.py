@@ -266,6 +266,41 @@ def test_what_lies_outside_the_training_is_said():
 
 
 @dataclass(frozen=True)
+class Slanted(TrainedModel):
+    """Gives its first guide plus the row and ten times the column of each pixel, and as expected error the row."""
+
+    def __call__(self, guides):
+        image = np.array(pixel_shuffle(jnp.asarray(guides[..., :4]), 2))
+        y, x = np.indices(image.shape[1:3]).astype(np.float32)
+        return Prediction(image + (y + 10.0 * x)[None, ..., None], log_error=np.log(1e-3 * (1.0 + y))[None, ..., None])
+
+
+@pytest.mark.parametrize("tile", [None, 40], ids=["whole", "tiles"])
+def test_the_image_is_the_mean_of_its_views(tile):
+    model = Slanted(FIELDS["guided"], {}, MICROSCOPE, "joint", 32, ORIGIN, {})
+    acquisition = Acquisition.of_frames(GOOD, MICROSCOPE, fit_damping=False)
+    one, two, four, eight = (NetworkMethod(model, tile=tile, views=views)(acquisition, 0) for views in (1, 2, 4, 8))
+    assert [image.provenance["views"] for image in (one, two, four, eight)] == [1, 2, 4, 8]
+    unit = one.provenance["unit_counts"]
+    slant = (one.pixels - one.guide) / unit
+    assert np.ptp(slant) > 10.0
+    for image in (two, four, eight):
+        added = (image.pixels - image.guide) / unit
+        np.testing.assert_allclose(added, added.mean(), atol=1e-3 * added.mean())  # what is mirrored cancels
+        if image is not eight:  # the field is not square: transposed, the slant is another
+            np.testing.assert_allclose(added.mean(), slant.mean(), rtol=1e-3)
+            np.testing.assert_allclose(image.error.mean(), one.error.mean(), rtol=1e-3)
+    np.testing.assert_array_equal(NetworkMethod(model, tile=tile)(acquisition, 0).pixels, four.pixels)
+
+
+def test_wrong_views():
+    with pytest.raises(IllegalValue, match=r"`views` is 3; legal: 1, 2, 4, 8$"):
+        NetworkMethod(untrained("guided"), views=3)
+    with pytest.raises(IllegalValue, match="`views` is 2; legal: 1 for U-Net, whose raw frames cannot be turned"):
+        NetworkMethod(untrained(), views=2)
+
+
+@dataclass(frozen=True)
 class Doubtful(TrainedModel):
     """Gives its first guide, and expects everywhere the same error, in the guides' unit."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from oidn_jax import random
 from oidn_jax.errors import IllegalValue
-from oidn_jax.models.guided import Guided, channels
+from oidn_jax.models.guided import CONDITIONS, GUIDES, VIEWS, Guided, View, channels, fold
 from oidn_jax.models.layers import pixel_shuffle
 from oidn_jax.models.networks import has_error, has_psf
 
@@ -42,6 +42,26 @@ def test_what_it_learns_of_its_errors_does_not_move_the_image(key):
     gradient = jax.jit(jax.grad(lambda p: network.apply({"params": p}, guides).log_error.sum()))(params)["body"]
     size = {name: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(part)) for name, part in gradient.items()}
     assert {name for name, largest in size.items() if largest > 0} == {"error", "error_features"}
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_guides_are_seen_as_those_of_the_mirrored_scene(view):
+    numbers = np.random.default_rng(0)
+    images = numbers.normal(size=(GUIDES, 12, 8)).astype(np.float32)
+    conditions = numbers.normal(size=CONDITIONS).astype(np.float32)
+    scene = images[:, :: -1 if view.y else 1, :: -1 if view.x else 1]
+    scene = scene.swapaxes(1, 2) if view.transposed else scene
+    folded, folded_scene = (
+        np.asarray(fold(*map(jnp.asarray, (each, conditions)), scale=2)) for each in (images, scene)
+    )
+    np.testing.assert_array_equal(view.of_guides(folded, scale=2), folded_scene)
+    np.testing.assert_array_equal(view.undone(scene), images)
+
+
+def test_there_are_eight_views_and_the_first_is_the_scene():
+    assert len(set(VIEWS)) == 8
+    assert VIEWS[0] == View()
+    assert not any(view.transposed for view in VIEWS[:4])
 
 
 def test_fields_that_are_not_legal_are_refused():
