@@ -49,7 +49,7 @@ def _changes(microscope: tuple[float, ...]) -> dict[str, Any]:
         "simulation.mean_photons": _LEVELS,
         "simulation.uneven_brightness": (0.0, 0.06),
         "simulation.dichroism": (0.0, 0.3),
-        "simulation.empty": 0.06,
+        "simulation.empty": 0.1,
     }
 
 
