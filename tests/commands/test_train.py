@@ -122,6 +122,11 @@ WRONG = {
     ),
     "a value of the network": (["--config=er", "--config.model.width=0"], r"--config\.model\.width is 0"),
     "an unknown network": (["--config=er", "--config.model.name=resnet"], r"--config\.model\.name is 'resnet'"),
+    "a window of the profiler that is none": (
+        ["--config=er", "--config.train.profile_steps=(3, 1)"],
+        r"--config\.train\.profile_steps is \(3, 1\); .*--config\.train\.steps \(500000\)",
+    ),
+    "a hook that is not there": (["--config=er", "--on-metrics=nowhere.py:log"], r"--on-metrics is 'nowhere\.py:log'"),
     "a batch that devices cannot share": (
         ["--config=er", "--config.train.batch_size=3"],
         r"--config\.train\.batch_size",
