@@ -1,6 +1,7 @@
 """`oidn-jax train`: train a network."""
 
 import argparse
+import shlex
 import sys
 
 from oidn_jax.commands.configuration import add_config, changed_config, parse
@@ -11,7 +12,8 @@ from oidn_jax.errors import InputError
 DESCRIPTION = """\
 Trains a network on simulated acquisitions. The same command goes on from the last checkpoint; Ctrl-C and SIGTERM save
 first. The folder of the run holds checkpoints (with the weights by themselves), metrics.jsonl, TensorBoard events and a
-panel of pictures for each evaluation."""
+panel of pictures for each evaluation. Exit codes: 0 finished, or stopped and saved; 1 diverged, the disk is full or
+another host is lost; 2 a mistake in what was given; 130 a second Ctrl-C, without saving."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,13 +23,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--workdir", metavar="DIR", help="folder of the run; default: runs/ and the configuration's name"
     )
+    parser.add_argument(
+        "--on-metrics",
+        metavar="MODULE:FUNCTION",
+        help="a function that is called with each record of metrics.jsonl, as for an experiment tracker; of a module "
+        "that Python finds, or of a FILE.py, which is a Python program and is run; of several hosts on the first",
+    )
     options = parse(parser, arguments)
-    run(lambda: train(options), spell=parser.spell)
+    command = ["python", *sys.argv] if arguments is None else ["oidn-jax", "train", *arguments]
+    run(lambda: train(options, command), spell=parser.spell)
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace, command: list[str]) -> None:
     """Joins the other hosts, trains; exits with 1 where the training diverges or another host is lost."""
     # Imported here, so that help and wrong flags need not wait for jax.
+    from oidn_jax.commands.hook import function_of
     from oidn_jax.config import experiment_of
     from oidn_jax.evaluation.validation import Validation
     from oidn_jax.training import parallel
@@ -37,9 +47,14 @@ def train(options: argparse.Namespace) -> None:
     experiment = experiment_of(changed_config(options.config, options.changes))
     workdir = options.workdir or f"runs/{experiment.run.name.replace(':', '_').replace(',', '_')}"
     parallel.initialise(experiment.distributed)
+    main = parallel.is_main_process()
+    # On one host: a tracker wants to hear of a run once.
+    hook = function_of("on_metrics", options.on_metrics) if options.on_metrics and main else None
     validation = Validation(experiment.run.simulation, experiment.evaluation)
     try:
-        train_network(experiment.run, workdir, evaluator=validation, say=print)
+        finished = train_network(experiment.run, workdir, evaluator=validation, say=print, on_metrics=hook).finished
     except (TrainingDiverged, parallel.HostLost) as error:
         print(f"error: {InputError(str(error)).spelled(flag)}", file=sys.stderr)
         sys.exit(1)
+    if not finished and main:
+        print(f"  {shlex.join(command)}")

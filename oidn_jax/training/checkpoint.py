@@ -33,6 +33,11 @@ from oidn_jax.version import __version__
 
 # Fields of networks that change how they are computed, not what.
 COMPUTATION_FIELDS = ("model.dtype", "model.remat")
+# Those of a run's length and rhythm.
+_OF_NO_EFFECT = {
+    f"train.{name}"
+    for name in ("steps", "resume_from", "log_every", "evaluate_every", "checkpoint_every", "profile_steps")
+}
 _KEPT = 2  # of each kind: the one before is there where the newest is damaged
 _SECTIONS = ("model", "microscope", "data", "train")  # of a configuration, that a resumed run asks for
 _CHECKED = ("sha256", "leaves", "files")  # of a record: any of them says that it is of today
@@ -111,12 +116,8 @@ class Checkpoints:
             for folder in kept_steps(self._workdir, kind):
                 if int(folder.name) > step:
                     remove_folder(folder)
-        for folder in kept_steps(self._workdir, "best"):
-            try:
-                return float(_read_record(folder)["scores"]["ssim"])
-            except DamagedCheckpoint:
-                say(f"{_damage(folder)}; the best is chosen without it")
-        return float("-inf")
+        best = best_score(self._workdir, say)
+        return float("-inf") if best is None else best[0]
 
     def save(self, kind: str, state: TrainState, *, scores: Mapping[str, float]) -> None:
         """Save a state; a checkpoint of the same step is already the same and is kept.
@@ -168,6 +169,16 @@ class Checkpoints:
 
 def _record_path(folder: Path) -> Path:
     return folder / "record" / "metadata"
+
+
+def best_score(workdir: Path, say: Callable[[str], None]) -> tuple[float, Path] | None:
+    """SSIM and folder of the best checkpoint; None without any. A damaged record is told to `say`, and passed over."""
+    for folder in kept_steps(workdir, "best"):
+        try:
+            return float(_read_record(folder)["scores"]["ssim"]), folder
+        except DamagedCheckpoint:
+            say(f"{_damage(folder)}; the best is chosen without it")
+    return None
 
 
 def resume(
@@ -314,10 +325,9 @@ def shared_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """`name: old to new` for every field of a configuration that differs, those of a run's length left out."""
+    """`name: old to new` for every field of a configuration that differs, those that change no parameter left out."""
     a, b = _flat(ours), _flat(theirs)
-    ignored = {"train.steps", "train.resume_from", "train.log_every", "train.evaluate_every", "train.checkpoint_every"}
-    names = [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name) and name not in ignored]
+    names = [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name) and name not in _OF_NO_EFFECT]
     return [f"{name} {b.get(name)!r} to {a.get(name)!r}" for name in names if not name.startswith("distributed.")]
 
 

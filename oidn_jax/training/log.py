@@ -1,4 +1,4 @@
-"""What a run leaves to read: `metrics.jsonl`, TensorBoard events, and a progress bar on a terminal."""
+"""What a run leaves to read: `metrics.jsonl` and TensorBoard events."""
 
 import contextlib
 import json
@@ -8,31 +8,43 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboardX.summary import scalar
 
 from oidn_jax.data.atomic import explained, write_text
 from oidn_jax.data.regular_file import refuse_pipe
-from oidn_jax.errors import InputError
+from oidn_jax.errors import InputError, printable
+
+# Called with a record of `metrics.jsonl`: `step`, `split` and the values.
+OnMetrics = Callable[[dict[str, Any]], object]
 
 
 class MetricLog:
     """Appends to `metrics.jsonl`, one JSON object a line, and to TensorBoard events. Use as a context manager."""
 
     def __init__(
-        self, workdir: Path, *, first_step: int, writes: bool = True, say: Callable[[str], None] = print
+        self,
+        workdir: Path,
+        *,
+        first_step: int,
+        writes: bool = True,
+        say: Callable[[str], None] = print,
+        on_metrics: OnMetrics | None = None,
     ) -> None:
-        """Opens the files; lines of steps after `first_step` are of a run that was killed and are dropped.
+        """Opens the files.
 
-        With `writes` false (not the main process) it opens and writes nothing. `say` is told of damaged lines.
+        Args:
+            workdir: of the run.
+            first_step: lines of later steps are of a run that was killed and are dropped.
+            writes: False (not the main process) opens, writes and calls nothing.
+            say: is told of damaged lines, and of a hook that fails.
+            on_metrics: called with each record when it is written; one that raises is not called again.
 
         Raises:
             InputError: if the workdir cannot be written.
         """
-        self._writes, self._path = writes, workdir / "metrics.jsonl"
+        self._writes, self._path, self._say, self._on_metrics = writes, workdir / "metrics.jsonl", say, on_metrics
         if not writes:
             return
         try:
@@ -51,7 +63,7 @@ class MetricLog:
             raise InputError(f"cannot write to the workdir {workdir}: {error.strerror or error}") from error
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """One line, and one TensorBoard scalar `split/name` for each value.
+        """One line, and one TensorBoard scalar `split/name` for each value; then the hook.
 
         Raises:
             WriteError: if the disk refuses; no part of the line stays.
@@ -66,6 +78,17 @@ class MetricLog:
                 summary = scalar(f"{split}/{name}", float(value))
                 self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
             self._events.flush()
+        self._hand_on(content)
+
+    def _hand_on(self, record: dict[str, Any]) -> None:
+        if self._on_metrics is None:
+            return
+        try:
+            self._on_metrics(record)
+        except Exception as error:  # a tracker that cannot be reached is no reason to end a training
+            self._on_metrics = None
+            reason = printable(f"{type(error).__name__}: {error}")
+            self._say(f"warning: on_metrics failed at step {record['step']} and is not called again ({reason})")
 
     def _append(self, line: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
@@ -100,43 +123,3 @@ def _keep_lines_until(path: Path, step: int, say: Callable[[str], None]) -> None
     if n_damaged:
         say(f"{n_damaged} damaged lines of {path} are dropped")
     write_text(path, "".join(kept))
-
-
-class ProgressBar:
-    """Steps done, loss and time left: a bar on a terminal, nothing on a pipe. Use as a context manager."""
-
-    def __init__(
-        self, total: int, *, start: int, visible: bool, instead: Callable[[int, int], None] | None = None
-    ) -> None:
-        """A bar from `start` to `total` steps, or a function that is called with the steps done and of all."""
-        self._total, self._instead = total, instead
-        visible = visible and instead is None
-        self.console = Console(stderr=True)
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=self.console, disable=not (visible and self.console.is_terminal))
-        self._task = self._progress.add_task("training", total=total, completed=start, loss="-")
-
-    def __enter__(self) -> "ProgressBar":
-        """Starts drawing."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Stops drawing and leaves the terminal clean."""
-        self._progress.stop()
-
-    def update(self, step: int, *, loss: float | None = None) -> None:
-        """Show the steps done, and the loss where a new one is known."""
-        self._progress.update(self._task, completed=step)
-        if self._instead is not None:
-            self._instead(step, self._total)
-        if loss is not None:
-            self._progress.update(self._task, loss=f"{loss:.4f}")

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,10 +22,14 @@ from oidn_jax.models.trained import TrainedModel
 from oidn_jax.models.weights import kept_steps
 from oidn_jax.training import checkpoint, parallel
 from oidn_jax.training.batches import BatchAt, checked_batches, distinct_simulations, simulated_batches
-from oidn_jax.training.log import MetricLog, ProgressBar
+from oidn_jax.training.log import MetricLog, OnMetrics
+from oidn_jax.training.pace import Pace
+from oidn_jax.training.profile import ProfileWindow
+from oidn_jax.training.progress import ProgressDisplay
 from oidn_jax.training.settings import TrainingRun
-from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state
+from oidn_jax.training.state import NEVER, TrainState, build_optimizer, initial_state, learning_rate_schedule
 from oidn_jax.training.step import StepSettings, prediction_loss, train_step
+from oidn_jax.training.summary import summary
 from oidn_jax.version import __version__
 
 
@@ -76,22 +79,6 @@ class Outcome(NamedTuple):
 
     state: TrainState
     finished: bool
-
-
-class Clock:
-    """Seconds per step since the last restart; restarted after what is not a step (evaluation, saving)."""
-
-    def __init__(self, step: int) -> None:
-        """Starts at a step."""
-        self.restart(step)
-
-    def restart(self, step: int) -> None:
-        """Starts again."""
-        self._time, self._step = time.perf_counter(), step
-
-    def seconds_per_step(self, step: int) -> float:
-        """Mean since the start."""
-        return (time.perf_counter() - self._time) / max(step - self._step, 1)
 
 
 def _find_checkpoint(
@@ -156,6 +143,7 @@ def train(
     evaluator: Evaluator | None = None,
     say: Callable[[str], None] = print,
     progress: Callable[[int, int], None] | None = None,
+    on_metrics: OnMetrics | None = None,
 ) -> Outcome:
     """Train, resuming from the workdir's last checkpoint where there is one.
 
@@ -166,6 +154,8 @@ def train(
         evaluator: scores the network every `evaluate_every` steps; the best by SSIM is kept.
         say: called with each line for the user, on the main process.
         progress: called after each step with the steps done and of all, in the place of the bar on a terminal.
+        on_metrics: called on the main process with each record of `metrics.jsonl` when it is written, as to hand it to
+            an experiment tracker; one that raises is told to `say`, and is not called again.
 
     Returns:
         The final state on the host, and whether the run is finished (it is not after Ctrl-C or SIGTERM).
@@ -182,7 +172,15 @@ def train(
     with parallel.lost_hosts_named(), contextlib.ExitStack() as held:
         parallel.agree({**facts, "workdir": str(workdir)})
         parallel.on_all(lambda: held.enter_context(locked(workdir, speak)) if main else None)
-        return _train(run, workdir, batch_at=batch_at, evaluator=evaluator, speak=speak, progress=progress)
+        return _train(
+            run,
+            workdir,
+            batch_at=batch_at,
+            evaluator=evaluator,
+            speak=speak,
+            progress=progress,
+            on_metrics=on_metrics,
+        )
 
 
 def _train(
@@ -193,6 +191,7 @@ def _train(
     evaluator: Evaluator | None,
     speak: Callable[[str], None],
     progress: Callable[[int, int], None] | None,
+    on_metrics: OnMetrics | None,
 ) -> Outcome:
     """Trains in a workdir that nobody else writes to; `speak` is silent on all hosts but the main one."""
     settings, main = run.train, parallel.is_main_process()
@@ -223,10 +222,14 @@ def _train(
         speak(f"nothing to do: {workdir} has finished {start} of {settings.steps} steps")
         return Outcome(jax.device_get(state), True)
 
+    learning_rate = jax.jit(learning_rate_schedule(settings))
+    rhythm = {"evaluation": settings.evaluate_every, "best": settings.evaluate_every, "last": settings.checkpoint_every}
+    pace = Pace(settings.steps, every=rhythm)
     with (
         StopRequest(speak) as stop,
-        MetricLog(workdir, first_step=start, writes=main, say=speak) as log,
-        ProgressBar(settings.steps, start=start, visible=main, instead=progress) as bar,
+        MetricLog(workdir, first_step=start, writes=main, say=speak, on_metrics=on_metrics) as log,
+        ProgressDisplay(settings.steps, start=start, visible=main, pace=pace, say=speak, instead=progress) as display,
+        ProfileWindow(workdir, settings.profile_steps, start=start, visible=main, say=speak) as profile,
     ):
         speak(f"training on {source_of_data}, {parallel.describe_devices()}, {workdir}")
         if source is not None:
@@ -235,16 +238,17 @@ def _train(
             speak(f"each of its {programs} specimens under microscopes is compiled when its turn first comes")
         checkpoints = checkpoint.Checkpoints(workdir, run, simulated=simulated) if main else None
         best_ssim = checkpoints.forget_after(start, speak) if checkpoints else np.inf
-        scores, stopped, clock, step = {}, False, Clock(start), start
+        scores, stopped, step = {}, False, start
         batch = parallel.shard(batch_at(start + 1))
         for step in range(start + 1, settings.steps + 1):
             # Dispatch is asynchronous: while the devices take this step, the host makes or reads the next batch. Then
             # it waits for the step, so that a stop is answered at once and the bar is true.
-            state, metrics = step_on_devices(state, batch)
-            if step < settings.steps:
-                batch = parallel.shard(batch_at(step + 1))
-            jax.block_until_ready(metrics)
-            bar.update(step)
+            with profile.step(step), pace.step():
+                state, metrics = step_on_devices(state, batch)
+                if step < settings.steps:
+                    batch = parallel.shard(batch_at(step + 1))
+                jax.block_until_ready(metrics)
+            display.update(step, metrics)
 
             def due(every: int, step: int = step) -> bool:
                 return step % every == 0 or step == settings.steps
@@ -257,33 +261,49 @@ def _train(
                 continue
             if int(state.halted_at) != NEVER:
                 break
-            if log_due:
+            if log_due and main:
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-                bar.update(step, loss=values["loss"])
-                log.write(step, "train", {**values, "seconds_per_step": clock.seconds_per_step(step)})
+                display.show_loss(values["loss"])
+                rate = {"learning_rate": float(learning_rate(np.int32(step - 1)))}
+                log.write(step, "train", {**values, **rate, **_throughput(pace, settings.batch_size)})
             if evaluate_due and evaluator is not None:
                 if main:
-                    model = checkpoint.trained_model(run, state.evaluation_params, step=step, scores={})
-                    scores = evaluator(model, figure_path=workdir / "panels" / f"step_{step:08d}.png")
+                    with pace.pause("evaluation"):
+                        model = checkpoint.trained_model(run, state.evaluation_params, step=step, scores={})
+                        scores = evaluator(model, figure_path=workdir / "panels" / f"step_{step:08d}.png")
                     log.write(step, "validation", scores)
-                    speak(f"step {step} of {settings.steps}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+                    words = [*display.told(step, metrics), *(f"{k} {v:.4g}" for k, v in scores.items())]
+                    speak(f"step {step} of {settings.steps}: {', '.join(words)}")
                 if checkpoints and scores["ssim"] > best_ssim:
                     best_ssim = scores["ssim"]
-                    checkpoints.save("best", state, scores=scores)
+                    with pace.pause("best"):
+                        checkpoints.save("best", state, scores=scores)
             if save_due and checkpoints:
-                checkpoints.save("last", state, scores=scores)
-            clock.restart(step)
+                with pace.pause("last"):
+                    checkpoints.save("last", state, scores=scores)
             if stopped:
                 break
         halted_at = int(state.halted_at)
         if halted_at != NEVER and checkpoints:
             checkpoints.save("last", state, scores=scores)
         parallel.wait_for_all()
+    done = int(state.step)
+    for line in summary(workdir, start=start, done=done, total=settings.steps, pace=pace) if main else ():
+        speak(line)
     if halted_at != NEVER:
         raise TrainingDiverged(
-            f"the loss or its gradient was not finite at step {halted_at + 1}; the state after step {int(state.step)} "
+            f"the loss or its gradient was not finite at step {halted_at + 1}; the state after step {done} "
             f"is saved in {workdir}; a smaller `train.learning_rate` or a `train.clip_norm` of 1 usually helps"
         )
     if step < settings.steps:
         speak(f"stopped after step {step} of {settings.steps}, saved in {workdir}; the same command goes on from here")
     return Outcome(jax.device_get(state), step == settings.steps)
+
+
+def _throughput(pace: Pace, batch_size: int) -> dict[str, float]:
+    """Of a line of the log; no times where all steps since the line before were compiled."""
+    memory = {"peak_memory_mb": parallel.peak_memory_bytes() / 1e6}
+    seconds = pace.mean_since_told()
+    if seconds is None:
+        return memory
+    return {"seconds_per_step": seconds, "patches_per_second": batch_size / seconds, **memory}

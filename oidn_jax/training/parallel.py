@@ -10,7 +10,9 @@ import ctypes
 import ipaddress
 import json
 import os
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -132,6 +134,17 @@ def describe_devices() -> str:
     count, hosts = jax.device_count(), jax.process_count()
     devices = f"{count} {jax.devices()[0].platform} device{'s' * (count > 1)}"
     return f"{devices} on {hosts} host{'s' * (hosts > 1)}"
+
+
+def peak_memory_bytes() -> int:
+    """The most that was in use at one time: on the fullest device of this host, or of this process in RAM.
+
+    The latter where the platform does not count the memory of its devices, as on a CPU.
+    """
+    counts = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [count["peak_bytes_in_use"] for count in counts if "peak_bytes_in_use" in count]
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return max(peaks) if peaks else unit_bytes * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def per_device_batch(batch_size: int) -> int:

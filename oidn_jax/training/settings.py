@@ -95,6 +95,7 @@ class TrainSettings:
         ""  # weights, by their name in the package or their folder, to train further with a fresh schedule
     )
     resume_from: str = ""  # a workdir whose last checkpoint this run continues
+    profile_steps: tuple[int, ...] = ()  # first and last step of a trace by the profiler; empty for none
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "log_every", "evaluate_every", "checkpoint_every", "decay_every"):
@@ -115,6 +116,16 @@ class TrainSettings:
         if self.schedule == "cosine" and self.warmup_steps >= self.steps:
             legal = f"it must be smaller than `train.steps`, which is {self.steps}"
             raise IllegalValue("warmup_steps", self.warmup_steps, legal)
+        if self.profile_steps and not self._is_window(self.profile_steps):
+            legal = (
+                f"it must be the first and the last step of a trace, 1 to `train.steps` ({self.steps}), or () for none"
+            )
+            raise IllegalValue("profile_steps", self.profile_steps, legal)
+
+    def _is_window(self, window: tuple[int, ...]) -> bool:
+        if len(window) != 2 or any(type(step) is not int for step in window):
+            return False
+        return 1 <= window[0] <= window[1] <= self.steps
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The three scripts of the top level as processes: what only a process shows. The rest is tested with the commands."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def test_train_stops_at_a_signal_and_goes_on(tmp_path):
     assert "training on simulated data, 4 cpu devices" in out
     last = read_record(workdir, "last")["step"]
     assert 3 <= last < 9999
-    assert out.splitlines()[-1].startswith(f"stopped after step {last} of 9999, saved in {workdir}")
+    *_, last_checkpoint, stopped, again = out.splitlines()
+    assert last_checkpoint.startswith(f"last checkpoint: step {last}, weights in {workdir}")
+    assert stopped.startswith(f"stopped after step {last} of 9999, saved in {workdir}")
+    assert again == f"  {shlex.join(['python', *command[1:]])}"
 
     done = process("train.py", *words, f"--config.train.steps={last + 1}", "--config.evaluation.scenes=1")
     assert_fine(done)

@@ -31,6 +31,15 @@ FIELDS = {
 }
 
 
+TRACKING = """
+import json
+
+def log(record):
+    with open("tracked.jsonl", "a") as file:
+        print(json.dumps(record), file=file)
+"""
+
+
 def flags(network, **changes):
     """Those of a run of 2 steps."""
     settings = {name: value for name, value in TINY.items() if not name.startswith("model.")}
@@ -42,8 +51,10 @@ def flags(network, **changes):
 @pytest.mark.parametrize("network", [name for name in NETWORKS if name != "guided"])
 def test_every_network_trains_loads_reconstructs_and_is_measured(tmp_path, monkeypatch, command, network):
     monkeypatch.chdir(tmp_path)
-    code, out, err = command("train", *flags(network), "--workdir=run")
+    (tmp_path / "tracking.py").write_text(TRACKING)
+    code, out, err = command("train", *flags(network), "--workdir=run", "--on-metrics=tracking.py:log")
     assert (code, err) == (0, "")
+    assert (tmp_path / "tracked.jsonl").read_text() == (tmp_path / "run" / "metrics.jsonl").read_text()
     assert "training on simulated data" in out
     assert re.search(r"^step 2 of 2: .*ssim", out, re.MULTILINE)
     assert read_record(tmp_path / "run", "last")["step"] == 2
@@ -122,6 +133,11 @@ WRONG = {
     ),
     "a value of the network": (["--config=er", "--config.model.width=0"], r"--config\.model\.width is 0"),
     "an unknown network": (["--config=er", "--config.model.name=resnet"], r"--config\.model\.name is 'resnet'"),
+    "a window of the profiler that is none": (
+        ["--config=er", "--config.train.profile_steps=(3, 1)"],
+        r"--config\.train\.profile_steps is \(3, 1\); .*--config\.train\.steps \(500000\)",
+    ),
+    "a hook that is not there": (["--config=er", "--on-metrics=nowhere.py:log"], r"--on-metrics is 'nowhere\.py:log'"),
     "a batch that devices cannot share": (
         ["--config=er", "--config.train.batch_size=3"],
         r"--config\.train\.batch_size",

@@ -60,7 +60,8 @@ def ended(process):
 def log_of(workdir):
     """Every line by split and step, without what depends on the clock; no two of a kind."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    entries = {(line["split"], line["step"]): line | {"seconds_per_step": None} for line in lines}
+    timed = {"seconds_per_step", "patches_per_second", "peak_memory_mb"}
+    entries = {(line["split"], line["step"]): {name: line[name] for name in line.keys() - timed} for line in lines}
     assert len(entries) == len(lines)
     return entries
 

@@ -1,6 +1,8 @@
 """Runs: exact resume, checkpoints, what stops a run and what it leaves behind."""
 
 import gc
+import json
+import re
 import shutil
 import signal
 import threading
@@ -44,7 +46,11 @@ def stopped(tmp_path_factory):
     outcome = train(unet_run(), workdir, evaluator=FakeEvaluator(interrupt_at=1), say=lines.append)
     assert not outcome.finished
     assert int(outcome.state.step) == 4
-    assert lines[-1].startswith("stopped after step 4 of 6, saved in")
+    steps, best, last, stop = lines[-4:]
+    assert re.match(r"4 of 6 steps done, 4 of them now in .* s, median .* s per step$", steps)
+    assert best == f"best validation: ssim 0.1 at step 3, weights in {workdir}/checkpoints/best/3/model"
+    assert last == f"last checkpoint: step 4, weights in {workdir}/checkpoints/last/4/model"
+    assert stop.startswith("stopped after step 4 of 6, saved in")
     return workdir
 
 
@@ -67,6 +73,48 @@ def test_a_run_leaves_its_log_and_both_checkpoints(uninterrupted):
     assert checkpoint.read_record(workdir, "last")["step"] == 6
     assert checkpoint.read_record(workdir, "best")["scores"] == {"ssim": 0.2}
     assert list((workdir / "tensorboard").glob("events*"))
+
+
+def test_a_line_of_the_log_has_what_people_watch(uninterrupted):
+    workdir, _ = uninterrupted
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    training = [line for line in lines if line["split"] == "train"]
+    every = {"step", "split", "loss", "mse", "ssim", "frequency", "gradient_norm", "learning_rate", "peak_memory_mb"}
+    times = {"seconds_per_step", "patches_per_second"}
+    assert set(training[0]) == every  # the first step is compiled
+    assert all(set(line) == every | times for line in training[1:])
+    assert [line["learning_rate"] for line in training[:2]] == [0.0, pytest.approx(2e-3)]  # warm-up of one step
+    assert training[5]["learning_rate"] == pytest.approx(2e-3 * 0.5 * (1 + np.cos(np.pi * 4 / 5)))
+    for line in training[1:]:
+        assert line["patches_per_second"] * line["seconds_per_step"] == pytest.approx(4)
+        assert 10 < line["peak_memory_mb"] < 1e6
+
+
+def test_a_hook_gets_each_record_until_it_fails_and_the_run_goes_on(tmp_path, without_learning):
+    records, lines = [], []
+
+    def track(record):
+        records.append(record)
+        record = dict(record)
+        if record.pop("split") == "validation":
+            raise ConnectionError("no\nroute")
+
+    assert train(unet_run(), tmp_path, evaluator=FakeEvaluator(), say=lines.append, on_metrics=track).finished
+    written = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert records == written[:4]
+    assert [record["split"] for record in records] == ["train"] * 3 + ["validation"]
+    warned = [line for line in lines if line.startswith("warning")]
+    assert warned == ["warning: on_metrics failed at step 3 and is not called again (ConnectionError: no route)"]
+
+
+def test_a_file_gets_lines_of_the_first_step_and_of_each_evaluation(tmp_path, without_learning):
+    lines = []
+    train(unet_run(profile_steps=(2, 2)), tmp_path, evaluator=FakeEvaluator(), say=lines.append)
+    about = [line for line in lines if line.startswith("step ")]
+    assert [line.split(",")[0] for line in about] == [f"step {step} of 6: loss 1" for step in (1, 3, 6)]
+    assert re.search(r"loss 1, .* s per step, .* s left, ssim 0\.1$", about[1])
+    assert re.search(r"loss 1, .* s per step, ssim 0\.2$", about[2])
+    assert [line for line in lines if line.startswith("profile of step 2 in ")]
 
 
 def leave_as_stopped(workdir):
@@ -95,6 +143,8 @@ def test_resumed_is_uninterrupted_bit_for_bit(uninterrupted, stopped, tmp_path, 
     evaluator = FakeEvaluator(scores=[0.2])
     resumed = loop.train(unet_run(), workdir, batch_at=source, evaluator=evaluator, say=lines.append)
     assert any(line.startswith("resuming from step 4") for line in lines)
+    assert lines[-3].startswith("6 of 6 steps done, 2 of them now in ")
+    assert lines[-2].startswith("best validation: ssim 0.2 at step 6, ")
     assert asked == [5, 6]
     assert_equal_bits(resumed.state, uninterrupted[1].state)
     assert steps_logged(workdir) == [1, 2, 3, 4, 5, 6]
