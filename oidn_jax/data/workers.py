@@ -1,9 +1,10 @@
 """Work spread over processes by `dask.distributed`: those of a scheduler that runs already, or some of this machine.
 
 Contract: each item is worked on by one process at a time, and its result is given once. An item whose process dies is
-worked on again by another one, as is one whose result was still on its way then. What all items need (a trained model) is sent once, and loaded once in each process,
-which also compiles its programs once; a process works on one item at a time, however many threads it was given.
-Processes of this machine are kept to its cores, a share for each, and a new one takes the place of one that ends.
+worked on again by another one, as is one whose result was still on its way then. What all items need (a trained model)
+is sent once, and loaded once in each process, which also compiles its programs once; a process works on one item at a
+time, however many threads it was given. Processes of this machine are kept to its cores, a share for each, and a new
+one takes the place of one that ends.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -30,7 +31,7 @@ from oidn_jax.data.regular_file import read_small
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.version import __version__
 
-_CONNECT_S, _LOOK_EVERY_S, _END_S = 20.0, 0.05, 5.0
+_CONNECT_S, _LOOK_EVERY_S, _RESULT_S, _END_S = 20.0, 0.05, 1.0, 5.0
 _MOST_BYTES = 10**7
 _ALIKE = ("jax", "jaxlib", "numpy")
 # Of a GPU's memory, what jax takes of it at once where one process has it.
@@ -60,7 +61,7 @@ class Workers:
 
     Raises:
         InputError: none of them or both; `dask.distributed` is not installed.
-        IllegalValue: no processes.
+        IllegalValue: no processes; neither an address nor a scheduler file.
     """
 
     count: int | None = None
@@ -76,14 +77,12 @@ class Workers:
                 "work is spread over processes by dask.distributed, which is not installed: pip install "
                 "'oidn-jax[dask]', or leave `workers` and `dask` out"
             )
+        if self.scheduler is not None:
+            _ = self.address
 
     @property
     def address(self) -> str:
-        """Of the scheduler that runs already.
-
-        Raises:
-            InputError: neither an address nor a scheduler file.
-        """
+        """Of the scheduler that runs already."""
         assert self.scheduler is not None
         if "://" in self.scheduler:
             return self.scheduler
@@ -105,7 +104,7 @@ def spread(
     *,
     folder: Path,
     warn: Callable[[str], None],
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Applies `function(shared, item)` to each item in some process; gives numbers and results as they come.
 
     Where the function raises an error, this is the result, as is an `InputError` where all processes died that worked
@@ -135,20 +134,52 @@ def spread(
 
 def _results(
     client: Any, payload: bytes, items: Sequence[Any], address: str, local: "_Local | None"
-) -> Iterator[tuple[int, Any]]:
-    import dask
-    from distributed import KilledWorker, as_completed
+) -> Generator[tuple[int, Any], None, None]:
+    from dask import config
+    from distributed import CancelledError, KilledWorker
 
     token = hashlib.sha256(payload).hexdigest()
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": f"{10 * len(payload) + 10**9}B"}):
+    told, folder = _versions(), os.getcwd()
+    with config.set({"distributed.admin.large-graph-warning-threshold": f"{10 * len(payload) + 10**9}B"}):
         # As a task of its own the scheduler keeps it, and gives it again where the process that had it has died.
         kept = client.submit(_same, payload, key=f"settings-{token[:16]}-{time.time_ns()}")
-        futures = client.map(
-            _apply, items, payload=kept, token=token, told=_versions(), folder=os.getcwd(), pure=False, retries=0
-        )
+
+    def done(numbers: Sequence[int]) -> Generator[tuple[int, Any], None, None]:
+        some = [items[number] for number in numbers]
+        futures = client.map(_apply, some, payload=kept, token=token, told=told, folder=folder, pure=False)
+        for index, result in _as_they_come(client, futures, local):
+            if isinstance(result, CancelledError):
+                raise InputError(
+                    f"the scheduler at {address} has ended, or dropped the work; what is written stays: go on with "
+                    "`resume`"
+                )
+            if isinstance(result, ImportError):
+                raise InputError(f"a worker at {address} cannot work ({result}); start it in this environment")
+            if isinstance(result, _OtherVersions):
+                raise result
+            yield numbers[index], result
+
+    suspects = []
+    for number, result in done(range(len(items))):
+        if isinstance(result, KilledWorker):
+            suspects.append(number)
+        else:
+            yield number, result
+    # Dask blames the items that waited for a process too: each is tried again, with nothing beside it.
+    for suspect in suspects:
+        for number, result in done([suspect]):
+            given_up = isinstance(result, KilledWorker)
+            words = "all processes that worked on it died, perhaps for want of memory; take it out, or do it alone"
+            yield number, InputError(words) if given_up else result
+
+
+def _as_they_come(client: Any, futures: list[Any], local: "_Local | None") -> Generator[tuple[int, Any], None, None]:
+    """Numbers and results of tasks; those that have not been begun are cancelled when it is left early."""
+    from distributed import as_completed
+
     numbers = {future.key: number for number, future in enumerate(futures)}
     completed = as_completed(futures, loop=client.loop)
-    del futures
+    futures.clear()  # dask forgets a result when nobody has its future any more
     try:
         while completed.count():
             if local is not None:
@@ -157,26 +188,30 @@ def _results(
                 time.sleep(_LOOK_EVERY_S)
                 continue
             for future in completed.next_batch(block=False):
+                result = _result(future, local)
                 if local is not None:
                     local.ended_in_a_row = 0
-                if future.cancelled():
-                    raise InputError(
-                        f"the scheduler at {address} has ended, or dropped the work; what is written stays: go on with "
-                        "`resume`"
-                    )
-                error = future.exception() if future.status == "error" else None
-                if isinstance(error, ImportError):
-                    raise InputError(f"a worker at {address} cannot work ({error}); start it in this environment")
-                if isinstance(error, InputError):  # of `_apply`
-                    raise error
-                if isinstance(error, KilledWorker):
-                    died = error.allowed_failures + 1
-                    error = InputError(
-                        f"{died} processes died while they worked on it, perhaps for want of memory; do it alone"
-                    )
-                yield numbers[future.key], future.result() if error is None else error
+                yield numbers[future.key], result
     finally:
-        client.cancel([kept, *completed.futures])
+        client.cancel(list(completed.futures))
+
+
+def _result(future: Any, local: "_Local | None") -> Any:
+    """Of a task that has ended, or its error; where the process that had it died just then, it is made again."""
+    while True:
+        try:
+            return future.result(timeout=_RESULT_S)
+        except TimeoutError as error:
+            if future.status == "error":
+                return error
+            if local is not None:
+                local.replace_ended()
+        except Exception as error:
+            return error
+
+
+class _OtherVersions(InputError):
+    """A worker is no worker for this command."""
 
 
 @contextlib.contextmanager
@@ -223,7 +258,7 @@ def _apply(item: Any, *, payload: bytes, token: str, told: Mapping[str, str], fo
     other = {name: version for name, version in _versions().items() if version != told[name]}
     if other:
         theirs = ", ".join(f"{name} {version} (here {told[name]})" for name, version in other.items())
-        raise InputError(f"a worker has {theirs}; start it in the environment of this command")
+        raise _OtherVersions(f"a worker has {theirs}; start it in the environment of this command")
     # Relative paths are those of the command, where its folder is seen here too.
     beside = contextlib.chdir(folder) if os.path.isdir(folder) else contextlib.nullcontext()
     with _ONE_AT_A_TIME, beside:
@@ -244,9 +279,9 @@ def _local(count: int, folder: Path, warn: Callable[[str], None]) -> Iterator["_
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
-        # Without an address of its own, what tells of its health would listen to the whole network.
-        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        # No dashboard; but what tells of the scheduler's health would listen to the whole network.
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
     )
     with cluster:
         local = _Local(count, cluster.scheduler_address, folder, warn)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from oidn_jax.data.image_file import Source
+from oidn_jax.data.image_file import Source, files_of
 from oidn_jax.errors import InputError
 from oidn_jax.version import __version__
 
@@ -41,14 +41,9 @@ def digest_of_frames(source: Source) -> str:
         InputError: a file that cannot be read.
     """
     digest = hashlib.sha256()
-    for path in source if isinstance(source, tuple) else (source,):
-        for file in _files(path):
-            digest.update(_ends(file))
+    for path in files_of(source):
+        digest.update(_ends(path))
     return digest.hexdigest()[:_DIGITS]
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
 
 
 def _ends(path: Path) -> bytes:
@@ -81,7 +76,7 @@ def _parts(value: Any) -> Iterator[bytes]:
             yield from _parts(getattr(value, field.name))
     elif isinstance(value, Path):
         yield b"path"
-        yield from map(_whole, _files(value))
+        yield from map(_whole, files_of(value))
     elif isinstance(value, Mapping):
         yield b"mapping %d" % len(value)
         for key in sorted(value):

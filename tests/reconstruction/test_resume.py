@@ -167,6 +167,12 @@ def test_the_digest_of_frames_is_of_their_bytes(tmp_path):
     copy.write_bytes(content)
     other.write_bytes(content[:-1] + b"x")
     assert digest_of_frames(first) == digest_of_frames(copy) != digest_of_frames(other)
-    assert digest_of_frames((first, other)) != digest_of_frames((other, first))
+    together = digest_of_frames((first, other))
+    assert together == digest_of_frames((other, first)) != digest_of_frames((first, copy))
+    (tmp_path / "folder").mkdir()
+    first.rename(tmp_path / "folder" / "1.tif")
+    other.rename(tmp_path / "folder" / "2.tif")
+    (tmp_path / "folder" / "notes.txt").touch()
+    assert digest_of_frames(tmp_path / "folder") == together
     with pytest.raises(InputError, match=r"nowhere\.tif cannot be read"):
         digest_of_frames(tmp_path / "nowhere.tif")
