@@ -318,9 +318,9 @@ class _Local:
 
     def _start(self, number: int) -> subprocess.Popen:
         cores = ",".join(map(str, share_of_cores(number, self._count, _cores())))
-        words = [self.address, "--nthreads=1", f"--name={number}", "--no-nanny", "--memory-limit=0"]
-        words += ["--host=127.0.0.1", "--no-dashboard", "--dashboard-address=127.0.0.1:0"]
-        words += [f"--local-directory={self._scratch}", "--death-timeout=60"]
+        options = ["nthreads=1", f"name={number}", "no-nanny", "memory-limit=0", "death-timeout=60", "host=127.0.0.1"]
+        options += ["no-dashboard", "dashboard-address=127.0.0.1:0", f"local-directory={self._scratch}"]
+        words = [self.address, *(f"--{option}" for option in options)]
         return subprocess.Popen(
             [sys.executable, "-c", _PROCESS, cores, *words],
             env=environment_of(number, self._count, os.environ),
@@ -339,12 +339,12 @@ class _Local:
             code = process.poll()
             if code is None or self._stopped:
                 continue
-            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            end = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             self.ended_in_a_row += 1
             # A file that kills each process it comes to costs four, until dask gives it up.
             if self.ended_in_a_row > 5 * self._count:
-                raise InputError(f"the processes of `workers` end as soon as they begin, the last {how}")
-            self._warn(f"process {process.pid} has ended {how}; another one takes its place, and its file")
+                raise InputError(f"the processes of `workers` end as soon as they begin, the last {end}")
+            self._warn(f"process {process.pid} has ended {end}; another one takes its place, and its file")
             self._processes[number] = self._start(number)
 
     def stop(self) -> None:

@@ -61,11 +61,11 @@ def test_the_bits_are_those_without_workers(tmp_path, run):
     names = [write(tmp_path / f"{name}.tif", seed).name for seed, name in enumerate("ab")]
     method = NetworkMethod(untrained(), tile=32)
     alone = run(*names, out="alone", method=method, alone=True, preview=True)
-    said = [line.replace("alone", "out") for line in run.said]
+    lines = [line.replace("alone", "out") for line in run.said]
     written = run(*names, method=method, preview=True)
     assert [path.name for path in written] == [path.name for path in alone] == ["a_sr.tif", "b_sr.tif"]
     assert contents("out") == contents("alone")
-    assert sorted(run.said) == sorted(said)
+    assert sorted(run.said) == sorted(lines)
     assert [text for text, _ in run.progress] == ["0 of 2 images", "1 of 2 images", "2 of 2 images"]
     assert [fraction for _, fraction in run.progress] == pytest.approx([0, 0.5, 1])
 
