@@ -122,7 +122,7 @@ def _one_by_one(jobs: Sequence[Job], work: Work) -> None:
             if number:
                 written = ", ".join(str(job.result) for job in jobs[:number])
                 message += f" (images written before it, which stay: {written})"
-            raise InputError(message) from error
+            raise (WriteError if isinstance(error, WriteError) else InputError)(message) from error
         done += job.pixels
 
 
