@@ -115,6 +115,8 @@ def test_a_full_disk_ends_it(tmp_path, run, monkeypatch):
     with pytest.raises(WriteError, match=r"No space left on device\) \(0 images are written, and stay\)"):
         run(*names)
     assert not (tmp_path / "out").exists()
+    with pytest.raises(WriteError, match="No space left on device"):
+        run(*names, alone=True)
 
 
 def test_a_bug_is_raised_when_the_others_have_ended(tmp_path, run, monkeypatch):
