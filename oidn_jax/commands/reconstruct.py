@@ -18,6 +18,7 @@ from oidn_jax.errors import printable
 
 if TYPE_CHECKING:
     from oidn_jax.methods import Method
+    from oidn_jax.reconstruction import Workers
 
 DESCRIPTION = """\
 Reconstructs raw SIM files, by a trained network or classically, and judges images.
@@ -26,7 +27,8 @@ Reconstructs raw SIM files, by a trained network or classically, and judges imag
   oidn-jax reconstruct cell.tif --workdir=runs/f_actin --out=reconstructed
   oidn-jax reconstruct cell.tif --method=wiener --na=1.49 --emission-nm=525 --out=reconstructed --trust --diagnostics
   oidn-jax reconstruct cell.tif --image=made_elsewhere.tif --out=judged
-  oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed"""
+  oidn-jax reconstruct two_colours.tif --method=wiener --na=1.49 --emission-nm=525,610 --out=reconstructed
+  oidn-jax reconstruct thousands/*.tif --na=1.49 --emission-nm=525 --out=reconstructed --workers=4 --resume"""
 
 METHODS = ("network", "wiener", "true-wiener", "hifi", "tv", "widefield")
 # Flags that only some methods use, by the name of their value.
@@ -72,6 +74,10 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parse(parser, arguments)
     if options.image is not None and (options.method is not None or len(options.inputs) != 1 or options.preview):
         parser.error("--image judges one image against one raw file; leave out --method, --preview and further inputs")
+    if options.image is not None and (options.resume or options.workers is not None or options.dask is not None):
+        parser.error("--image judges one image; leave out --resume, --workers and --dask")
+    if options.workers is not None and options.dask is not None:
+        parser.error("--workers starts processes, and --dask takes those that run already; give one of them")
     if options.image is None and options.method is None:
         options.method = "network"
     options.trust |= options.image is not None
@@ -134,6 +140,20 @@ def _parser() -> OneLineParser:
         "--image", metavar="FILE", help="judge this image, made elsewhere, instead of reconstructing one"
     )
     output.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    output.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave images that are there already, made of the same frames with the same settings; with --overwrite "
+        "replace those that were made otherwise",
+    )
+
+    many = parser.add_argument_group("many files")
+    many.add_argument("--workers", type=int, metavar="N", help="processes of this machine that files are spread over")
+    many.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="of a scheduler of dask whose workers do it, as tcp://host:8786, or its scheduler file",
+    )
 
     network = parser.add_argument_group("a trained network (--method=network)")
     network.add_argument(
@@ -182,6 +202,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     from oidn_jax.methods import NetworkMethod
     from oidn_jax.reconstruction import Messages, Outputs, reconstruct_files
 
+    workers = _workers(options)
     methods = _methods(options)
     if options.method == "network":
         _check_physics(_parser(), options, used=any(method.needs_illumination for method in methods))
@@ -203,9 +224,24 @@ def reconstruct(options: argparse.Namespace) -> None:
                 trust=options.trust,
                 error=options.error,
                 overwrite=options.overwrite,
+                resume=options.resume,
             ),
             messages=Messages(lambda line: print(printable(line)), lambda message: warn(message, spell=flag), progress),
+            workers=workers,
         )
+
+
+def _workers(options: argparse.Namespace) -> "Workers | None":
+    """Who does it, if not this process, which then leaves the GPUs to them."""
+    if options.workers is None and options.dask is None:
+        return None
+    import jax
+
+    from oidn_jax.reconstruction import Workers
+
+    workers = Workers(options.workers, options.dask)
+    jax.config.update("jax_platforms", "cpu")
+    return workers
 
 
 def _methods(options: argparse.Namespace) -> "list[Method]":

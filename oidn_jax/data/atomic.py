@@ -15,7 +15,7 @@ import shutil
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ _PARTIAL = ".partial"
 # What is being written, and whose turn it is to begin, or to put files into their places.
 _UNFINISHED: set[Path] = set()
 _TURN = threading.Lock()
+# What is to be called besides, when this process is ended in the middle of its work.
+_AT_END: list[Callable[[], None]] = []
 _LONGEST_TURN_S = 2.0
 _CHUNK = 2**20
 # Full: the disk, the user's share of it, the process's limit; and a disk that fails.
@@ -195,10 +197,33 @@ def remove_leftovers(folder: Path) -> None:
                 _remove_if_left(leftover, process)
 
 
+def remove_leftovers_of(paths: Iterable[Path]) -> None:
+    """Removes what is half written of these files, on whatever machine: for one who knows that nobody writes them."""
+    folders: dict[Path, set[str]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, set()).add(_digest(path.name)[:16])
+    for folder, names in folders.items():
+        for leftover in folder.glob(f".*{_PARTIAL}"):
+            if leftover.name.split(".")[1] in names:
+                _remove(leftover)
+
+
+@contextlib.contextmanager
+def at_end(callback: Callable[[], None]) -> Iterator[None]:
+    """Where the process is ended inside the block, by `remove_unfinished`, the callback is called."""
+    _AT_END.append(callback)
+    try:
+        yield
+    finally:
+        _AT_END.remove(callback)
+
+
 def remove_unfinished() -> None:
     """Removes all that is half written, in a process that ends now: nothing can be begun afterwards."""
     # Waits until files that belong together are in their places, but not for a thread that does not go on.
     _TURN.acquire(timeout=_LONGEST_TURN_S)
+    for callback in reversed(_AT_END.copy()):
+        callback()
     for partial in list(_UNFINISHED):
         _remove(partial)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from oidn_jax.data.atomic import HOST
+from oidn_jax.data.atomic import HOST, at_end
 from oidn_jax.errors import InputError
 
 NAME = "running.lock"
@@ -23,12 +23,13 @@ _MOST_BYTES = 4096
 
 
 @contextlib.contextmanager
-def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def locked(folder: Path, say: Callable[[str], None], *, setting: str = "workdir") -> Iterator[None]:
     """Holds the lock of a folder for the block; a folder that was made for it and is empty at its end is removed.
 
     Args:
         folder: made if missing.
         say: is told of a lock that is left over and taken.
+        setting: that names the folder, for messages.
 
     Raises:
         InputError: if somebody else holds it, or the folder cannot be written.
@@ -37,25 +38,30 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     try:
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        file = _acquire(folder, say)
+        file = _acquire(folder, say, setting)
     except OSError as error:
-        raise InputError(f"cannot write to the workdir {folder}: {error.strerror or error}") from error
+        raise InputError(f"cannot write to {_named(folder, setting)}: {error.strerror or error}") from error
     finally:
         _remove_empty(missing)
     ended = threading.Event()
     threading.Thread(target=_touch, args=(file, ended), name="lock", daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
+
+    def release() -> None:
         with contextlib.suppress(OSError):
             if _is_at(file, folder / NAME):
                 (folder / NAME).unlink()
+
+    try:
+        with at_end(release):
+            yield
+    finally:
+        ended.set()
+        release()
         os.close(file)
         _remove_empty(missing)
 
 
-def _acquire(folder: Path, say: Callable[[str], None]) -> int:
+def _acquire(folder: Path, say: Callable[[str], None], setting: str) -> int:
     """The descriptor of the lock file, locked and with our name in it."""
     while True:
         file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
@@ -64,24 +70,24 @@ def _acquire(folder: Path, say: Callable[[str], None]) -> int:
             if not _is_at(file, folder / NAME):  # its holder has removed it in between
                 os.close(file)
                 continue
-            _take(file, folder, say)
+            _take(file, folder, say, setting)
         except BlockingIOError as error:
             holder = _holder(file)
             os.close(file)
-            raise _in_use(folder, holder) from error
+            raise _in_use(folder, holder, setting) from error
         except BaseException:
             os.close(file)
             raise
         return file
 
 
-def _take(file: int, folder: Path, say: Callable[[str], None]) -> None:
+def _take(file: int, folder: Path, say: Callable[[str], None], setting: str) -> None:
     holder = _holder(file)
     if holder:
         machine, process = holder
         age_s = time.time() - os.fstat(file).st_mtime
         if machine != HOST and age_s < _LEFT_OVER_AFTER_S:
-            raise _in_use(folder, holder)
+            raise _in_use(folder, holder, setting)
         ended = "no longer runs" if machine == HOST else f"has not touched it for {age_s / 60:.0f} minutes"
         say(f"{folder} was left locked by process {process} on {machine}, which {ended}; its lock is taken")
     os.ftruncate(file, 0)
@@ -97,12 +103,16 @@ def _holder(file: int) -> tuple[str, int] | None:
         return None
 
 
-def _in_use(folder: Path, holder: tuple[str, int] | None) -> InputError:
+def _in_use(folder: Path, holder: tuple[str, int] | None, setting: str) -> InputError:
     who = f"process {holder[1]} on {holder[0]}" if holder else "another process"
     return InputError(
-        f"{who} is writing to the workdir {folder}; wait until it ends, or use another `workdir` (its lock is "
+        f"{who} is writing to {_named(folder, setting)}; wait until it ends, or use another `{setting}` (its lock is "
         f"{folder / NAME}: remove it if you know that the process is gone)"
     )
+
+
+def _named(folder: Path, setting: str) -> str:
+    return f"the {setting if setting == 'workdir' else 'folder'} {folder}"
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -29,7 +29,7 @@ def open_image_stack(path: Source) -> ImageStack:
         InputError: the path is no readable file; neither TIFF nor MRC; truncated; complex, boolean or colour pixels.
     """
     if isinstance(path, tuple):
-        return _open_together(sorted(path, key=_natural), common_name(path))
+        return _open_together(files_of(path), common_name(path))
     if path.is_dir():
         return _open_folder(path)
     head = _first_bytes(path)
@@ -47,9 +47,18 @@ def open_image_stack(path: Source) -> ImageStack:
     return images
 
 
+def files_of(source: Source) -> list[Path]:
+    """The files that a source is read from, in their order."""
+    if isinstance(source, tuple):
+        return sorted(source, key=_natural)
+    if not source.is_dir():
+        return [source]
+    files = [path for path in source.iterdir() if path.suffix.lower() in TIFF_SUFFIXES + MRC_SUFFIXES]
+    return sorted((path for path in files if path.is_file() and path.name[0] != "."), key=_natural)
+
+
 def _open_folder(folder: Path) -> ImageStack:
-    files = [path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES + MRC_SUFFIXES]
-    files = sorted((path for path in files if path.is_file() and path.name[0] != "."), key=_natural)
+    files = files_of(folder)
     if not files:
         raise InputError(f"{folder} is a folder without TIFF or MRC files; give a file, or a folder of frames")
     return _open_together(files, folder)

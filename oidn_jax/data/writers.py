@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -286,6 +287,27 @@ def write_raw_tiff(
         n_bytes=raw_frames.nbytes,
     )
     return path
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What `open_sr_tiff` and `open_map_tiff` were told of how the image was made; empty of other files.
+
+    Raises:
+        InputError: a file that is there and cannot be opened.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            if tiff.ome_metadata is not None:
+                image = ElementTree.fromstring(tiff.ome_metadata).find("{*}Image/{*}Description")
+                text = None if image is None else image.text
+            else:
+                text = (tiff.imagej_metadata or {}).get("Info")
+        provenance = json.loads(text or "{}")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
+    except Exception:  # what a reader says of a damaged file, or of metadata that are no JSON, is no matter here
+        return {}
+    return provenance if isinstance(provenance, dict) else {}
 
 
 def _check_tiff_target(path: Path, *, n_bytes: int, imagej: bool, overwrite: bool) -> None:

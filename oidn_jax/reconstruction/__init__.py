@@ -4,7 +4,8 @@ Contract: `reconstruct_files` checks everything before it computes anything and 
 all, with trust maps and diagnostics where asked for. A user's mistake is an `InputError`.
 """
 
+from oidn_jax.data.workers import Workers
 from oidn_jax.reconstruction.files import open_acquisitions, reconstruct_files
 from oidn_jax.reconstruction.jobs import Messages, Outputs, Reading
 
-__all__ = ["Messages", "Outputs", "Reading", "open_acquisitions", "reconstruct_files"]
+__all__ = ["Messages", "Outputs", "Reading", "Workers", "open_acquisitions", "reconstruct_files"]

@@ -2,12 +2,13 @@
 
 Contract: every input and every output name is checked before anything is computed, and every image appears complete
 or not at all. Files go one by one and time points one by one, so memory holds one time point. When one fails, the
-images written before it stay, and the message says so.
+images written before it stay, and the message says so. With workers, files go to them, and those that are right do not
+wait for those that are not; the bits are the same.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import numpy as np
 
 from oidn_jax.acquisition import Acquisition, GroupingError
 from oidn_jax.acquisition.illumination_file import write_illumination
+from oidn_jax.data.atomic import remove_leftovers_of
+from oidn_jax.data.folder_lock import locked
+from oidn_jax.data.image_file import common_name
 from oidn_jax.data.raw_stack import RawStack, gather
+from oidn_jax.data.workers import Workers, spread
 from oidn_jax.data.writers import ImageWriter, open_sr_tiff
-from oidn_jax.errors import InputError
+from oidn_jax.errors import InputError, WriteError
 from oidn_jax.figures.preview import save_preview
 from oidn_jax.methods import ClassicalMethod, GivenImage, Image, Method, NetworkMethod
 from oidn_jax.optics.microscope import Microscope
@@ -55,6 +60,7 @@ def reconstruct_files(
     reading: Reading | None = None,
     outputs: Outputs | None = None,
     messages: Messages | None = None,
+    workers: Workers | None = None,
 ) -> list[Path]:
     """Reconstructs raw files (TIFF, MRC) into a folder.
 
@@ -75,17 +81,34 @@ def reconstruct_files(
         reading: of the files.
         outputs: what to write besides the images.
         messages: where they go.
+        workers: who does it; None for this process. They must find files under the same paths as this process. What is
+            wrong with one file is then a warning, the others go on, and at the end an error tells how many are missing.
 
     Returns:
-        The images written, in the order of the inputs; with a `GivenImage`, the trust maps.
+        The images, in the order of the inputs, with `resume` also those that were there; with a `GivenImage`, the
+        trust maps.
 
     Raises:
         InputError: a wrong input, setting or output; nothing is written then, unless the message names what is.
     """
     work = _work(method, microscope, reading, outputs, messages)
-    jobs = _jobs(inputs, work, Path(out))
-    check_outputs(jobs, Path(out), work)
+    mistakes: list[str] | None = None if workers is None else []
+    every = _jobs(inputs, work, Path(out), mistakes)
+    jobs = check_outputs(every, Path(out), work)
     _warn_of_missing(jobs, work)
+    if work.outputs.resume:
+        work.messages.say(f"{len(every) - len(jobs)} of {len(every)} images are there already; {len(jobs)} are made")
+    if work.outputs.resume or workers is not None:
+        # What is there of a job is its own, as has been looked at, or of a process that died over it.
+        work = replace(work, outputs=replace(work.outputs, overwrite=True))
+    if workers is None or mistakes is None:
+        _one_by_one(jobs, work)
+    else:
+        _spread(jobs, work, workers, Path(out), mistakes)
+    return [job.result for job in every]
+
+
+def _one_by_one(jobs: Sequence[Job], work: Work) -> None:
     done, total = 0, sum(job.pixels for job in jobs)
     for number, job in enumerate(jobs):
 
@@ -95,13 +118,104 @@ def reconstruct_files(
         try:
             _run(job, work, advance)
         except (InputError, MemoryError) as error:
-            message = str(error) if isinstance(error, InputError) else f"{job.name} does not fit into memory"
+            message = _mistake(error, job)
             if number:
                 written = ", ".join(str(job.result) for job in jobs[:number])
                 message += f" (images written before it, which stay: {written})"
-            raise InputError(message) from error
+            raise (WriteError if isinstance(error, WriteError) else InputError)(message) from error
         done += job.pixels
-    return [job.result for job in jobs]
+
+
+def _mistake(error: InputError | MemoryError, job: Job) -> str:
+    return str(error) if isinstance(error, InputError) else f"{job.name} does not fit into memory"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a worker has to tell of a job.
+
+    Attributes:
+        lines: whether each is a warning, and the line.
+        mistake: that ended it.
+        disk: whether it is one of the disk, which the next file would meet too.
+    """
+
+    lines: Sequence[tuple[bool, str]]
+    mistake: str | None = None
+    disk: bool = False
+
+
+def _run_on_worker(work: Work, job: Job) -> _Outcome:
+    lines: list[tuple[bool, str]] = []
+    messages = Messages(lambda line: lines.append((False, line)), lambda line: lines.append((True, line)))
+    try:
+        _run(job, replace(work, messages=messages), lambda fraction: None)
+    except (InputError, MemoryError) as error:
+        return _Outcome(lines, _mistake(error, job), isinstance(error, WriteError))
+    return _Outcome(lines)
+
+
+def _spread(jobs: Sequence[Job], work: Work, workers: Workers, out: Path, mistakes: list[str]) -> None:
+    """The jobs on workers; `mistakes` are of files that made no job.
+
+    Raises:
+        InputError: some files could not be reconstructed; or as `workers.spread`.
+        WriteError: a full disk, with jobs left undone.
+        Exception: a bug of ours, when all others have ended.
+    """
+    messages, total, files = work.messages, sum(job.pixels for job in jobs), len(jobs) + len(mistakes)
+    done: list[Job] = []
+    bug: Exception | None = None
+    for line in mistakes:
+        messages.warn(line)
+    if jobs:
+        results = spread(
+            _run_on_worker, replace(work, messages=Messages()), jobs, workers, folder=out, warn=messages.warn
+        )
+        with locked(out, messages.warn, setting="out"), closing(results):
+            pixels = 0
+            messages.progress(f"0 of {len(jobs)} images", 0.0)
+            for count, (number, outcome) in enumerate(results, start=1):
+                job = jobs[number]
+                if isinstance(outcome, InputError):
+                    outcome = _Outcome((), str(outcome))
+                if isinstance(outcome, Exception):
+                    bug = bug or outcome
+                    outcome = _Outcome((), f"an error of this program ({type(outcome).__name__}), told at the end")
+                for is_warning, line in outcome.lines:
+                    (messages.warn if is_warning else messages.say)(line)
+                if outcome.disk:
+                    raise WriteError(f"{outcome.mistake} ({len(done)} images are written, and stay)")
+                if outcome.mistake is None:
+                    done.append(job)
+                else:
+                    mistakes.append(_with_name(job.name, outcome.mistake))
+                    messages.warn(mistakes[-1])
+                pixels += job.pixels
+                messages.progress(f"{count} of {len(jobs)} images", pixels / total)
+            # A machine that failed has left its own, which no other one could tell from what is being written.
+            remove_leftovers_of(path for job in done for path in job.outputs)
+    if bug is not None:
+        raise bug
+    _check_seen(done, out)
+    if mistakes:
+        raise InputError(
+            f"{len(mistakes)} of {files} files could not be reconstructed, for the reasons above; the others are"
+        )
+
+
+def _with_name(name: Path, message: str) -> str:
+    return message if str(name) in message else f"{name}: {message}"
+
+
+def _check_seen(done: Sequence[Job], out: Path) -> None:
+    there = {path.name for path in out.iterdir()} if done and out.is_dir() else set()
+    unseen = [job.result for job in done if job.result.name not in there]
+    if unseen:
+        raise InputError(
+            f"{len(unseen)} images that workers have written are not there, the first {unseen[0]}; give as `out` a "
+            "folder on a disk that this machine and the workers share"
+        )
 
 
 def open_acquisitions(
@@ -145,11 +259,30 @@ def _work(
     return work
 
 
-def _jobs(inputs: Sequence[str | Path], work: Work, out: Path) -> list[Job]:
-    """The positions of all files."""
+def _jobs(inputs: Sequence[str | Path], work: Work, out: Path, mistakes: list[str] | None = None) -> list[Job]:
+    """The positions of all files.
+
+    Args:
+        inputs: the files.
+        work: what is the same for all.
+        out: folder of the images.
+        mistakes: takes what is wrong with a file, where others are right; None raises it.
+    """
     frames = work.microscope.frames + (work.reading.widefield_frame is not None)
     sources = gather(inputs, frames=1 if work.reading.frame_order == "montage" else frames)
-    return [job for source in sources for job in inspect(source, work, out)]
+    jobs, first = list[Job](), None
+    for source in sources:
+        try:
+            jobs += inspect(source, work, out)
+        except InputError as error:
+            if mistakes is None:
+                raise
+            first = first or error
+            name = common_name(source) if isinstance(source, tuple) else source
+            mistakes.append(_with_name(name, str(error)))
+    if first is not None and not jobs:
+        raise first
+    return jobs
 
 
 def _warn_of_missing(jobs: Sequence[Job], work: Work) -> None:
@@ -228,6 +361,7 @@ def _provenance(job: Job, work: Work, stack: RawStack, number: int) -> dict[str,
         "flip_y": stack.bottom_first or None,
         "camera_maps": reading.camera.describe_maps() or None,
         "optics_from": work.optics(stack, number).describe_sources(reading.optics_from),
+        "fingerprint": dict(job.fingerprint),
     }
     return {name: value for name, value in entries.items() if value is not None}
 

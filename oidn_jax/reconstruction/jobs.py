@@ -3,8 +3,9 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +14,13 @@ from oidn_jax.acquisition.illumination_file import read_illumination
 from oidn_jax.classical.assessment import certain
 from oidn_jax.classical.consistency import BORDER
 from oidn_jax.data.atomic import check_target
-from oidn_jax.data.image_file import Source, common_name
+from oidn_jax.data.image_file import Source, common_name, open_image_stack
 from oidn_jax.data.raw_stack import FRAME_ORDERS, RawStack, open_raw_stack
-from oidn_jax.data.writers import fits_imagej, output_name
+from oidn_jax.data.writers import fits_imagej, output_name, read_provenance
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods import GivenImage, Method, NetworkMethod, check_expects_error
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.reconstruction.fingerprint import digest_of_frames, digest_of_settings
 from oidn_jax.reconstruction.optics import ChannelOptics
 from oidn_jax.reconstruction.trust import TrustFiles
 
@@ -37,6 +39,8 @@ class Outputs:
         trust: the files of `reconstruction.trust`.
         error: the expected absolute error of each pixel, of networks that know it.
         overwrite: replace existing files.
+        resume: leave images that are there already, made of the same frames with the same settings, and all that is
+            written besides them; with `overwrite` those that were made otherwise are replaced, else refused.
     """
 
     preview: bool = False
@@ -44,6 +48,7 @@ class Outputs:
     trust: bool = False
     error: bool = False
     overwrite: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,7 @@ class Job:
         image: to be written, if any.
         error: of its pixels, to be written, if any.
         channels: what is written beside it.
+        fingerprint: of settings and frames, for the provenance (`reconstruction.fingerprint`).
     """
 
     source: Source
@@ -151,6 +157,7 @@ class Job:
     image: Path | None
     error: Path | None
     channels: tuple[Beside, ...]
+    fingerprint: Mapping[str, str]
 
     @property
     def name(self) -> Path:
@@ -182,6 +189,12 @@ class Job:
         own = [path for path in (self.image, self.error) if path is not None]
         return own + [path for beside in self.channels for path in beside.files]
 
+    @property
+    def after_image(self) -> list[Path]:
+        """Those of them that are written when the image is in its place."""
+        each = [(beside.preview, beside.illumination, beside.diagnostics) for beside in self.channels]
+        return [path for paths in each for path in paths if path is not None]
+
 
 @dataclass(frozen=True)
 class Work:
@@ -195,6 +208,11 @@ class Work:
     reading: Reading
     outputs: Outputs
     messages: Messages
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that an image depends on besides its raw file."""
+        return digest_of_settings(self.methods, self.microscopes, self.reading)
 
     @property
     def method(self) -> Method:
@@ -406,6 +424,7 @@ def _inspect_position(source: Source, stack: RawStack, position: int | None, wor
         image=out / name if work.method.writes_image else None,
         error=out / f"{stem}_error{name.removeprefix(stem)}" if outputs.error else None,
         channels=tuple(map(beside, stems)),
+        fingerprint={"settings": work.digest, "frames": digest_of_frames(source)},
     )
 
 
@@ -433,8 +452,13 @@ def check_work(work: Work) -> None:
         raise IllegalValue("microscope.scale", microscope.scale, "`diagnostics` are drawn for 2 pixels per raw pixel")
 
 
-def check_outputs(jobs: Sequence[Job], out: Path, work: Work) -> None:
-    """Refuses what could not be written, or would destroy something, before anything is computed."""
+def check_outputs(jobs: Sequence[Job], out: Path, work: Work) -> list[Job]:
+    """Refuses what could not be written, or would destroy something, before anything is computed.
+
+    Returns:
+        The jobs that are to be done: with `resume` those whose outputs are not there yet.
+    """
+    to_do = []
     inputs = {path.resolve() for job in jobs for path in job.inputs} | {path.resolve() for path in work.other_inputs}
     owner: dict[Path, Path] = {}
     for job in jobs:
@@ -446,9 +470,50 @@ def check_outputs(jobs: Sequence[Job], out: Path, work: Work) -> None:
             owner[path] = job.name
             if path.resolve() in inputs or path.resolve().parent in inputs:
                 raise InputError(f"{path} is one of the inputs and would be replaced; choose another output folder")
-            check_target(path, overwrite=work.outputs.overwrite)
+            check_target(path, overwrite=work.outputs.overwrite or work.outputs.resume)
+        if not (work.outputs.resume and is_done(job, overwrite=work.outputs.overwrite)):
+            to_do.append(job)
     existing = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if not existing.is_dir():
         raise InputError(f"{existing} is a file, so the output folder {out} cannot be made; choose another one")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"the output folder {out} cannot be written ({existing} is not writable); choose another one")
+    return to_do
+
+
+def is_done(job: Job, *, overwrite: bool) -> bool:
+    """Whether all outputs of a job are there, made of the same frames with the same settings.
+
+    Files appear whole, so it takes their names, the fingerprints in their metadata, and the order in which they were
+    written: what comes after an image and is older belongs to an earlier one.
+
+    Args:
+        job: whose outputs are looked for; of one that is not done, nothing or its own unfinished work is there.
+        overwrite: whether other files under their names may be replaced.
+
+    Raises:
+        InputError: files under their names that were made otherwise, where these may not be replaced.
+    """
+    existing = [path for path in job.outputs if path.exists()]
+    images = [path for path in existing if path.suffix.lower() in (".tif", ".tiff")]
+    others = [path for path in images if read_provenance(path).get("fingerprint") != job.fingerprint]
+    if existing and (others or not images):
+        if overwrite:
+            return False
+        raise InputError(
+            f"{(others or existing)[0]} exists already, and does not tell that it was made of {job.name} with these "
+            "settings by this version; choose another folder, or allow `overwrite` too, which replaces such files"
+        )
+    if len(existing) < len(job.outputs) or not all(map(_is_whole, images)):
+        return False
+    written = 0 if job.image is None else job.image.stat().st_mtime_ns
+    return all(path.stat().st_mtime_ns >= written for path in job.after_image)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether nobody has cut a TIFF since it was written, as a copy to a full disk does."""
+    try:
+        open_image_stack(path)
+    except InputError:
+        return False
+    return True

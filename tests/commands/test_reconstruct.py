@@ -118,6 +118,20 @@ WRONG = {
         "--pattern-period is '60-90'; .* from 126 to 705 nm",
     ),
     "two OTFs": (["cell.tif", "--out=out", "--method=wiener", "--otf=a", "--otf-damping=1"], "give one of them"),
+    "an image on workers": (
+        ["a.tif", "--out=out", "--image=sr.tif", "--workers=2"],
+        "--image judges one image; leave out",
+    ),
+    "an image resumed": (["a.tif", "--out=out", "--image=sr.tif", "--resume"], "--image judges one image; leave out"),
+    "two kinds of workers": (
+        ["cell.tif", "--out=out", "--workers=2", "--dask=tcp://head:8786"],
+        "--workers starts processes, and --dask takes those that run already",
+    ),
+    "no worker": (["cell.tif", "--out=out", "--method=widefield", "--workers=0"], "--workers is 0; it must be"),
+    "no address": (
+        ["cell.tif", "--out=out", "--method=widefield", "--dask=head:8786"],
+        "--dask is 'head:8786'; it must be the address of a scheduler",
+    ),
     "two files and an image": (["a.tif", "b.tif", "--out=out", "--image=sr.tif"], "--image judges one image"),
     "an unknown flag": (["cell.tif", "--workdir=run", "--out=out", "--tiles=3"], "--tiles=3"),
     "an abbreviation": (["cell.tif", "--workdir=run", "--out=out", "--prev"], "--prev"),

@@ -17,6 +17,7 @@ from oidn_jax.data.atomic import (
     partial_folder,
     remove_folder,
     remove_leftovers,
+    remove_leftovers_of,
     write_atomically,
     write_json,
     write_text,
@@ -177,6 +178,32 @@ def test_a_folder_is_removed_at_once_and_with_it_what_killed_programs_left(tmp_p
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_what_anybody_left_of_a_file_is_removed_where_nobody_writes_it(tmp_path):
+    """Of a process of another machine nobody here can tell whether it runs."""
+    with partial_file(tmp_path / "b.tif", n_bytes=1) as other, partial_file(tmp_path / "a.tif", n_bytes=1) as partial:
+        other.touch()
+        partial.touch()
+        elsewhere = tmp_path / partial.name.replace(partial.name.split(".")[2], "0" * 8)
+        elsewhere.touch()
+        remove_leftovers(tmp_path)
+        assert elsewhere.exists()
+        remove_leftovers_of([tmp_path / "a.tif", tmp_path / "missing" / "c.tif"])
+        assert list(tmp_path.iterdir()) == [other]
+        partial.touch()  # the block ends well only with a file
+
+
+def test_what_is_to_be_done_at_the_end_is_done(tmp_path):
+    program = (
+        "import sys, pathlib; from oidn_jax.data.atomic import at_end, remove_unfinished\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "with at_end((path / 'ended').touch):\n"
+        "    with at_end((path / 'not this').touch): pass\n"
+        "    remove_unfinished()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["ended"]
 
 
 def test_room_is_asked_for_and_given_back(tmp_path):
