@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CODE = 130
 # For what unwinds by itself, as the second Ctrl-C of a training.
 _GRACE_S = 3.0
+_LONGEST_S = 15.0
 _said = False  # a process that unwinds slowly is ended without another word
 
 
@@ -65,13 +66,21 @@ def _wait(heard: "socket.socket", told: "socket.socket") -> None:
 
 def end() -> NoReturn:
     """Removes what is half written, says so, and ends the process."""
+    import threading
+
+    # A disk that does not answer must not keep a process that nobody wants any more.
+    limit = threading.Timer(_LONGEST_S, os._exit, (CODE,))
+    limit.daemon = True
+    limit.start()
     atomic = sys.modules.get("oidn_jax.data.atomic")
-    if atomic is not None and hasattr(atomic, "remove_unfinished"):  # it may be being imported
-        atomic.remove_unfinished()
-    # Past Python's stderr, whose lock another thread may hold; a progress bar has hidden the cursor.
-    show_cursor = b"\033[?25h" if os.isatty(2) else b""
-    os.write(2, show_cursor + (b"" if _said else b"stopped\n"))
-    os._exit(CODE)
+    try:
+        if atomic is not None and hasattr(atomic, "remove_unfinished"):  # it may be being imported
+            atomic.remove_unfinished()
+        # Past Python's stderr, whose lock another thread may hold; a progress bar has hidden the cursor.
+        show_cursor = b"\033[?25h" if os.isatty(2) else b""
+        os.write(2, show_cursor + (b"" if _said else b"stopped\n"))
+    finally:  # whatever fails: an error in this thread would leave a process that no Ctrl-C ends
+        os._exit(CODE)
 
 
 def unwound() -> NoReturn:
