@@ -29,7 +29,7 @@ def open_image_stack(path: Source) -> ImageStack:
         InputError: the path is no readable file; neither TIFF nor MRC; truncated; complex, boolean or colour pixels.
     """
     if isinstance(path, tuple):
-        return _open_together(sorted(path, key=_natural), common_name(path))
+        return _open_together(sorted(path, key=natural_order), common_name(path))
     if path.is_dir():
         return _open_folder(path)
     head = _first_bytes(path)
@@ -49,7 +49,7 @@ def open_image_stack(path: Source) -> ImageStack:
 
 def _open_folder(folder: Path) -> ImageStack:
     files = [path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES + MRC_SUFFIXES]
-    files = sorted((path for path in files if path.is_file() and path.name[0] != "."), key=_natural)
+    files = sorted((path for path in files if path.is_file() and path.name[0] != "."), key=natural_order)
     if not files:
         raise InputError(f"{folder} is a folder without TIFF or MRC files; give a file, or a folder of frames")
     return _open_together(files, folder)
@@ -85,7 +85,7 @@ def common_name(files: Sequence[Path]) -> Path:
     return first.with_name(f"{stem or first.absolute().parent.name or 'frames'}{first.suffix}")
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
     """Sorts numbers in names by their value."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
 
