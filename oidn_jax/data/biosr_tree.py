@@ -43,11 +43,11 @@ def find_specimen(folder: Path) -> MeasuredSet | None:
         return None
     name = specimen_name(folder)
     nonlinear = specimen_key(name).endswith("nonlinear") or _has_nonlinear_target(next(iter(cells.values())))
-    found = {cell: _levels(path) for cell, path in cells.items()}
-    usual = sorted({level for levels in found.values() for level in levels})
+    by_cell = {cell: _levels(path) for cell, path in cells.items()}
+    usual = sorted({level for levels in by_cell.values() for level in levels})
     pairs, missing = [], []
     for cell, path in cells.items():
-        levels = found[cell]
+        levels = by_cell[cell]
         if not levels:
             missing.append(f"{path} has no {_RAW_FOLDER}_level_NN.mrc")
             continue
@@ -75,6 +75,18 @@ def specimen_name(folder: Path) -> str:
     """The name of a specimen as BioSR writes it, where the folder's is one; else the folder's."""
     written = folder.resolve().name
     return next((name for name in SPECIMEN_FOLDERS if specimen_key(name) == specimen_key(written)), written)
+
+
+def bright_raw(raw: Path) -> Path | None:
+    """The acquisition that the target of a raw file was made of; None where it is not there."""
+    match = _RAW.fullmatch(raw.stem)
+    if match is None:
+        return None
+    names = (
+        raw.with_name(f"RawSIMData_gt{raw.suffix}"),
+        raw.parent.parent / "RawGTSIMData" / f"RawGTSIMData_level_{match[1]}{raw.suffix}",
+    )
+    return next((path for path in names if path.is_file()), None)
 
 
 def _files(folder: Path, pattern: re.Pattern[str]) -> Iterator[tuple[int, Path]]:

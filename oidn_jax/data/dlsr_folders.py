@@ -82,11 +82,11 @@ def find_lists(folder: Path) -> MeasuredSet | None:
     """The pairs of the lists in a folder, `train.txt` and the like; None where there are none."""
     lists = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _LISTS and path.is_file()]
     lists = [path for path in lists if _split_of_list(path)]
-    found = [pairs for pairs in (_list_of_pairs(path) for path in lists) if pairs is not None]
-    if not found:
+    listed = [pairs for pairs in (_list_of_pairs(path) for path in lists) if pairs is not None]
+    if not listed:
         return None
-    pairs = tuple(pair for some, _ in found for pair in some)
-    missing = tuple(line for _, lines in found for line in lines)
+    pairs = tuple(pair for some, _ in listed for pair in some)
+    missing = tuple(line for _, lines in listed for line in lines)
     return MeasuredSet(folder, specimen_name(folder), LISTED, LINEAR, pairs, missing)
 
 
@@ -96,13 +96,13 @@ def find_list(path: Path) -> MeasuredSet:
     Raises:
         InputError: a file that is no such list.
     """
-    found = _list_of_pairs(path)
-    if found is None:
+    listed = _list_of_pairs(path)
+    if listed is None:
         raise InputError(
             f"{path} is no list of pairs; give a folder of measured data, or a text file with a line `input target` "
             "for each pair"
         )
-    return MeasuredSet(path, specimen_name(path.parent), LISTED, LINEAR, tuple(found[0]), tuple(found[1]))
+    return MeasuredSet(path, specimen_name(path.parent), LISTED, LINEAR, tuple(listed[0]), tuple(listed[1]))
 
 
 def _split_of_list(path: Path) -> str:

@@ -37,25 +37,25 @@ def find_measured(root: str | Path) -> list[MeasuredSet]:
             return [find_list(root)]
         if not root.is_dir():
             raise InputError(f"{root} does not exist; give the folder of the measured data")
-        found = list(_search(root, _DEEPEST))
+        sets = list(_search(root, _DEEPEST))
     except OSError as error:
         raise InputError(
             f"{error.filename or root} cannot be looked at ({error.strerror}); check permissions"
         ) from error
-    if not found:
+    if not sets:
         raise InputError(
             f"{root} holds no measured data: neither cells of BioSR (Cell_001/RawSIMData_level_01.mrc), nor patches of "
             "DL-SR (training/ and training_gt/, or train.txt), nor its test images "
             "(input_raw_sim_images/level_01/1.tif)"
         )
-    return found
+    return sets
 
 
 def _search(folder: Path, depth: int) -> list[MeasuredSet]:
     for find in (find_specimen, find_patches, find_test_images, find_lists):
-        found = find(folder)
-        if found is not None:
-            return [found]
+        sets = find(folder)
+        if sets is not None:
+            return [sets]
     if not depth:
         return []
     below = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_dir())
