@@ -64,7 +64,7 @@ def find_test_images(folder: Path) -> MeasuredSet | None:
         match = _LEVEL.fullmatch(path.name)
         if match and path.is_dir():
             levels[int(match[1])] = path
-    if not levels:
+    if not any(_numbered(path) for path in levels.values()):
         return None
     missing = [
         f"{path} has no 1.tif, 2.tif, ..., one for each frame" for path in levels.values() if not _numbered(path)

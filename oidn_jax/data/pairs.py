@@ -109,7 +109,7 @@ class MeasuredSet:
             what = f"levels {ranges(self.levels)}"
         else:
             counts = {split: len(self.of_split(split)) for split in SPLITS}
-            what = ", ".join(f"{count} for {split}" for split, count in counts.items() if count)
+            what = ", ".join(f"{count} for {split}" for split, count in counts.items() if count) or "nothing to use"
         without = sum(pair.target is None for pair in self.pairs)
         targets = "" if not without else f", {'no' if without == len(self.pairs) else 'not all with a'} target"
         return f"{self.name} ({self.layout}): {what}, {len(self.pairs)} acquisitions{targets}"

@@ -27,10 +27,10 @@ def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if "microscope" in config:
         usual, given = default_fields(config["model"]["name"]), config["model"]
         # Fields that there are since then: the default is what was computed before.
-        data = {**_DATA, **config["data"]}
-        if usual.keys() <= given.keys() and data == config["data"]:
-            return config
-        return {**config, "model": {**usual, **given}, "data": data}
+        upgraded = {**config, "model": {**usual, **given}}
+        if "data" in config:  # without it a record is damaged, which its reader says
+            upgraded["data"] = {**_DATA, **config["data"]}
+        return config if upgraded == config else upgraded
     optics = {**config["optics"], **config["frames"]}
     simulation = dict(config["simulation"])
     microscope = {name: optics[name] for name in _MICROSCOPE}

@@ -13,7 +13,6 @@ from oidn_jax.classical.guides import guides
 from oidn_jax.config import experiment_of, use_network
 from oidn_jax.data.measured import open_raw, read_pair
 from oidn_jax.errors import IllegalValue, InputError
-from oidn_jax.evaluation.measured import fluorescence_groups
 from oidn_jax.models.layers import pixel_shuffle
 from oidn_jax.optics.microscope import Microscope
 from oidn_jax.simulation.export.biosr import Export, export_cells
@@ -281,9 +280,3 @@ def test_a_guided_network_trains_on_them(striped, tmp_path):
     run = make_run(striped, network="guided", specimen="ccps", **changes, **{"train.steps": 1})
     batches = MeasuredBatches(run, choose_data(run, say=quiet), say=quiet)
     assert train(run, tmp_path, batch_at=batches, say=quiet).finished
-
-
-def test_levels_are_grouped_in_thirds():
-    groups = fluorescence_groups(range(1, 13))
-    assert groups == {"low": (1, 2, 3, 4), "medium": (5, 6, 7, 8), "high": (9, 10, 11, 12)}
-    assert fluorescence_groups([1, 2]) == {"level_01": (1,), "level_02": (2,)}
