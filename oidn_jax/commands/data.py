@@ -118,7 +118,7 @@ def prepare(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from oidn_jax.data.measured import find_measured
-    from oidn_jax.data.pairs import BIOSR
+    from oidn_jax.data.pairs import BIOSR, ranges
     from oidn_jax.errors import InputError
 
     sets = [measured for measured in find_measured(options.root) if measured.layout == BIOSR and measured.has_targets]
@@ -148,6 +148,12 @@ def prepare(options: argparse.Namespace) -> None:
             for split, count in counts.items()
             if count
         }
+        for split in (split for split, some in wanted.items() if not some):
+            count = "patches" if split == "training" else "validation_patches"
+            raise InputError(
+                f"{measured.root} has the cells {ranges(measured.cells)} at the levels {ranges(measured.levels)}, none "
+                f"of them for {split}; give its cells as `{split}`, or 0 as `{count}`"
+            )
         good = usable_pairs(measured, wanted, patch=options.patch, broken=options.broken, say=print)
         pairs = {split: [each.pair for each in some] for split, some in good.items()}
         told = (each.pixel_size_nm for some in good.values() for each in some)

@@ -115,7 +115,7 @@ def test_prepare_refuses_in_one_line(tmp_path, refused, command):
     write_biosr(tmp_path / "data")
     words = ("data", "prepare", tmp_path / "data", f"--out={tmp_path / 'out'}")
     refused("share the cells 5", *words, "--training=5-6")
-    refused("no acquisition for training", *words)
+    refused("has the cells 1-3 at the levels 1-3, none of them for training; give its cells as --training", *words)
     refused("--patch is 8; it must be at least 16", *words, "--patch=8")
     refused("32 x 32 pixels, smaller than --patch; .*--broken", *words, *PREPARE, "--patch=64")
     path = tmp_path / "data" / "F-actin" / "Cell_002" / "RawSIMData_level_02.mrc"

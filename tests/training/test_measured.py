@@ -252,7 +252,7 @@ def test_a_guided_network_is_given_guides_of_the_whole_turned_with_the_target(st
     fields = [make_field(pair, data.measured.recording, run.microscope) for pair in data.training]
     for pair, field in zip(data.training, fields, strict=True):
         acquisition = Acquisition(open_raw(pair, data.measured.recording), run.microscope)
-        expected = guides(acquisition.light(0), acquisition.illumination(0), acquisition.otf)
+        expected = guides(jnp.asarray(acquisition.light(0)), acquisition.illumination(0), acquisition.otf)
         np.testing.assert_allclose(field.images, expected.images, rtol=2e-3, atol=2e-2)
         np.testing.assert_allclose(field.conditions, expected.conditions, rtol=1e-4)
         slope = np.polyfit(field.target.ravel(), field.images[0].astype(float).ravel(), 1)[0]
