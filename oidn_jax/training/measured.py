@@ -122,7 +122,7 @@ def find_set(root: str | Path, specimen: Specimen, microscope: Microscope) -> Me
     if not named and len(sets) == 1 and specimen_key(sets[0].name) not in known:
         named = sets
     if not named:
-        names = ", ".join(measured.name for measured in sets)
+        names = ", ".join(dict.fromkeys(measured.name for measured in sets))
         raise InputError(
             f"{root} holds {names}, but nothing of {specimen.folder}; give the configuration of its specimen, or the "
             "folder of this one as `data.root`"

@@ -61,6 +61,8 @@ class Preparation:
             if count < 0:
                 name = "patches" if split == "training" else f"{split}_patches"
                 raise IllegalValue(name, count, "it must not be negative")
+        if not any(self.patches.values()):
+            raise IllegalValue("patches", 0, "of training or of validation there must be some")
         if self.patch < 16:
             raise IllegalValue("patch", self.patch, "it must be at least 16")
         if self.seed < 0:
