@@ -3,6 +3,7 @@
 import argparse
 import ast
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from oidn_jax.errors import IllegalValue, InputError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+DATA_ROOT = "BIOSR_ROOT"
 _PREFIX = "--config."
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
@@ -96,6 +98,14 @@ def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict
             "`microscope.otf_damping` is of the theoretical OTF, which `microscope.otf_file` replaces; give one of them"
         )
     return config
+
+
+def with_data_root(changes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The changes, and `data.root` of the environment's BIOSR_ROOT where they have none; an empty one simulates."""
+    root = os.environ.get(DATA_ROOT, "")
+    if not root or any(field == "data.root" for field, _ in changes):
+        return list(changes)
+    return [*changes, ("data.root", root)]
 
 
 def _value(field: str, text: str, current: Any) -> Any:

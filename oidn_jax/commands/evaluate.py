@@ -6,14 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse
+from oidn_jax.commands.configuration import add_config, changed_config, check_changes, parse, with_data_root
 from oidn_jax.commands.parser import DEFAULT_IS_USED, DEFAULT_WEIGHTS, OneLineParser, add_raw_frames
 from oidn_jax.commands.run import run
 from oidn_jax.errors import IllegalValue, InputError
 
 if TYPE_CHECKING:
+    from oidn_jax.evaluation.scenes import Scenes
     from oidn_jax.models.trained import TrainedModel
     from oidn_jax.simulation.settings import Simulation
+    from oidn_jax.training.settings import TrainingRun
 
 DESCRIPTION = """\
 Compares networks with classical methods on held-out scenes of one or several specimens.
@@ -26,6 +28,9 @@ Compares networks with classical methods on held-out scenes of one or several sp
 
 Writes report.html, metrics.json, metrics.csv, tables in Markdown and LaTeX and figures to the output folder, and a
 table to the terminal. The second method and all after it are tested against the first.
+
+With --config.data.root=DIR (or BIOSR_ROOT in the environment) they are compared on the measured test cells of the
+specimen there, level by level (docs/data.md).
 
 With --exposures the methods are compared on one's own series of exposures of one field, without any truth: by ring
 correlation with the brightest exposure, and by what the frames of that contradict."""
@@ -206,11 +211,14 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
     from oidn_jax.evaluation.report import evaluate as evaluate_methods
     from oidn_jax.training.parallel import describe_devices
 
-    experiment = experiment_of(changed_config(options.config, options.changes))
+    experiment = experiment_of(changed_config(options.config, with_data_root(options.changes)))
+    if experiment.run.data.root and options.specimens:
+        raise InputError("`specimens` is of simulated scenes, and `config.data.root` of measured ones; leave one out")
     given = [field.removeprefix("simulation.") for field, _ in options.changes if field.startswith("simulation.")]
     names = options.specimens.split(",") if options.specimens else [experiment.run.simulation.specimen.name]
     simulations, configuration = _specimens(experiment.run.simulation, experiment.run.configuration, names, given)
     models = _networks(options)
+    measured = _measured_scenes(experiment.run) if experiment.run.data.root else None
     console = Console(width=None if sys.stdout.isatty() else 120)
     with progress_bar() as progress:
         evaluate_methods(
@@ -221,6 +229,7 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
             methods=options.methods.split(","),
             overwrite=options.overwrite,
             save_raw=options.save_raw,
+            measured=measured,
             surroundings=Surroundings(
                 show=partial(console.print, markup=False, emoji=False),  # a folder may be called x[/b]
                 progress=progress,
@@ -229,6 +238,18 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
                 configuration=configuration,
             ),
         )
+
+
+def _measured_scenes(run: "TrainingRun") -> dict[str, "Scenes"]:
+    """The test cells on disk."""
+    from oidn_jax.evaluation.measured import whole_scenes
+    from oidn_jax.training.measured import choose_data
+
+    data = choose_data(run, splits=("test",), say=print)
+    scenes, lines = whole_scenes(data.measured, data.examined["test"], run.simulation)
+    for line in lines:
+        print(line)
+    return {run.simulation.specimen.name: scenes}
 
 
 def _specimens(

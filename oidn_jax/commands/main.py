@@ -13,6 +13,7 @@ COMMANDS = {
     "reconstruct": "reconstruct raw files, or judge an image that was made elsewhere",
     "measure": "measure the resolution of an image, or of two images of one object",
     "inspect": "tell what a raw file says of itself: stripes, camera, light, bleaching",
+    "data": "look at measured data on disk, BioSR and DL-SR patches, and prepare them",
     "laws": "check the model of image formation for a microscope",
     "export": "write simulated cells, or a trained network, as files that other programs read",
     "experiments": "train and compare the networks of a suite: ablation, baselines, generalisation, PSF",

@@ -11,11 +11,14 @@ Contract:
   `write_sr_tiff` writes an image that is in memory as a whole.
 - `write_raw_tiff` and `write_priism` write raw frames, the latter as MRC files of BioSR's kind; `cut_patches` and
   `write_patch_pair` make DL-SR's patch folders.
+- `find_measured` finds measured pairs on disk, in BioSR's tree and in DL-SR's folders, by names alone; `read_pair`
+  reads one.
 - `read_radial_otf` reads a measured OTF: real, 1 at zero frequency, frequencies in cycles per micrometre.
 - A user's mistake is an `InputError` whose message is one line.
 """
 
 from oidn_jax.data.image_file import check_image
+from oidn_jax.data.measured import find_measured, read_pair
 from oidn_jax.data.mrc_writer import write_priism
 from oidn_jax.data.otf_file import RadialOtf, read_radial_otf
 from oidn_jax.data.patch_folder import cut_patches, write_patch_pair
@@ -29,11 +32,13 @@ __all__ = [
     "RawStack",
     "check_image",
     "cut_patches",
+    "find_measured",
     "open_images",
     "open_map_tiff",
     "open_raw_stack",
     "open_sr_tiff",
     "output_name",
+    "read_pair",
     "read_radial_otf",
     "write_patch_pair",
     "write_priism",

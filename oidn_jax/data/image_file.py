@@ -50,11 +50,11 @@ def open_image_stack(path: Source) -> ImageStack:
 def files_of(source: Source) -> list[Path]:
     """The files that a source is read from, in their order."""
     if isinstance(source, tuple):
-        return sorted(source, key=_natural)
+        return sorted(source, key=natural_order)
     if not source.is_dir():
         return [source]
     files = [path for path in source.iterdir() if path.suffix.lower() in TIFF_SUFFIXES + MRC_SUFFIXES]
-    return sorted((path for path in files if path.is_file() and path.name[0] != "."), key=_natural)
+    return sorted((path for path in files if path.is_file() and path.name[0] != "."), key=natural_order)
 
 
 def _open_folder(folder: Path) -> ImageStack:
@@ -94,7 +94,7 @@ def common_name(files: Sequence[Path]) -> Path:
     return first.with_name(f"{stem or first.absolute().parent.name or 'frames'}{first.suffix}")
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
     """Sorts numbers in names by their value."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped, UInt16
+from jaxtyping import Int, Real, Shaped, UInt16
 
 from oidn_jax.data.atomic import check_target
 from oidn_jax.data.writers import write_raw_tiff
@@ -131,8 +131,8 @@ def cut_patches(
     if patch > min(raw_frames.shape[1:]):
         ny, nx = raw_frames.shape[1:]
         raise InputError(f"`patch` is {patch}, larger than the raw frames of {ny} x {nx} pixels; take a smaller one")
-    raw, sr = _to_uint16(raw_frames, "the raw stack"), _to_uint16(target, "the target")
-    corners = _foreground_corners(sr, patch, scale)
+    raw, sr = to_uint16(raw_frames, "the raw stack"), to_uint16(target, "the target")
+    corners = foreground_corners(sr, patch, scale)
     chosen = generator.choice(corners, count, replace=count > len(corners))
     return [
         PatchPair(
@@ -161,19 +161,31 @@ def _check_targets(pair: Path, frame_files: list[Path], target_file: Path, *, ov
         raise InputError(f"{pair} holds {', '.join(others)} besides the {len(frame_files)} frames; remove the folder")
 
 
-def _to_uint16(image: np.ndarray, name: str) -> np.ndarray:
-    """Scales by min-max over the whole array."""
+def to_uint16(image: Real[np.ndarray, "..."], name: str) -> UInt16[np.ndarray, "..."]:
+    """Scales by min-max over the whole array to 0..65535.
+
+    Raises:
+        InputError: an image, which the message calls by `name`, that is constant, NaN or infinite.
+    """
     low, high = float(image.min()), float(image.max())
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError(f"{name} runs from {low:g} to {high:g}; it must be finite and have some contrast")
     return np.rint((image.astype(np.float64) - low) * (_FULL_SCALE / (high - low))).astype(np.uint16)
 
 
-def _foreground_corners(target: np.ndarray, patch: int, scale: int) -> np.ndarray:
-    """Finds the raw patches whose central pixel is foreground; (places, 2), the y and x of their first pixels.
+def foreground_corners(target: Real[np.ndarray, "y_sr x_sr"], patch: int, scale: int) -> Int[np.ndarray, "places 2"]:
+    """Finds the raw patches whose central pixel is foreground, as DL-SR's augmentation does.
 
     The contrast is a difference of Gaussians of the target, averaged to the raw grid. Foreground is what exceeds 1 % of
     full scale, or as many of the best places as there must be at least.
+
+    Args:
+        target: from 0 to 65535.
+        patch: side of a raw patch, at most that of the image.
+        scale: fine pixels per raw pixel.
+
+    Returns:
+        (places, 2), the y and x of their first raw pixels.
     """
     ny, nx = (length // scale for length in target.shape)
     image = target.reshape(ny, scale, nx, scale).mean((1, 3)) / _FULL_SCALE

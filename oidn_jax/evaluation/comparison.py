@@ -45,7 +45,8 @@ class Comparison:
         images: (scenes, scale*h, scale*w), the light of the images, by (specimen, level, method).
         recorded: of the methods whose resolution is measured on raw pixels, those images, (scenes, h, w).
         maps: the rFRC map of the first scene, by (specimen, level, method); empty without second exposures.
-        rows: one for each image: `specimen`, `level`, `method`, `scene`, `signal_level`, then its scores.
+        rows: one for each image: `specimen`, `level`, `method`, `scene`, `signal_level`, of measured scenes the name
+            of the `cell`, then its scores.
         targets: one for each target: `specimen`, `scene`, then `da_resolution_nm` and `da_a0`.
         uncertain: by specimen, how many of how many acquisitions have an orientation whose stripes were not found for
             certain; empty where no method asked for the illumination.
@@ -78,7 +79,7 @@ class Comparison:
                             scene=scene,
                             signal_level=scenes.signal_level[name][scene],
                             pixel_size_nm=scenes.microscope.fine_pixel_size_nm,
-                            images={**images, TARGET: scenes.target[scene]},
+                            images={**images, TARGET: scenes.target_at(name)[scene]},
                         )
                     )
         return examples
@@ -118,16 +119,17 @@ def compare(
         # Each acquisition estimates its illumination once, for all methods.
         first = its_scenes.acquisitions(level)
         second = its_scenes.acquisitions(level, repeated=True) if its_scenes.repeated_frames else []
+        target = its_scenes.target_at(level)
         for j, (name, method) in enumerate(methods.items()):
             progress(f"{specimen} {level}: {name}", (i + j / len(methods)) / len(places))
             given = [method(acquisition, 0) for acquisition in first]
             image, repeated = _lights(given), _lights([method(a, 0) for a in second]) if second else None
-            scores = score_likeness(jnp.asarray(image), jnp.asarray(its_scenes.target))
-            scores |= score_linearity(image, its_scenes.target)
-            scores |= score_truth_rings(jnp.asarray(image), jnp.asarray(its_scenes.target), pixel_size_nm=fine_nm)
+            scores = score_likeness(jnp.asarray(image), jnp.asarray(target))
+            scores |= score_linearity(image, target)
+            scores |= score_truth_rings(jnp.asarray(image), jnp.asarray(target), pixel_size_nm=fine_nm)
             if with_stripes:
                 scores |= score_contradictions(given, first)
-            errors = _errors(given, its_scenes.target)
+            errors = _errors(given, target)
             if errors:
                 scores["error_calibration"] = np.array([score_calibration(*pair) for pair in errors])
                 measured_and_told = (np.stack(part) for part in zip(*errors, strict=True))
@@ -151,7 +153,8 @@ def compare(
             for scene in range(len(image)):
                 place = (specimen, level, name, scene, its_scenes.signal_level[level][scene])
                 values = {score: float(scores[score][scene]) for score in SCORES if score in scores}
-                rows.append(dict(zip(KEYS, place, strict=True)) | values)
+                cell = {"cell": its_scenes.names[scene]} if its_scenes.names else {}
+                rows.append(dict(zip(KEYS, place, strict=True)) | cell | values)
         if with_stripes:
             doubtful = [not certain(a.estimate).all() for a in (*first, *second)]
             count, total = uncertain.get(specimen, (0, 0))

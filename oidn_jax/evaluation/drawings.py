@@ -75,7 +75,8 @@ def draw_figures(
         )
     )
     figures += [_boxes(comparison, specimen, colours, folder) for specimen in comparison.scenes]
-    if len(levels) >= FEWEST_ON_CURVES:
+    photons = [light for scenes in comparison.scenes.values() for light in scenes.photons.values()]
+    if len(levels) >= FEWEST_ON_CURVES and np.isfinite(photons).all():
         figures.append(_over_photons(comparison, colours, folder))
     if len(comparison.scenes) >= FEWEST_ON_RADAR:
         figures.append(_radar(comparison, models, colours, folder))
@@ -272,7 +273,7 @@ def psf_panel(label: str, model: TrainedModel, acquisition: Acquisition) -> PsfP
 
 def _worst_case(comparison: Comparison, case: Mapping[str, Any]) -> WorstCase:
     scenes = comparison.scenes[case["specimen"]]
-    target = scenes.target[case["scene"]]
+    target = scenes.target_at(case["level"])[case["scene"]]
     image = jnp.asarray(comparison.images[case["specimen"], case["level"], case["method"]][case["scene"]])
     return WorstCase(
         method=comparison.methods[case["method"]],

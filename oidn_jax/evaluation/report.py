@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oidn_jax.data.atomic import partial_folder, write_text
+from oidn_jax.data.pairs import parse_ranges, ranges
 from oidn_jax.errors import IllegalValue, InputError, printable
 from oidn_jax.evaluation.comparison import Comparison, compare
 from oidn_jax.evaluation.drawings import WORST_SCORE, draw_figures
@@ -21,7 +22,7 @@ from oidn_jax.evaluation.networks import (
     trained_on,
 )
 from oidn_jax.evaluation.provenance import describe_run
-from oidn_jax.evaluation.scenes import simulate_scenes
+from oidn_jax.evaluation.scenes import Scenes, simulate_scenes
 from oidn_jax.evaluation.settings import EvaluationSettings
 from oidn_jax.evaluation.statistics import ALL_LEVELS, paired_tests, summarise, with_all_levels, worst_rows
 from oidn_jax.evaluation.tables import (
@@ -76,6 +77,7 @@ def evaluate(
     methods: Sequence[str] = USUAL,
     overwrite: bool = False,
     save_raw: bool = False,
+    measured: Mapping[str, Scenes] | None = None,
     surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
     """Score methods on the held-out scenes of one or several specimens, and write what docs/evaluation.md lists.
@@ -89,6 +91,7 @@ def evaluate(
             networks. The first is what the others are tested against.
         overwrite: replace results that are there already; what an earlier evaluation wrote under other names stays.
         save_raw: write raw examples.
+        measured: scenes by specimen in the place of simulated ones (`evaluation.measured`).
         surroundings: see there.
 
     Returns:
@@ -107,11 +110,16 @@ def evaluate(
             check_fits(model, microscope, name=name)
         for method in chosen.values():
             method.check(microscope)
-    rolling = _rolling_options(settings, scale=microscopes[0].scale)
-    scenes = {name: simulate_scenes(simulation, settings, repeated=True) for name, simulation in simulations.items()}
+    if measured is None:
+        rolling = _rolling_options(settings, scale=microscopes[0].scale)
+        scenes = {
+            name: simulate_scenes(simulation, settings, repeated=True) for name, simulation in simulations.items()
+        }
+    else:
+        rolling, scenes = RollingFrcOptions(), measured
     labels = {**LABELS, **network_labels(models)}
     comparison = compare(scenes, chosen, labels=labels, rolling=rolling, progress=where.progress)
-    remarks = _remarks(comparison, models)
+    remarks = _remarks(comparison, models) + _seen_in_training(comparison, models)
     networks = {
         name: {**model.origin, "network": dict(model.fields), "configuration": dict(model.configuration)}
         for name, model in models.items()
@@ -185,9 +193,10 @@ def _tables(result: Mapping[str, Any], comparison: Comparison) -> list[Table]:
     """The one for the terminal, then those for the files and the report."""
     summary, targets = comparison.in_print(result["summary"]), comparison.in_print(comparison.targets)
     levels = [entry["level"] for entry in summary]
+    caption = "Measured cells" if any(scenes.names for scenes in comparison.scenes.values()) else "Held-out scenes"
     last = ALL_LEVELS if ALL_LEVELS in levels else levels[-1]
     tables = [
-        score_table(summary, ON_TERMINAL, caption="Held-out scenes", spread=False, targets=targets),
+        score_table(summary, ON_TERMINAL, caption=caption, spread=False, targets=targets),
         score_table(summary, LIKENESS, caption="Likeness to the ground truth"),
         score_table(summary, RESOLUTION, caption="Resolution", targets=targets),
         score_table(summary, FIDELITY, caption="Agreement with the raw frames"),
@@ -237,11 +246,14 @@ def _summary(
     scenes = next(iter(comparison.scenes.values()))
     ideal = next(iter(simulations.values())).settings.target == "ideal"
     truth = "what ideal linear SIM could recover" if ideal else "Wiener SIM of a bright acquisition"
+    kind, unseen = "simulated scenes of each specimen", ", that no network has seen in training"
+    if scenes.names:
+        truth, kind, unseen = "the target on disk", f"measured cells ({scenes.names[0]} to {scenes.names[-1]})", ""
     trained = [f"{comparison.methods[name]} was trained on {trained_on(model)}" for name, model in models.items()]
     return [
-        f"{len(comparison.methods)} methods on {len(scenes.target)} simulated scenes of each specimen, at "
-        f"{len(scenes.levels)} levels of fluorescence ({', '.join(scenes.levels)}), that no network has seen in "
-        f"training. {'; '.join(trained)}{'.' if trained else ''}".strip(),
+        f"{len(comparison.methods)} methods on {len(scenes.target)} {kind}, at "
+        f"{len(scenes.levels)} levels of fluorescence ({', '.join(scenes.levels)}){unseen}. "
+        f"{'; '.join(trained)}{'.' if trained else ''}".strip(),
         f"Likeness is to {truth}; pixels below the value without light count as dark. Decorrelation analysis (DA) "
         "needs the image alone; Fourier ring correlation (FRC, rFRC) compares the images of two acquisitions that "
         "differ in their noise; RSP and RSE compare the image, blurred, with the widefield image.",
@@ -250,6 +262,19 @@ def _summary(
         "has no value in more than half of the foreground, and cannot be below 2.3 pixels.",
         *remarks,
     ]
+
+
+def _seen_in_training(comparison: Comparison, models: Mapping[str, TrainedModel]) -> list[str]:
+    """A line for each network that was trained on cells that it is tested on."""
+    lines = []
+    cells = {name for scenes in comparison.scenes.values() for name in scenes.names}
+    for name, model in models.items():
+        told = model.origin.get("measured")
+        trained = str(told.get("cells", {}).get("training", "")) if isinstance(told, Mapping) else ""
+        seen = [number for number in sorted(parse_ranges(trained)) if f"Cell_{number:03d}" in cells]
+        if seen:
+            lines.append(f"{name} was trained on some of these cells: {ranges(seen)}")
+    return lines
 
 
 def _remarks(comparison: Comparison, models: Mapping[str, TrainedModel]) -> list[str]:

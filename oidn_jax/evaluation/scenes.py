@@ -1,7 +1,7 @@
 """Held-out scenes: raw frames whose truth is known, the same scenes at every fluorescence level."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -37,6 +37,8 @@ class Scenes:
         target: (scenes, scale*h, scale*w), min-max normalised, the same at every level.
         repeated_frames: as `raw_frames`, the same light exposed once more: only the noise differs, which Fourier ring
             correlation needs. Empty where none were asked for.
+        targets: by fluorescence level, where the specimen moved and they differ; `target` is that of the last then.
+        names: of measured scenes, as "Cell_036"; empty for simulated ones.
     """
 
     specimen: str
@@ -47,6 +49,12 @@ class Scenes:
     photons: Mapping[str, float]
     target: Float[np.ndarray, "scenes h2 w2"]
     repeated_frames: Mapping[str, Shaped[np.ndarray, "scenes h w frames"]]
+    targets: Mapping[str, Float[np.ndarray, "scenes h2 w2"]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    def target_at(self, level: str) -> Float[np.ndarray, "scenes h2 w2"]:
+        """What should come out at a level."""
+        return self.targets.get(level, self.target)
 
     @property
     def levels(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The evaluation inside the training loop."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -22,17 +23,26 @@ class Validation:
 
     def __init__(self, simulation: Simulation, settings: EvaluationSettings) -> None:
         """The scenes are simulated when they are first needed."""
-        self._simulation, self._settings = simulation, settings
+        self._make: Callable[[], Scenes] = partial(simulate_scenes, simulation, settings, split="validation")
+        self._settings = settings
+
+    @classmethod
+    def of_scenes(cls, make: Callable[[], Scenes], settings: EvaluationSettings) -> "Validation":
+        """On other scenes than simulated ones, which are made when they are first needed."""
+        validation = cls.__new__(cls)
+        validation._make, validation._settings = make, settings
+        return validation
 
     @cached_property
     def _scenes(self) -> Scenes:
-        return simulate_scenes(self._simulation, self._settings, split="validation")
+        return self._make()
 
     def __call__(self, model: TrainedModel, *, figure_path: Path) -> dict[str, float]:
         """`ssim` and `psnr` over all levels and scenes; the panel shows the medium of the levels."""
         scenes, method, images = self._scenes, NetworkMethod(model, views=1), {}
-        scores, target = [], jnp.asarray(scenes.target)
+        scores = []
         for level in scenes.levels:
+            target = jnp.asarray(scenes.target_at(level))
             images[level] = [method(acquisition, 0) for acquisition in scenes.acquisitions(level)]
             lights = np.stack([light(image.pixels, dark=image.dark) for image in images[level]])
             scores.append(score_min_max(jnp.asarray(lights), target))
@@ -43,7 +53,7 @@ class Validation:
                 {
                     "widefield": ClassicalMethod("widefield")(acquisition, 0).pixels,
                     method.label: images[level][scene].pixels,
-                    "ground truth": scenes.target[scene],
+                    "ground truth": scenes.target_at(level)[scene],
                 },
                 psf=learned_psf(model, acquisition),
             )

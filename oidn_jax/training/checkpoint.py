@@ -50,11 +50,11 @@ class DamagedCheckpoint(InputError):
 
 
 def trained_model(
-    run: TrainingRun, params: Any, *, step: int, scores: Mapping[str, float], simulated: bool = True
+    run: TrainingRun, params: Any, *, step: int, scores: Mapping[str, float], data: Mapping[str, Any] | None = None
 ) -> TrainedModel:
-    """What a run has come to, by itself; of data that were given instead of simulated the specimen is not known."""
-    known = {}
-    if simulated:
+    """What a run has come to, by itself; `data` are what its origin says of data that were not simulated."""
+    known: dict[str, Any] = dict(data or {"data": "simulated"})
+    if data is None:
         known["specimen"] = ", ".join(dict.fromkeys(each.specimen.name for each in run.simulations))
         known["range"] = {name: list(limits) for name, limits in run.range._asdict().items()}
     return TrainedModel(
@@ -66,7 +66,6 @@ def trained_model(
         origin={
             "version": __version__,
             "name": run.name,
-            "data": "simulated" if simulated else "given",
             **known,
             "seed": run.seed,
             "step": step,
@@ -93,13 +92,13 @@ def _checkpointer() -> ocp.Checkpointer:
 class Checkpoints:
     """Writes the last and the best checkpoints of a workdir."""
 
-    def __init__(self, workdir: Path, run: TrainingRun, *, simulated: bool = True) -> None:
-        """Opens the workdir, creating it if needed; `simulated` is for the origin of the weights (`trained_model`).
+    def __init__(self, workdir: Path, run: TrainingRun, *, data: Mapping[str, Any] | None = None) -> None:
+        """Opens the workdir, creating it if needed; `data` are for the origin of the weights (`trained_model`).
 
         Raises:
             InputError: if it cannot be written.
         """
-        self._workdir, self._run, self._simulated = workdir, run, simulated
+        self._workdir, self._run, self._data = workdir, run, data
         try:
             for kind in KINDS:
                 _folder(workdir, kind).mkdir(parents=True, exist_ok=True)
@@ -143,7 +142,7 @@ class Checkpoints:
                 "leaves": _digests(state),
             }
         )
-        model = trained_model(self._run, state.evaluation_params, step=step, scores=scores, simulated=self._simulated)
+        model = trained_model(self._run, state.evaluation_params, step=step, scores=scores, data=self._data)
         n_values = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves((state, model.params)))
         n_bytes = 2 * n_values + _OVERHEAD
         try:

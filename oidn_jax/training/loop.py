@@ -140,6 +140,7 @@ def train(
     workdir: str | Path,
     *,
     batch_at: BatchAt | None = None,
+    data: Mapping[str, Any] | None = None,
     evaluator: Evaluator | None = None,
     say: Callable[[str], None] = print,
     progress: Callable[[int, int], None] | None = None,
@@ -151,6 +152,7 @@ def train(
         run: what to train, on what and how.
         workdir: for checkpoints, `metrics.jsonl`, TensorBoard events and panels.
         batch_at: where the batches come from (`training.batches`); None simulates them.
+        data: with a `batch_at`, what the origin of the weights says of its data, for JSON.
         evaluator: scores the network every `evaluate_every` steps; the best by SSIM is kept.
         say: called with each line for the user, on the main process.
         progress: called after each step with the steps done and of all, in the place of the bar on a terminal.
@@ -176,6 +178,7 @@ def train(
             run,
             workdir,
             batch_at=batch_at,
+            data=data,
             evaluator=evaluator,
             speak=speak,
             progress=progress,
@@ -188,6 +191,7 @@ def _train(
     workdir: Path,
     *,
     batch_at: BatchAt | None,
+    data: Mapping[str, Any] | None,
     evaluator: Evaluator | None,
     speak: Callable[[str], None],
     progress: Callable[[int, int], None] | None,
@@ -204,8 +208,11 @@ def _train(
         ema_decay=settings.ema_decay,
         axis_name=parallel.AXIS,
     )
-    simulated, source_of_data = batch_at is None, "simulated data" if batch_at is None else "the data given"
-    programs = len(distinct_simulations(run)) if simulated else 1
+    programs = len(distinct_simulations(run)) if batch_at is None else 1
+    source_of_data = "simulated data" if batch_at is None else "the data given"
+    if batch_at is not None:
+        data = {"data": "given", **(data or {})}
+        source_of_data = "measured data" if data["data"] == "measured" else source_of_data
     batch_at = simulated_batches(run) if batch_at is None else checked_batches(batch_at, run)
     step_on_devices = parallel.data_parallel(partial(train_step, settings=step_settings))
     # A run that is resumed needs the weights no more that it began with.
@@ -236,7 +243,7 @@ def _train(
             speak(f"resuming from step {start} of {source}")
         if programs > 1:
             speak(f"each of its {programs} specimens under microscopes is compiled when its turn first comes")
-        checkpoints = checkpoint.Checkpoints(workdir, run, simulated=simulated) if main else None
+        checkpoints = checkpoint.Checkpoints(workdir, run, data=data) if main else None
         best_ssim = checkpoints.forget_after(start, speak) if checkpoints else np.inf
         scores, stopped, step = {}, False, start
         batch = parallel.shard(batch_at(start + 1))

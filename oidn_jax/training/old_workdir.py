@@ -1,6 +1,8 @@
 """Training runs of version 0.1.0, whose configurations had other sections and whose checkpoints held no weights."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from oidn_jax.models.networks import default_fields
 from oidn_jax.models.trained import TrainedModel
 from oidn_jax.models.weights import KINDS, newest_step
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.training.settings import DataSettings
 
 _MICROSCOPE = ("na", "emission_wavelength_nm", "pixel_size_nm", "orientations", "phases", "scale")
+_DATA = json.loads(json.dumps(asdict(DataSettings())))
 _OTF = ("otf_damping", "integrate_pixel")
 _CAMERA = ("gain", "offset", "read_noise", "saturation")
 
@@ -22,8 +26,11 @@ def upgraded_configuration(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """A configuration in today's sections and fields; one of today is returned as it is."""
     if "microscope" in config:
         usual, given = default_fields(config["model"]["name"]), config["model"]
-        # A field that its network has got since then: the default is what was computed before.
-        return config if usual.keys() <= given.keys() else {**config, "model": {**usual, **given}}
+        # Fields that there are since then: the default is what was computed before.
+        upgraded = {**config, "model": {**usual, **given}}
+        if "data" in config:  # without it a record is damaged, which its reader says
+            upgraded["data"] = {**_DATA, **config["data"]}
+        return config if upgraded == config else upgraded
     optics = {**config["optics"], **config["frames"]}
     simulation = dict(config["simulation"])
     microscope = {name: optics[name] for name in _MICROSCOPE}

@@ -1,11 +1,13 @@
 """What a training run depends on: each section of a configuration as a frozen dataclass that checks itself."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from oidn_jax.data.normalisation import MODES
+from oidn_jax.data.pairs import SPLITS, parse_ranges, ranges
 from oidn_jax.errors import IllegalValue
 from oidn_jax.losses import ERROR_TERMS, PSF_TERMS, TERMS
 from oidn_jax.metrics.ssim import PADDINGS
@@ -21,19 +23,63 @@ SCHEDULES = ("step", "cosine")
 _SEEDS = 2**31
 
 
+BROKEN = ("refuse", "skip")
+
+
 @dataclass(frozen=True)
 class DataSettings:
-    """How acquisitions enter the network.
+    """How acquisitions enter the network, and which measured ones.
 
-    Raises:
-        IllegalValue: if a field is not legal.
+    Attributes:
+        normalisation: over the frames of an acquisition, "joint"; or "per_frame" as the authors' code does.
+        root: folder of the measured data; empty to simulate. All below is of measured data only.
+        split: cells by their numbers, as "1-5, 51", of each of `data.pairs.SPLITS`; those of the DL-SR code. Patch
+            folders and lists have splits of their own.
+        levels: signal levels to train on, as "1-4"; empty for all.
+        broken: what becomes of files that cannot be used: "refuse" to begin, or "skip" them.
+        turn: whether patches are rotated by multiples of 90 degrees and mirrored.
+        readers: threads that read ahead.
     """
 
-    normalisation: str = "joint"  # over the frames of an acquisition; or "per_frame" as the authors' code does
+    normalisation: str = "joint"
+    root: str = ""
+    split: Mapping[str, str] = field(default_factory=lambda: {"training": "6-35", "validation": "1-5", "test": "36-50"})
+    levels: str = ""
+    broken: str = "refuse"
+    turn: bool = True
+    readers: int = 4
 
     def __post_init__(self) -> None:
-        if self.normalisation not in MODES:
-            raise IllegalValue("normalisation", self.normalisation, f"legal: {', '.join(map(repr, MODES))}")
+        for name, legal in (("normalisation", MODES), ("broken", BROKEN)):
+            if getattr(self, name) not in legal:
+                raise IllegalValue(name, getattr(self, name), f"legal: {', '.join(map(repr, legal))}")
+        for name in self.split:
+            if name not in SPLITS:
+                raise IllegalValue(f"split.{name}", self.split[name], f"there are: {', '.join(SPLITS)}")
+        for one, other in itertools.combinations(self.split, 2):
+            both = self.cells(one) & self.cells(other)
+            if both:
+                legal = f"no cell can be in two splits, and {ranges(both)} is in `data.split.{other}` too"
+                raise IllegalValue(f"split.{one}", self.split[one], legal)
+        _ = self.level_numbers
+        if self.readers < 1:
+            raise IllegalValue("readers", self.readers, "it must be at least 1")
+
+    def cells(self, split: str) -> frozenset[int]:
+        """The numbers of the cells of a split."""
+        return _numbers(f"split.{split}", self.split.get(split, ""))
+
+    @property
+    def level_numbers(self) -> frozenset[int]:
+        """Those of `levels`; empty for all."""
+        return _numbers("levels", self.levels)
+
+
+def _numbers(name: str, text: str) -> frozenset[int]:
+    try:
+        return parse_ranges(text)
+    except ValueError as error:
+        raise IllegalValue(name, text, "give numbers and ranges by commas, as '1-5, 51'") from error
 
 
 @dataclass(frozen=True)
@@ -203,7 +249,7 @@ class TrainingRun:
                 raise IllegalValue(f"loss.weights.{term}", self.loss.weights[term], legal)
         for each in self.simulations:
             self._check_simulation(each)
-        if self.guided and self.data != DataSettings():
+        if self.guided and self.data.normalisation != DataSettings().normalisation:
             legal = "the network 'guided' takes guides in units of light, which nobody normalises: leave it out"
             raise IllegalValue("data.normalisation", self.data.normalisation, legal)
 

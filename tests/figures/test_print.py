@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from oidn_jax.figures.bars import BarPanel, save_bars
+from oidn_jax.figures.contact_sheet import ContactRow, save_contact_sheet
 from oidn_jax.figures.distributions import Distribution, save_box_plots, save_radar
 from oidn_jax.figures.measurement import save_measurement
 from oidn_jax.figures.panels import save_panels, zoom_regions
@@ -21,6 +22,7 @@ from tests.figures.examples import (
     gaussian_psf,
     image_row,
     measurement_page,
+    picture,
     psf_panel,
     rolling_panel,
     worst_case,
@@ -231,6 +233,19 @@ def test_psfs_with_their_difference_widths_and_errors(drawn, tmp_path):
     widths = [full_width_at_half_maximum(psf[4]) * PIXEL_NM for psf in (panel.theoretical, panel.learned)]
     assert [text.get_text().strip() for text in plot.texts] == [f"{width:.0f} nm" for width in widths]
     assert [text.get_color() for text in plot.texts] == [line.get_color() for line in plot.lines]
+
+
+def test_a_contact_sheet_shows_rows_of_different_images(drawn, tmp_path):
+    one = {"level 01": picture(1, 32), "target": picture(1, 64)}
+    other = {"level 01": picture(2, 32), "level 02": picture(3, 32), "target": picture(2, 64)}
+    nm = {"target": PIXEL_NM}
+    rows = [ContactRow("cell 1", one, nm), ContactRow("cell 2", other, {})]
+    save_contact_sheet(tmp_path / "sheet", rows, title="F-actin")
+    shown = images(drawn[0])
+    assert len(shown) == 5
+    for image, given in zip(shown, [*one.values(), *other.values()], strict=True):
+        np.testing.assert_array_equal(image, given)
+    assert {"F-actin", "cell 1", "cell 2", "level 02", "target"} <= set(drawn[0].words)
 
 
 def test_worst_cases_show_the_error(drawn, tmp_path):
