@@ -104,15 +104,15 @@ class MeasuredSet:
         """One line: what it is and how much of it."""
         if self.cells:
             what = f"{len(self.cells)} cell{'s' * (len(self.cells) > 1)} ({ranges(self.cells)})"
-            what += f" at {len(self.levels)} levels ({ranges(self.levels)})"
+            what += f" at {len(self.levels)} level{'s' * (len(self.levels) > 1)} ({ranges(self.levels)})"
         elif self.levels:
             what = f"levels {ranges(self.levels)}"
         else:
             counts = {split: len(self.of_split(split)) for split in SPLITS}
             what = ", ".join(f"{count} for {split}" for split, count in counts.items() if count) or "nothing to use"
-        without = sum(pair.target is None for pair in self.pairs)
-        targets = "" if not without else f", {'no' if without == len(self.pairs) else 'not all with a'} target"
-        return f"{self.name} ({self.layout}): {what}, {len(self.pairs)} acquisitions{targets}"
+        count, without = len(self.pairs), sum(pair.target is None for pair in self.pairs)
+        targets = "" if not without else f", {'no' if without == count else 'not all with a'} target"
+        return f"{self.name} ({self.layout}): {what}, {count} acquisition{'s' * (count != 1)}{targets}"
 
 
 def specimen_key(name: str) -> str:
