@@ -100,10 +100,15 @@ def changed_config(name: str, changes: Sequence[tuple[str, str]]) -> "ConfigDict
     return config
 
 
-def with_data_root(changes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The changes, and `data.root` of the environment's BIOSR_ROOT where they have none; an empty one simulates."""
+def with_data_root(name: str, changes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The changes, and `data.root` of the environment's BIOSR_ROOT where neither they nor the configuration has one.
+
+    An empty one among the changes simulates.
+    """
+    from oidn_jax.config import load_config
+
     root = os.environ.get(DATA_ROOT, "")
-    if not root or any(field == "data.root" for field, _ in changes):
+    if not root or any(field == "data.root" for field, _ in changes) or load_config(name).data.root:
         return list(changes)
     return [*changes, ("data.root", root)]
 

@@ -129,6 +129,12 @@ def prepare(options: argparse.Namespace) -> None:
     from oidn_jax.training.measured import usable_pairs
     from oidn_jax.training.prepare import Preparation, prepare_patches
 
+    for measured in sets:
+        same = [str(other.root) for other in sets if other.name == measured.name]
+        if len(same) > 1:
+            raise InputError(f"{' and '.join(same)} would be prepared into one folder; give them one by one")
+        for line in measured.missing:
+            print(f"missing: {printable(line)}")
     counts = {"training": options.patches, "validation": options.validation_patches}
     preparation = Preparation(
         Path(options.out),

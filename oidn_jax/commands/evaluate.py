@@ -211,7 +211,7 @@ def evaluate(options: argparse.Namespace, command: list[str]) -> None:
     from oidn_jax.evaluation.report import evaluate as evaluate_methods
     from oidn_jax.training.parallel import describe_devices
 
-    experiment = experiment_of(changed_config(options.config, with_data_root(options.changes)))
+    experiment = experiment_of(changed_config(options.config, with_data_root(options.config, options.changes)))
     if experiment.run.data.root and options.specimens:
         raise InputError("`specimens` is of simulated scenes, and `config.data.root` of measured ones; leave one out")
     given = [field.removeprefix("simulation.") for field, _ in options.changes if field.startswith("simulation.")]

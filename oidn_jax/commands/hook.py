@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +26,7 @@ def function_of(setting: str, name: str) -> Callable[..., Any]:
         raise IllegalValue(setting, name, "give MODULE:FUNCTION or FILE.py:FUNCTION, as tracking.py:log")
     try:
         module = _module_of_file(source) if source.endswith(".py") else importlib.import_module(source)
-    except Exception as error:  # whatever a user's file does wrong
+    except (Exception, SystemExit) as error:  # whatever a user's file does wrong
         reason = str(error) or type(error).__name__
         raise InputError(f"`{setting}` is {name!r}, of which {source} cannot be loaded: {reason}") from error
     function = getattr(module, attribute, None)
@@ -41,5 +42,6 @@ def _module_of_file(path: str) -> ModuleType:
     assert spec is not None, "the name ends in .py"
     assert spec.loader is not None, "the same"
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(spec.name, module)  # where its dataclasses look for it
     spec.loader.exec_module(module)
     return module

@@ -48,7 +48,7 @@ def train(options: argparse.Namespace, command: list[str]) -> None:
     from oidn_jax.training.loop import TrainingDiverged
     from oidn_jax.training.loop import train as train_network
 
-    experiment = experiment_of(changed_config(options.config, with_data_root(options.changes)))
+    experiment = experiment_of(changed_config(options.config, with_data_root(options.config, options.changes)))
     workdir = options.workdir or f"runs/{experiment.run.name.replace(':', '_').replace(',', '_')}"
     parallel.initialise(experiment.distributed)
     main = parallel.is_main_process()

@@ -73,8 +73,12 @@ def find_specimen(folder: Path) -> MeasuredSet | None:
 
 def specimen_name(folder: Path) -> str:
     """The name of a specimen as BioSR writes it, where the folder's is one; else the folder's."""
-    written = folder.resolve().name
-    return next((name for name in SPECIMEN_FOLDERS if specimen_key(name) == specimen_key(written)), written)
+    written = folder.absolute().name
+    for name in (written, folder.resolve().name):  # a link may be called as it likes
+        for known in SPECIMEN_FOLDERS:
+            if specimen_key(known) == specimen_key(name):
+                return known
+    return written
 
 
 def bright_raw(raw: Path) -> Path | None:

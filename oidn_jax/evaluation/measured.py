@@ -1,5 +1,6 @@
 """Scenes from measured pairs: cells whose raw frames and target lie on disk, in the place of simulated ones."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -84,13 +85,14 @@ def _cell_of(pair: Pair) -> str:
 
 
 def _complete(pairs: Sequence[Pair]) -> dict[str, dict[int, Pair]]:
-    """Pairs by cell (patches: each its own) and level, of the cells that have all the levels that the most have."""
+    """Pairs by cell (patches: each its own) and level: the levels that most cells have, of the cells that have them."""
     by_cell: dict[str, dict[int, Pair]] = {}
     for pair in pairs:
         by_cell.setdefault(_cell_of(pair), {})[pair.level] = pair
-    most = max(map(len, by_cell.values()))
-    usual = next(set(levels) for levels in by_cell.values() if len(levels) == most)
-    return {cell: levels for cell, levels in by_cell.items() if set(levels) >= usual}
+    counts = Counter(frozenset(levels) for levels in by_cell.values())
+    usual = max(counts, key=lambda levels: (counts[levels], len(levels)))
+    whole = {cell: levels for cell, levels in by_cell.items() if usual <= set(levels)}
+    return {cell: {level: levels[level] for level in sorted(usual)} for cell, levels in whole.items()}
 
 
 def _scenes(

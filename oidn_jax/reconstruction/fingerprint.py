@@ -1,8 +1,8 @@
 """What an image is made of, in a few letters: so that one which is there already is known from one made otherwise.
 
 A fingerprint has two parts, digests of 16 hexadecimal digits: of the settings (method with its weights, microscopes,
-reading, camera, and this version) and of the raw frames (their files' sizes, first and last 64 KiB: the noise of a
-camera repeats in no two files). It does not depend on names, places or dates, and it is in the metadata of each image.
+reading, camera, and this version) and of the raw frames (all bytes of their files). It does not depend on names, places
+or dates, and it is in the metadata of each image.
 """
 
 import dataclasses
@@ -18,7 +18,6 @@ from oidn_jax.errors import InputError
 from oidn_jax.version import __version__
 
 _DIGITS = 16
-_END_BYTES = 2**16
 
 
 def digest_of_settings(*settings: Any) -> str:
@@ -42,27 +41,14 @@ def digest_of_frames(source: Source) -> str:
     """
     digest = hashlib.sha256()
     for path in files_of(source):
-        digest.update(_ends(path))
+        digest.update(_whole(path))
     return digest.hexdigest()[:_DIGITS]
-
-
-def _ends(path: Path) -> bytes:
-    """Size, first and last bytes."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            first = file.read(_END_BYTES)
-            file.seek(max(size - _END_BYTES, 0))
-            return size.to_bytes(8, "little") + first + file.read(_END_BYTES)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
 def _whole(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            return hashlib.file_digest(file, "blake2b").digest()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
 

@@ -85,7 +85,7 @@ class MetricLog:
             return
         try:
             self._on_metrics(record)
-        except Exception as error:  # a tracker that cannot be reached is no reason to end a training
+        except (Exception, SystemExit) as error:  # a tracker that cannot be reached is no reason to end a training
             self._on_metrics = None
             reason = printable(f"{type(error).__name__}: {error}")
             self._say(f"warning: on_metrics failed at step {record['step']} and is not called again ({reason})")

@@ -170,6 +170,8 @@ def choose_data(
     if not chosen[splits[0]]:
         raise _nothing_there(measured, run.data, splits[0])
     say(f"{measured.describe()}, of {run.data.root}")
+    for line in measured.missing:
+        say(f"missing: {line}")
     patch, lines = run.train.patch if "training" in splits else 0, list[str]()
     kept = usable_pairs(measured, chosen, patch=patch, broken=run.data.broken, say=say, skipped=lines)
     _check_pixel_size([each for some in kept.values() for each in some], run.microscope)

@@ -94,6 +94,12 @@ def prepare_patches(
         if count and not pairs.get(split):
             raise InputError(f"{measured.root} has no acquisition for {split}; give its cells, or no patches of it")
     folder = preparation.out / measured.name
+    source, target = measured.root.resolve(), folder.resolve()
+    if source in (target, *target.parents) or target in source.parents:
+        raise InputError(
+            f"the patches of {measured.root} would be written to {folder}, where the data are, which `overwrite` could "
+            "remove; give as `out` a folder apart from the data"
+        )
     identity = {
         "measured": str(measured.root.resolve()),
         "acquisitions": {split: [pair.name for pair in some] for split, some in pairs.items()},

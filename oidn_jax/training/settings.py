@@ -242,6 +242,12 @@ class TrainingRun:
             raise IllegalValue("seed", self.seed, f"it must be from 0 to {_SEEDS - 1}")
         if not self.simulations:
             raise IllegalValue("variety.specimens", (), "there must be something to be trained on")
+        if self.data.root and self.simulations != (self.simulation,):
+            legal = (
+                "measured data are of one specimen and microscope, and this configuration's `variety` names others; "
+                "use another configuration, or leave it empty (BIOSR_ROOT in the environment too) to simulate"
+            )
+            raise IllegalValue("data.root", self.data.root, legal)
         for terms, has, what in ((PSF_TERMS, has_psf, "has no PSF"), (ERROR_TERMS, has_error, "expects no error")):
             for term in (term for term in terms if self.loss.weights.get(term) and not has(self.model)):
                 named = " with this body" if self.guided else ""

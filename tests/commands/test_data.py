@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -118,6 +119,13 @@ def test_prepare_refuses_in_one_line(tmp_path, refused, command):
     refused("has the cells 1-3 at the levels 1-3, none of them for training; give its cells as --training", *words)
     refused("--patch is 8; it must be at least 16", *words, "--patch=8")
     refused("32 x 32 pixels, smaller than --patch; .*--broken", *words, *PREPARE, "--patch=64")
+    for out in ("data", "data/F-actin/patches"):
+        words_there = (*words[:3], f"--out={tmp_path / out}", *PREPARE, "--overwrite")
+        refused("where the data are, which --overwrite could remove; give as --out a folder apart", *words_there)
+    assert (tmp_path / "data" / "F-actin" / "Cell_001" / "RawSIMData_level_01.mrc").exists()
+    shutil.copytree(tmp_path / "data" / "F-actin", tmp_path / "data" / "part" / "F-actin")
+    refused("would be prepared into one folder; give them one by one", *words, *PREPARE)
+    shutil.rmtree(tmp_path / "data" / "part")
     path = tmp_path / "data" / "F-actin" / "Cell_002" / "RawSIMData_level_02.mrc"
     path.write_bytes(b"")
     refused(r"1 of 9 acquisitions cannot be used: .*is empty \(0 bytes\)", *words, *PREPARE)

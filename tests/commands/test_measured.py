@@ -89,6 +89,7 @@ def test_the_test_cells_are_evaluated_level_by_level(tree, workdir, tmp_path, co
 def test_an_empty_root_simulates(tree, command, monkeypatch, refused):
     monkeypatch.setenv("BIOSR_ROOT", "nowhere")
     refused("nowhere does not exist", "train", *flags())
+    refused("measured data are of one specimen and microscope, .*`variety` names others", "train", "--config=guided")
     refused(r"--config\.model\.width is 0", "train", "--config=er", "--config.data.root=", "--config.model.width=0")
 
 

@@ -1,5 +1,7 @@
 """Scenes of measured cells: which cells, which levels, which part, and what should come out of them."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,14 @@ def test_cells_that_lack_a_level_are_left_out(tmp_path):
     (tmp_path / "F-actin" / "Cell_001" / "RawSIMData_level_02.mrc").unlink()
     _, made = scenes(tmp_path, "f_actin", scenes=2, size=32)
     assert made.names == ("Cell_002",)
+
+
+def test_a_level_that_one_cell_has_alone_is_left_out(tmp_path):
+    write_biosr(tmp_path, cells=(1, 2, 3))
+    folder = tmp_path / "F-actin" / "Cell_002"
+    shutil.copy(folder / "RawSIMData_level_03.mrc", folder / "RawSIMData_level_04.mrc")
+    _, made = scenes(tmp_path, "f_actin", scenes=3, size=32)
+    assert made.names == ("Cell_001", "Cell_002", "Cell_003")
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(12, [4, 4, 4]), (9, [3, 3, 3]), (6, [2, 2, 2]), (2, [1, 1])])
