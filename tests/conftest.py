@@ -6,6 +6,7 @@ The checks of shapes and types are switched on in `pyproject.toml` (`--jaxtyping
 """
 
 import os
+import signal
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -78,6 +79,14 @@ def programs_are_let_go():
         import jax
 
         jax.clear_caches()
+
+
+@pytest.fixture
+def heeds_ctrl_c():
+    """A shell has what it runs in the background ignore Ctrl-C, and processes inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 A source is a function `batch_at(step) -> batch` on the host, called once for each step from 1 on, ahead of the step
 that uses it; a run that is resumed at step n asks for n + 1 next, so what it returns may depend on the step alone. The
 batch is `inputs` (b, h, w, channels) and `target` (b, scale*h, scale*w, 1), float32, normalised; of a guided network
-guides and target in the guides' unit, and `peak` (b, 1, 1, 1), by which the loss divides. They are numpy arrays of this
-host's share of `batch_size`, as read from files, or arrays that `parallel.on_each_device` made on the devices. Nothing
-of a source is traced.
+guides and target in the guides' unit, and perhaps `peak` (b, 1, 1, 1), by which the loss divides. They are numpy arrays
+of this host's share of `batch_size`, as read from files, or arrays that `parallel.on_each_device` made on the devices.
+Nothing of a source is traced.
 """
 
 from collections.abc import Callable, Mapping
@@ -78,20 +78,19 @@ def checked_batches(batch_at: BatchAt, run: TrainingRun) -> BatchAt:
     patch, fine = run.train.patch, run.microscope.scale * run.train.patch
     channels = input_channels(build_network(run.model, run.microscope))
     shapes = {"inputs": (share, patch, patch, channels), "target": (share, fine, fine, 1)}
-    if run.guided:
-        shapes["peak"] = (share, 1, 1, 1)
+    legal = shapes | ({"peak": (share, 1, 1, 1)} if run.guided else {})  # which a batch may do without
     largest = np.finfo(np.float32).max if run.guided else _LARGEST  # guides are in a unit, and nobody normalises them
 
     def checked(step: int) -> Batch:
         batch = batch_at(step)
-        if set(batch) != set(shapes):
+        if not set(shapes) <= set(batch) <= set(legal):
             raise InputError(f"the batch of step {step} has {', '.join(batch)}; it must have {', '.join(shapes)}")
         for name, array in batch.items():
             if not isinstance(array, np.ndarray):
                 continue
-            if array.shape != shapes[name] or array.dtype != np.float32:
+            if array.shape != legal[name] or array.dtype != np.float32:
                 raise InputError(
-                    f"{name} of step {step} is {array.dtype} {array.shape}; it must be float32 {shapes[name]} "
+                    f"{name} of step {step} is {array.dtype} {array.shape}; it must be float32 {legal[name]} "
                     "(`train.batch_size` over the hosts, `train.patch`)"
                 )
             if not np.abs(array).max() <= largest:

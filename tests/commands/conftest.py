@@ -1,7 +1,6 @@
 """Commands in this process: starting Python with jax takes seconds."""
 
 import re
-import signal
 from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
@@ -15,14 +14,6 @@ class Outcome(NamedTuple):
     code: int
     out: str
     err: str
-
-
-@pytest.fixture
-def heeds_ctrl_c():
-    """A shell has what it runs in the background ignore Ctrl-C, and processes inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -140,6 +140,7 @@ def test_a_process_that_is_killed_loses_nothing(tmp_path, run):
     assert sum("has ended by signal 9; another one takes its place" in line for line in run.warned) == 1
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_leaves_nothing(tmp_path):
     code = INTERRUPTED.format(folder=str(tmp_path))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
