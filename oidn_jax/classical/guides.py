@@ -80,6 +80,9 @@ def guides(
     return Guides(images / unit, conditions, unit)
 
 
+compiled_guides = jax.jit(guides, static_argnames="scale")
+
+
 def foreground_mean(image: Float[Array, "h w"]) -> Float[Array, ""]:
     """Mean over the pixels above the mean of all, at least 1e-6."""
     foreground = image > image.mean()

@@ -53,7 +53,8 @@ def train(options: argparse.Namespace, command: list[str]) -> None:
     parallel.initialise(experiment.distributed)
     main = parallel.is_main_process()
     # On one host: a tracker wants to hear of a run once.
-    hook = function_of("on_metrics", options.on_metrics) if options.on_metrics and main else None
+    hook_here = options.on_metrics if main else None
+    hook = parallel.on_all(lambda: function_of("on_metrics", hook_here) if hook_here else None)
     run, source, data = experiment.run, None, None
     validation = Validation(run.simulation, experiment.evaluation)
     if run.data.root:
@@ -64,7 +65,8 @@ def train(options: argparse.Namespace, command: list[str]) -> None:
         measured = parallel.on_all(lambda: choose_data(run, say=speak))
         with parallel.lost_hosts_named():
             parallel.agree({"content of data.root": measured.content})
-        source, data = parallel.on_all(lambda: MeasuredBatches(run, measured, say=speak)), measured.origin(run)
+        source = parallel.on_all(lambda: MeasuredBatches(run, measured, say=speak))
+        data = measured.origin(run, training=source.pairs)
         validation = None
         if measured.validation:
             validation = Validation.of_scenes(

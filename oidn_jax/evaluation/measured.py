@@ -74,9 +74,12 @@ def whole_scenes(
     photons = {} if light is None else light.photons
     scenes = replace(scenes, photons={level_name(level): photons.get(level, float("nan")) for level in levels})
     sizes = {each.size for each in examined}
-    if len(sizes) > 1:
-        side = next(iter(scenes.raw_frames.values())).shape[1]
-        lines.append(f"the cells differ in size; the middle {side} x {side} raw pixels of each are compared")
+    side = next(iter(scenes.raw_frames.values())).shape[1]
+    if sizes != {(side, side)}:
+        lines.append(f"the cells are of several sizes or not square; {side} x {side} raw pixels of each are compared")
+    alone = {pair.level for pair in pairs} - set(levels)
+    if alone:
+        lines.append(f"levels that most cells lack are left out: {', '.join(map(str, sorted(alone)))}")
     return scenes, lines
 
 

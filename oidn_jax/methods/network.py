@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from oidn_jax.acquisition.acquisition import Acquisition
-from oidn_jax.classical.guides import Guides, guides
+from oidn_jax.classical.guides import Guides, compiled_guides
 from oidn_jax.data.normalisation import fit_min_max
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.methods.classical import PROPORTIONAL, illumination_provenance
@@ -248,7 +248,7 @@ def _guides(acquisition: Acquisition, time: int, model: TrainedModel) -> _Input:
     scale = acquisition.microscope.scale
     lit = acquisition.lit
     light, illumination = lit.of(acquisition.light(time)), lit.illumination(acquisition.illumination(time))
-    made = _compiled_guides(light, illumination, acquisition.otf, scale=scale)
+    made = compiled_guides(light, illumination, acquisition.otf, scale=scale)
     unit = np.float32(made.unit)
 
     def image(pixels: np.ndarray) -> np.ndarray:
@@ -275,9 +275,6 @@ def _outside(trained: TrainingRange, made: Guides, acquisition: Acquisition) -> 
     photons = float(made.unit) / gain if gain > 0 else None
     lines = trained.outside(cutoff=cutoff, pattern=reach / cutoff - 1.0, photons=photons)
     return tuple(f"outside the network's training is {line}; compare with a classical image" for line in lines)
-
-
-_compiled_guides = jax.jit(guides, static_argnames="scale")
 
 
 def _unless_out_of_memory(compute: Callable[[], np.ndarray]) -> np.ndarray | None:

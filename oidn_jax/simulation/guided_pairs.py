@@ -27,7 +27,7 @@ _DEPTH = (0.05, 0.5)  # relative
 # What calibration leaves, photo-electrons: standard deviation of the camera's offset, and at most of its columns,
 # of which half of the acquisitions have less than a quarter.
 _OFFSET, _COLUMNS = 0.3, 1.5
-_PEAK = 2.0  # the loss of a field with hardly anything in focus is in units of twice its unit
+PEAK = 2.0  # the loss of a field with hardly anything in focus is in units of twice its unit
 
 
 def measured(key: Array, truth: Illumination, *, photons: Array) -> Illumination:
@@ -85,7 +85,7 @@ def _pair(key: Array, acquisition: SimulatedAcquisition, simulation: Simulation)
     return {
         "inputs": _inside(fold(given.images, given.conditions, scale=scale), MARGIN),
         "target": target,
-        "peak": jnp.maximum(target.max(), _PEAK)[None, None, None],
+        "peak": jnp.maximum(target.max(), PEAK)[None, None, None],
     }
 
 

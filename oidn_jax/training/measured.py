@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float16, Float32, Real
 
 from oidn_jax.acquisition import Acquisition
-from oidn_jax.classical.guides import guides
+from oidn_jax.classical.guides import compiled_guides
 from oidn_jax.data.biosr_tree import SPECIMEN_FOLDERS
 from oidn_jax.data.faults import Examined, doubts_of_set, examine_all
 from oidn_jax.data.image_stack import memory_bytes
@@ -38,6 +37,7 @@ from oidn_jax.data.patch_folder import foreground_corners, to_uint16
 from oidn_jax.errors import IllegalValue, InputError
 from oidn_jax.models.guided import fold
 from oidn_jax.optics.microscope import Microscope
+from oidn_jax.simulation.guided_pairs import PEAK
 from oidn_jax.simulation.specimen import Specimen
 from oidn_jax.training import parallel
 from oidn_jax.training.batches import Batch
@@ -46,10 +46,7 @@ from oidn_jax.training.settings import DataSettings, TrainingRun
 _AHEAD = 8  # batches that are ready before they are asked for
 _NAMED = 3  # faults that a refusal names
 _PIXEL_SIZE_TOLERANCE = 0.01
-_PEAK = 2.0  # as of `simulation.guided_pairs`
 _MEMORY = 0.6  # of the machine's, that guides may take
-
-_compiled_guides = jax.jit(guides, static_argnames="scale")
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,9 @@ class MeasuredData:
         parts = [(each.pair.name, *each.digests) for some in self.examined.values() for each in some]
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
-    def origin(self, run: TrainingRun) -> dict[str, Any]:
-        """What the weights say of what they were trained on, for JSON."""
-        chosen = {"training": self.training, "validation": self.validation}
+    def origin(self, run: TrainingRun, *, training: Sequence[Pair]) -> dict[str, Any]:
+        """What the weights say of what they were trained on, `MeasuredBatches.pairs`, for JSON."""
+        chosen = {"training": training, "validation": self.validation}
         return {
             "data": "measured",
             "specimen": run.simulation.specimen.name,
@@ -97,8 +94,8 @@ class MeasuredData:
                 "acquisitions": {split: len(pairs) for split, pairs in chosen.items()},
                 "cells": {split: ranges({pair.cell for pair in pairs} - {0}) for split, pairs in chosen.items()},
                 "split": dict(run.data.split),
-                "levels": ranges({pair.level for pair in self.training} - {0}),
-                "skipped": len(self.skipped),
+                "levels": ranges({pair.level for pair in training} - {0}),
+                "skipped": len(self.skipped) + len(self.training) - len(training),
                 "content": self.content,
             },
         }
@@ -319,6 +316,11 @@ class MeasuredBatches:
         self._ahead: Iterator[Any] | None = None
         self._next = 0
 
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """What is learned from: the pairs for training but for those whose illumination is not known."""
+        return self._pairs
+
     def __call__(self, step: int) -> Batch:
         """The batch of a step; that of the next one is the fastest."""
         if self._ahead is None or step != self._next:
@@ -364,7 +366,7 @@ class MeasuredBatches:
             generator, np.moveaxis(field.images[:, *fine], 0, -1).astype(np.float32), field.target[fine][..., None]
         )
         inputs = fold(jnp.asarray(np.moveaxis(images, -1, 0)), jnp.asarray(field.conditions), scale=scale)
-        peak = np.maximum(target.max(), np.float32(_PEAK)).reshape(1, 1, 1)
+        peak = np.maximum(target.max(), np.float32(PEAK)).reshape(1, 1, 1)
         return {"inputs": np.asarray(inputs), "target": target, "peak": peak}
 
     def _place(
@@ -432,7 +434,7 @@ def make_field(pair: Pair, recording: Recording, microscope: Microscope) -> _Fie
     """
     acquisition = Acquisition(open_raw(pair, recording), microscope)
     lit, scale = acquisition.lit, recording.scale
-    made = _compiled_guides(
+    made = compiled_guides(
         lit.of(acquisition.light(0)), lit.illumination(acquisition.illumination(0)), acquisition.otf, scale=scale
     )
     images = np.asarray(made.images)

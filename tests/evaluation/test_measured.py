@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from oidn_jax.data.faults import examine_all
 from oidn_jax.data.measured import find_measured, read_pair
-from oidn_jax.evaluation.measured import fluorescence_groups, validation_scenes
+from oidn_jax.evaluation.measured import fluorescence_groups, validation_scenes, whole_scenes
 from tests.data.trees import write_biosr
 from tests.evaluation.tiny import settings, simulation
 
@@ -60,6 +61,9 @@ def test_a_level_that_one_cell_has_alone_is_left_out(tmp_path):
     shutil.copy(folder / "RawSIMData_level_03.mrc", folder / "RawSIMData_level_04.mrc")
     _, made = scenes(tmp_path, "f_actin", scenes=3, size=32)
     assert made.names == ("Cell_001", "Cell_002", "Cell_003")
+    measured, _ = scenes(tmp_path, "f_actin", scenes=3, size=32)
+    _, lines = whole_scenes(measured, examine_all(measured.pairs, measured.recording), simulation("f_actin"))
+    assert lines == ["levels that most cells lack are left out: 4"]
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(12, [4, 4, 4]), (9, [3, 3, 3]), (6, [2, 2, 2]), (2, [1, 1])])

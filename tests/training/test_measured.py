@@ -146,7 +146,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_data(tree, tmp_path):
         run,
         tmp_path / "parts",
         batch_at=MeasuredBatches(run, data, say=quiet),
-        data=data.origin(run),
+        data=data.origin(run, training=data.training),
         say=lines.append,
     )
     assert outcome.finished
